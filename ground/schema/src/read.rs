@@ -1,0 +1,81 @@
+//! Reading documents: the way in for everything that comes from outside.
+//!
+//! The service and the engines read with [`read`], as the API must: unknown members are reported, not
+//! refused, because clients send members of newer schema levels. Tools that write documents by hand read
+//! with [`read_strict`].
+
+use crate::check::Check;
+use crate::error::{DocumentError, DocumentErrorKind};
+use crate::kind::Document;
+use crate::node::Node;
+use crate::path::Path;
+use std::fmt;
+
+/// A document and what was noticed while reading it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading<T> {
+    /// The document.
+    pub value: T,
+    /// Members no type has, in document order; they are ignored.
+    pub unknown: Vec<UnknownMember>,
+    /// Every known member that occurs and is not null, in document order, outer before inner.
+    pub present: Vec<PresentMember>,
+}
+
+/// A member that its type does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownMember {
+    /// Where it stands.
+    pub path: String,
+    /// The member that was perhaps meant.
+    pub suggestion: Option<&'static str>,
+}
+
+/// A member that occurs in a document. An engine walks these to refuse by name what it cannot do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentMember {
+    /// Where it stands.
+    pub path: String,
+    /// Schema name of the type it belongs to, such as `Container`.
+    pub owner: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it holds what its absence means: false, zero, the first value of an enumeration, empty text,
+    /// list or map. Some clients write every member. Never true of an object, whose mere presence may matter.
+    pub is_default: bool,
+}
+
+impl fmt::Display for UnknownMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: unknown member, ignored", self.path)?;
+        match self.suggestion {
+            Some(suggestion) => write!(f, "; did you mean '{suggestion}'?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads a document; unknown members are reported in the result.
+pub fn read<T: Document>(text: &str) -> Result<Reading<T>, DocumentError> {
+    read_at("$", text)
+}
+
+/// Reads a document that stands at `root` of an outer one; paths in results and errors begin there.
+pub(crate) fn read_at<T: Document>(root: &str, text: &str) -> Result<Reading<T>, DocumentError> {
+    read_with(Check::new(false), root, text)
+}
+
+/// Reads a document; an unknown member is an error.
+pub fn read_strict<T: Document>(text: &str) -> Result<T, DocumentError> {
+    read_with(Check::new(true), "$", text).map(|reading| reading.value)
+}
+
+fn read_with<T: Document>(mut check: Check, root: &str, text: &str) -> Result<Reading<T>, DocumentError> {
+    let node = Node::parse(root, text)?;
+    check.value(T::kind(), &node, Path::Root(root))?;
+    // The check is at least as strict as the types, so this cannot fail; were it to, refusing is still right.
+    let value = serde_json::from_str(text).map_err(|error| {
+        DocumentError::new(DocumentErrorKind::Syntax, root, error.to_string(), "a JSON document")
+    })?;
+    Ok(Reading { value, unknown: check.unknown, present: check.present })
+}
