@@ -1,0 +1,160 @@
+//! An error as callers see it: a cause, what failed, where in the document, and what to do about it.
+//!
+//! Every layer returns [`Error`]; the edges turn it into a ResultError document with [`Error::document`] and
+//! into an HRESULT with [`Error::hresult`]. The particulars that help a caller (member path, operating system
+//! error) are in the document; nothing secret belongs into the text.
+
+use std::fmt;
+
+use hcs_schema::{
+    AttributionRecord, DocumentError, DocumentErrorKind, ErrorEvent, EventData, EventDataType,
+    OperationFailure, OperationFailureDetail, ResultError,
+};
+
+use crate::{cause::Cause, hresult::HResult};
+
+/// The provider id of every error event that this product writes.
+pub const PROVIDER: &str = "5ca646a7-91bc-4d01-9c43-0e5aaa2c27d2";
+
+/// A result whose failure is an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure, complete enough to be acted on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Error {
+    /// Which line of the table.
+    pub cause: Cause,
+    /// What failed and what was found, one sentence.
+    pub detail: String,
+    /// JSON path of the member that is to blame.
+    pub path: Option<String>,
+    /// What to do about it, one sentence.
+    pub hint: Option<String>,
+    /// Operating system error number behind it.
+    pub errno: Option<i32>,
+    /// The API call that failed, for attribution.
+    pub during: Option<OperationFailureDetail>,
+}
+
+impl Error {
+    /// An error of this cause; `detail` says what failed and what was found.
+    pub fn new(cause: Cause, detail: impl Into<String>) -> Error {
+        Error { cause, detail: detail.into(), path: None, hint: None, errno: None, during: None }
+    }
+
+    /// An error made from an operating system error number; `doing` says what was tried.
+    pub fn from_errno(errno: i32, doing: impl fmt::Display) -> Error {
+        let text = std::io::Error::from_raw_os_error(errno);
+        Error { errno: Some(errno), ..Error::new(Cause::from_errno(errno), format!("{doing}: {text}")) }
+    }
+
+    /// An error made from an I/O error; `doing` says what was tried.
+    pub fn from_io(error: &std::io::Error, doing: impl fmt::Display) -> Error {
+        match error.raw_os_error() {
+            Some(errno) => Error::from_errno(errno, doing),
+            None => Error::new(Cause::Unexpected, format!("{doing}: {error}")),
+        }
+    }
+
+    /// Names the member that is to blame.
+    pub fn at(mut self, path: impl Into<String>) -> Error {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// Says what to do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says which API call failed.
+    pub fn during(mut self, call: OperationFailureDetail) -> Error {
+        self.during.get_or_insert(call);
+        self
+    }
+
+    /// The HRESULT of this error.
+    pub fn hresult(&self) -> HResult {
+        self.cause.hresult()
+    }
+
+    /// The ResultError document of this error.
+    ///
+    /// Real clients show `ErrorEvents[].Message` to their users, so the whole story is there.
+    pub fn document(&self) -> ResultError {
+        let mut data = Vec::new();
+        let mut string = |value: String| {
+            data.push(EventData { type_: Some(EventDataType::String), value: Some(value) });
+        };
+        string(self.hresult().to_string());
+        if let Some(path) = &self.path {
+            string(path.clone());
+        }
+        if let Some(errno) = self.errno {
+            string(format!("errno {errno}"));
+        }
+        let event = ErrorEvent {
+            message: Some(self.story()),
+            provider: PROVIDER.parse().ok(),
+            event_id: Some((self.hresult().code() & 0xFFFF) as u16),
+            source: Some("hcs".to_owned()),
+            data: Some(data),
+            ..Default::default()
+        };
+        let attribution = self.during.map(|detail| {
+            vec![AttributionRecord {
+                operation_failure: Some(OperationFailure { detail: Some(detail) }),
+                ..Default::default()
+            }]
+        });
+        ResultError {
+            error: Some(self.hresult().0),
+            error_message: Some(self.cause.text().to_owned()),
+            error_events: Some(vec![event]),
+            attribution,
+        }
+    }
+
+    fn story(&self) -> String {
+        let mut story = String::new();
+        if let Some(path) = &self.path {
+            story.push_str(path);
+            story.push_str(": ");
+        }
+        story.push_str(&self.detail);
+        if let Some(hint) = &self.hint {
+            if !story.ends_with('.') {
+                story.push('.');
+            }
+            story.push(' ');
+            story.push_str(hint);
+        }
+        story
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} {})", self.story(), self.cause.name(), self.hresult())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Error {
+        Error::new(cause, cause.text())
+    }
+}
+
+impl From<DocumentError> for Error {
+    /// Text that is no JSON is told apart from JSON that is no valid document, as on Windows.
+    fn from(error: DocumentError) -> Error {
+        let cause = match error.kind {
+            DocumentErrorKind::Syntax | DocumentErrorKind::TooDeep => Cause::InvalidJson,
+            _ => Cause::InvalidData,
+        };
+        Error::new(cause, format!("found {}, expected {}", error.found, error.expected)).at(error.path)
+    }
+}

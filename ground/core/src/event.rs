@@ -1,0 +1,75 @@
+//! The events that systems and processes report to the callers that hold handles to them.
+
+use hcs_schema::{CrashReport, ProcessStatus, SystemExitStatus};
+
+/// The event numbers of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EventType {
+    /// The system ended; data is a SystemExitStatus.
+    SystemExited = 0x0000_0001,
+    /// A guest crash began; data is a CrashReport.
+    SystemCrashInitiated = 0x0000_0002,
+    /// A guest crash was reported; data is a CrashReport.
+    SystemCrashReport = 0x0000_0003,
+    /// Enhanced console mode changed; no data.
+    SystemRdpEnhancedModeStateChanged = 0x0000_0004,
+    /// Reserved.
+    SystemSiloJobCreated = 0x0000_0005,
+    /// The guest service's connection closed; no data.
+    SystemGuestConnectionClosed = 0x0000_0006,
+    /// A process ended; data is a ProcessStatus.
+    ProcessExited = 0x0001_0000,
+    /// An operation completed; only with the option that asks for it.
+    OperationCallback = 0x0100_0000,
+    /// The service went away and the handle with it.
+    ServiceDisconnect = 0x0200_0000,
+}
+
+impl EventType {
+    /// The event with this number.
+    pub fn from_number(number: u32) -> Option<EventType> {
+        use EventType::*;
+        [
+            SystemExited,
+            SystemCrashInitiated,
+            SystemCrashReport,
+            SystemRdpEnhancedModeStateChanged,
+            SystemSiloJobCreated,
+            SystemGuestConnectionClosed,
+            ProcessExited,
+            OperationCallback,
+            ServiceDisconnect,
+        ]
+        .into_iter()
+        .find(|event| *event as u32 == number)
+    }
+}
+
+/// An event with its data, as it is born in a worker or in the service.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The system ended.
+    SystemExited(SystemExitStatus),
+    /// A guest crash began.
+    CrashInitiated(CrashReport),
+    /// A guest crash was reported.
+    CrashReport(CrashReport),
+    /// The guest service's connection closed.
+    GuestConnectionClosed,
+    /// A process ended.
+    ProcessExited(ProcessStatus),
+}
+
+impl Event {
+    /// The number of this event.
+    pub fn event_type(&self) -> EventType {
+        match self {
+            Event::SystemExited(_) => EventType::SystemExited,
+            Event::CrashInitiated(_) => EventType::SystemCrashInitiated,
+            Event::CrashReport(_) => EventType::SystemCrashReport,
+            Event::GuestConnectionClosed => EventType::SystemGuestConnectionClosed,
+            Event::ProcessExited(_) => EventType::ProcessExited,
+        }
+    }
+}

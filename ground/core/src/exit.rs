@@ -1,0 +1,142 @@
+//! How a compute system ended, and the SystemExitStatus document that tells it.
+
+use hcs_schema::{
+    AttributionRecord, ExitInitiator, GuestCrash, NotificationType, SystemExit, SystemExitDetail,
+    SystemExitStatus, WorkerExit, WorkerExitDetail, WorkerExitType,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{cause::Cause, hresult::HResult};
+
+/// Every way in which a compute system ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// A client asked for shutdown and the guest complied.
+    ShutDownByClient,
+    /// A client asked for shutdown, the guest did not comply in time and was killed.
+    ShutDownForced,
+    /// The guest shut itself down.
+    ShutDownByGuest,
+    /// A client terminated the system.
+    TerminatedByClient,
+    /// The service stopped the system on its own account.
+    TerminatedByService,
+    /// The memory limit of the system was hit and its first process was killed.
+    OutOfMemory,
+    /// The guest crashed.
+    GuestCrashed {
+        /// Codes that the guest reported.
+        parameters: Vec<u64>,
+    },
+    /// The first process of the container was killed from outside or died of an error.
+    InitDied {
+        /// Its wait status: exit code, or 128 + signal.
+        code: u32,
+    },
+    /// The worker vanished, and the system with it.
+    WorkerDied {
+        /// Its exit code where it is known: exit code, or 128 + signal.
+        code: Option<u32>,
+    },
+}
+
+impl Exit {
+    /// Whether the end was asked for or orderly.
+    pub fn is_expected(&self) -> bool {
+        self.notification_type() != NotificationType::UnexpectedExit
+    }
+
+    /// The class that clients look at.
+    pub fn notification_type(&self) -> NotificationType {
+        match self {
+            Exit::ShutDownByClient | Exit::ShutDownByGuest => NotificationType::GracefulExit,
+            Exit::ShutDownForced | Exit::TerminatedByClient | Exit::TerminatedByService => {
+                NotificationType::ForcedExit
+            }
+            Exit::OutOfMemory | Exit::GuestCrashed { .. } | Exit::InitDied { .. } | Exit::WorkerDied { .. } => {
+                NotificationType::UnexpectedExit
+            }
+        }
+    }
+
+    /// What a call gets that was pending when the system ended.
+    pub fn cause_for_pending(&self, starting: bool) -> Cause {
+        match (starting, self.is_expected()) {
+            (true, _) => Cause::TerminatedDuringStart,
+            (false, true) => Cause::Terminated,
+            (false, false) => Cause::UnexpectedExit,
+        }
+    }
+
+    /// The document of the SystemExited event.
+    pub fn status(&self) -> SystemExitStatus {
+        let status = if self.is_expected() { HResult::S_OK } else { Cause::UnexpectedExit.hresult() };
+        SystemExitStatus {
+            status: Some(status.0),
+            exit_type: Some(self.notification_type()),
+            attribution: Some(self.attribution()),
+        }
+    }
+
+    fn attribution(&self) -> Vec<AttributionRecord> {
+        let system_exit = |detail, initiator| AttributionRecord {
+            system_exit: Some(SystemExit { detail: Some(detail), initiator: Some(initiator) }),
+            ..Default::default()
+        };
+        match self {
+            Exit::ShutDownByClient | Exit::ShutDownForced => {
+                vec![system_exit(SystemExitDetail::Shutdown, ExitInitiator::Client)]
+            }
+            Exit::ShutDownByGuest => vec![system_exit(SystemExitDetail::Shutdown, ExitInitiator::GuestOS)],
+            Exit::TerminatedByClient => vec![system_exit(SystemExitDetail::Terminate, ExitInitiator::Client)],
+            Exit::TerminatedByService => {
+                vec![system_exit(SystemExitDetail::ServiceStop, ExitInitiator::Internal)]
+            }
+            Exit::OutOfMemory | Exit::InitDied { .. } => {
+                vec![system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::GuestOS)]
+            }
+            Exit::GuestCrashed { parameters } => vec![
+                AttributionRecord {
+                    guest_crash: Some(GuestCrash { crash_parameters: Some(parameters.clone()) }),
+                    ..Default::default()
+                },
+                system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::GuestOS),
+            ],
+            Exit::WorkerDied { code } => vec![
+                AttributionRecord {
+                    worker_exit: Some(WorkerExit {
+                        exit_code: *code,
+                        type_: Some(WorkerExitType::UnexpectedStop),
+                        detail: Some(WorkerExitDetail::ProcessUnexpectedExit),
+                        initiator: Some(ExitInitiator::Unknown),
+                    }),
+                    ..Default::default()
+                },
+                system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::Internal),
+            ],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminated_system_reports_a_forced_exit_by_the_client() {
+        let text = serde_json::to_string(&Exit::TerminatedByClient.status()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"Status":0,"ExitType":"ForcedExit","Attribution":[{"SystemExit":{"Detail":"Terminate","Initiator":"Client"}}]}"#
+        );
+    }
+
+    #[test]
+    fn a_vanished_worker_is_never_a_success() {
+        let status = Exit::WorkerDied { code: Some(137) }.status();
+        assert_eq!(status.exit_type, Some(NotificationType::UnexpectedExit));
+        assert_eq!(status.status, Some(Cause::UnexpectedExit.hresult().0));
+        let worker = status.attribution.unwrap()[0].worker_exit.clone().unwrap();
+        assert_eq!(worker.exit_code, Some(137));
+    }
+}

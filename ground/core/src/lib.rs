@@ -1,0 +1,32 @@
+//! The pure heart of the Host Compute System: what a compute system is, which call is legal when, what an
+//! operation is, how things are named, and how failures are told.
+//!
+//! Everything here is plain data and functions over it. There is no I/O, no clock, no thread, so every rule
+//! can be tested without root and without a machine. The service, the workers, the client library and the C
+//! library all decide by these modules and by nothing else:
+//!
+//! * [`state`]: the life of a compute system and the calls each state admits.
+//! * [`operation`]: the life of an operation handle.
+//! * [`id`]: system ids and the GUIDs derived from them.
+//! * [`cause`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
+//! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed.
+#![forbid(unsafe_code)]
+
+pub mod cause;
+pub mod error;
+pub mod event;
+pub mod exit;
+pub mod hresult;
+pub mod id;
+pub mod operation;
+pub mod state;
+pub mod timestamp;
+
+pub use cause::Cause;
+pub use error::{Error, Result};
+pub use event::EventType;
+pub use exit::Exit;
+pub use hresult::HResult;
+pub use id::{RuntimeId, SystemId};
+pub use operation::{Operation, OperationType};
+pub use state::{Call, Lifecycle, State};
