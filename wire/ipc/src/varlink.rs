@@ -1,0 +1,162 @@
+//! Varlink's envelopes, and how our errors travel in them.
+
+use std::os::fd::OwnedFd;
+
+use hcs_core::{Cause, Error};
+use hcs_schema::{Any, ResultError};
+use serde::{Deserialize, Serialize};
+
+use crate::interface::NAME;
+
+/// A call.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Call {
+    /// `interface.Method`.
+    pub method: String,
+    /// Its parameters, an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Any>,
+    /// No reply is wanted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub oneway: bool,
+    /// Many replies are wanted.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// The connection is to be handed over; never granted here.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub upgrade: bool,
+}
+
+/// A reply: parameters, or an error with its parameters.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reply {
+    /// The result, or the particulars of the error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Any>,
+    /// More replies follow.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub continues: bool,
+    /// `interface.Error`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What the particulars of each of our errors are.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorParameters {
+    /// The HRESULT, signed.
+    pub hresult: i32,
+    /// The whole story in one line.
+    pub message: String,
+    /// The ResultError document.
+    pub document: ResultError,
+}
+
+/// A failure as a client received it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The line of the table.
+    pub cause: Cause,
+    /// The whole story in one line.
+    pub message: String,
+    /// The ResultError document.
+    pub document: ResultError,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { cause: error.cause, message: error.to_string(), document: error.document() }
+    }
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Failure {
+        Error::from(cause).into()
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The text of a call.
+pub fn encode_call(method: &str, parameters: &impl Serialize, more: bool) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Outgoing<'a, P> {
+        method: &'a str,
+        parameters: &'a P,
+        #[serde(skip_serializing_if = "is_false")]
+        more: bool,
+    }
+    serde_json::to_vec(&Outgoing { method, parameters, more })
+}
+
+/// The text of a successful reply.
+pub fn encode_reply(parameters: &impl Serialize, continues: bool) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Outgoing<'a, P> {
+        parameters: &'a P,
+        #[serde(skip_serializing_if = "is_false")]
+        continues: bool,
+    }
+    serde_json::to_vec(&Outgoing { parameters, continues })
+}
+
+/// The text of an error reply.
+pub fn encode_error(error: &Error) -> serde_json::Result<Vec<u8>> {
+    encode_named_error(
+        &format!("{NAME}.{}", error.cause.name()),
+        &ErrorParameters {
+            hresult: error.hresult().0,
+            message: error.to_string(),
+            document: error.document(),
+        },
+    )
+}
+
+/// The text of an error reply of any interface.
+pub fn encode_named_error(name: &str, parameters: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Outgoing<'a, P> {
+        error: &'a str,
+        parameters: &'a P,
+    }
+    serde_json::to_vec(&Outgoing { error: name, parameters })
+}
+
+/// A reply as the client takes it in.
+#[derive(Debug)]
+pub struct Received {
+    /// The result.
+    pub parameters: Any,
+    /// The descriptors beside it.
+    pub fds: Vec<OwnedFd>,
+    /// More replies follow.
+    pub continues: bool,
+}
+
+/// Understands a reply. What cannot be understood counts as a lost service: the two sides do not fit.
+pub fn decode_reply(text: &[u8], fds: Vec<OwnedFd>) -> Result<Received, Failure> {
+    let unusable = |what: String| Failure::from(Error::new(Cause::ServiceDisconnect, what));
+    let reply: Reply =
+        serde_json::from_slice(text).map_err(|error| unusable(format!("the service's reply: {error}")))?;
+    let parameters = reply.parameters.unwrap_or_default();
+    let Some(name) = reply.error else {
+        return Ok(Received { parameters, fds, continues: reply.continues });
+    };
+    let cause = name.strip_prefix(NAME).and_then(|rest| Cause::from_name(rest.trim_start_matches('.')));
+    match (cause, serde_json::from_str::<ErrorParameters>(parameters.get())) {
+        (Some(cause), Ok(particulars)) => {
+            Err(Failure { cause, message: particulars.message, document: particulars.document })
+        }
+        _ => Err(unusable(format!("the service answered {name} {}", parameters.get()))),
+    }
+}

@@ -1,0 +1,214 @@
+//! The private protocol between hcsd and the worker of a system.
+//!
+//! hcsd connects to the worker's socket; either side frames JSON as [`crate::frame`] says. hcsd speaks first:
+//! [`Hello`] with the versions it knows; the worker answers [`Welcome`] with the version they share and
+//! everything that hcsd must know to adopt it. Then requests flow one way, replies (by number, in any order)
+//! and notices the other. A new connection takes over from an old one, so that a restarted hcsd can always
+//! get in.
+//!
+//! The worker keeps exits until hcsd says [`Request::Release`]; what happens while no hcsd is connected is in
+//! the next [`Welcome`].
+//!
+//! VERSIONS. A release of hcsd speaks its own version and that of the release before, so that it adopts the
+//! workers which that release left running. Members are only ever added, and each has a default.
+
+use hcs_core::{Cause, Error, Exit};
+use hcs_schema::Any;
+use serde::{Deserialize, Serialize};
+
+/// The versions of the protocol that this release speaks, best first.
+pub const VERSIONS: &[u32] = &[1];
+
+/// The first message of hcsd.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// The versions it speaks.
+    pub versions: Vec<u32>,
+}
+
+/// The answer to [`Hello`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version that is spoken from now on; `None` if there is no common one, and the connection closes.
+    pub version: Option<u32>,
+    /// Process id of the worker.
+    pub pid: u32,
+    /// What the system is doing.
+    pub phase: Phase,
+    /// Every process that was created and not yet forgotten, with the exits that wait.
+    pub processes: Vec<ProcessRecord>,
+}
+
+/// Where the worker's system is in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// Nothing was asked of the worker yet.
+    Idle,
+    /// Created.
+    Created,
+    /// Started.
+    Running,
+    /// Paused.
+    Paused,
+    /// Ended like this; everything it owned is gone.
+    Exited(Exit),
+}
+
+/// A process as the worker knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessRecord {
+    /// Its id inside of the system.
+    pub process_id: u32,
+    /// Its end, if it has ended.
+    pub exit: Option<ProcessExit>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessExit {
+    /// Exit code, or 128 + signal.
+    pub code: u32,
+}
+
+/// A request of hcsd.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Numbered<T> {
+    /// Chosen by hcsd; the reply repeats it.
+    pub number: u64,
+    /// What is asked or answered.
+    pub body: T,
+}
+
+/// What hcsd asks of a worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// Make the system from this plan. Answer: [`Answer::Done`].
+    Create {
+        /// A plan of the container engine.
+        plan: Any,
+    },
+    /// Start it.
+    Start,
+    /// Ask it to stop by itself; the end comes as a notice.
+    ShutDown {
+        /// After this time it is killed.
+        grace_milliseconds: u64,
+    },
+    /// Kill it and remove everything it owns.
+    Terminate {
+        /// What to report as the cause.
+        exit: Exit,
+    },
+    /// Freeze all its processes.
+    Pause,
+    /// Let them go on.
+    Resume,
+    /// Counters of the system.
+    Statistics,
+    /// Its processes.
+    ProcessList,
+    /// Start a process from this plan. Answer: [`Answer::Started`].
+    CreateProcess {
+        /// A process plan of the container engine.
+        plan: Any,
+    },
+    /// Send a signal to a process.
+    Signal {
+        /// Its id inside of the system.
+        process_id: u32,
+        /// Signal number.
+        signal: i32,
+    },
+    /// The pipe ends of a process once more. Answer: [`Answer::Started`].
+    ProcessInfo {
+        /// Its id inside of the system.
+        process_id: u32,
+    },
+    /// Close the process's end of its standard input.
+    CloseStdin {
+        /// Its id inside of the system.
+        process_id: u32,
+    },
+    /// hcsd knows how the system ended; the worker may go.
+    Release,
+}
+
+/// What a worker answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// The process runs; descriptors come beside the message, in the order input, output, error.
+    Started {
+        /// Its id inside of the system.
+        process_id: u32,
+        /// Whether a pipe end for the standard input is among the descriptors.
+        stdin: bool,
+        /// The same for standard output.
+        stdout: bool,
+        /// The same for standard error.
+        stderr: bool,
+    },
+    /// A part of a Properties document.
+    Document(Any),
+    /// It failed.
+    Failed(Failure),
+}
+
+/// A failure on its way from a worker to hcsd.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// Name of the cause.
+    pub cause: String,
+    /// What failed.
+    pub detail: String,
+    /// The member to blame.
+    pub path: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+    /// Operating system error.
+    pub errno: Option<i32>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure {
+            cause: error.cause.name().to_owned(),
+            detail: error.detail,
+            path: error.path,
+            hint: error.hint,
+            errno: error.errno,
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        Error {
+            cause: Cause::from_name(&failure.cause).unwrap_or(Cause::Unexpected),
+            detail: failure.detail,
+            path: failure.path,
+            hint: failure.hint,
+            errno: failure.errno,
+            during: None,
+        }
+    }
+}
+
+/// What a worker says without being asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Notice {
+    /// A process ended.
+    ProcessExited(ProcessRecord),
+    /// The system ended, and everything it owned is gone.
+    SystemExited(Exit),
+}
+
+/// A message from a worker, after the [`Welcome`].
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// The answer to a request.
+    Reply(Numbered<Answer>),
+    /// Something happened.
+    Notice(Notice),
+}
