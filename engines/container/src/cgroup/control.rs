@@ -1,0 +1,329 @@
+//! One container's group: made, limited, frozen, emptied, removed.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    fs, io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use hcs_core::{Cause, Error};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    fs::{Mode, OFlags},
+    process::{Pid, PidfdFlags, Signal},
+};
+
+use super::layout::Layout;
+use crate::{
+    confinement::DEVICE_RULES,
+    plan::{Limits, MAX_PROCESSES},
+};
+
+/// The period of processor limits, in microseconds.
+const PERIOD: u64 = 100_000;
+
+/// How long the processes of a group may take to die.
+const DEATH: Duration = Duration::from_secs(10);
+
+/// A container's group in every hierarchy.
+#[derive(Debug)]
+pub struct Cgroup {
+    layout: Layout,
+    folders: BTreeMap<PathBuf, Vec<String>>,
+}
+
+/// What a new process needs to join a group; opened before it is born.
+pub enum Join {
+    /// The child writes `0` to each of these `tasks` files.
+    BySelf(Vec<OwnedFd>),
+    /// The child is born in the group with this folder.
+    AtBirth(OwnedFd),
+}
+
+impl Cgroup {
+    /// Names a group without touching anything.
+    pub fn at(layout: Layout, parent: &str, name: &str) -> Cgroup {
+        let folders = layout.folders(parent, name);
+        Cgroup { layout, folders }
+    }
+
+    /// Makes the group and sets its limits. On failure nothing is left.
+    pub fn create(layout: Layout, parent: &str, name: &str, limits: &Limits) -> Result<Cgroup, Error> {
+        let group = Cgroup::at(layout, parent, name);
+        match group.make().and_then(|()| group.limit(limits)).and_then(|()| group.confine_devices()) {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                let _ = group.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn make(&self) -> Result<(), Error> {
+        for folder in self.folders.keys() {
+            if let Layout::V2 { mount } = &self.layout {
+                delegate(mount, folder)?;
+            }
+            match fs::create_dir_all(folder.parent().unwrap_or(folder)).and_then(|()| fs::create_dir(folder)) {
+                Ok(()) => {}
+                // Left by a crash: it belongs to no living container, or its id would be in use.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.kill()?,
+                Err(error) => return Err(failed(&error, "making", folder)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets limits; also while processes are in the group.
+    pub fn limit(&self, limits: &Limits) -> Result<(), Error> {
+        match &self.layout {
+            Layout::V1 { .. } => self.limit_v1(limits),
+            Layout::V2 { .. } => self.limit_v2(limits),
+        }
+    }
+
+    fn limit_v1(&self, limits: &Limits) -> Result<(), Error> {
+        self.write("pids", "pids.max", &MAX_PROCESSES.to_string())?;
+        if let Some(bytes) = limits.memory_bytes {
+            self.write("memory", "memory.limit_in_bytes", &bytes.to_string())?;
+        }
+        if let Some(quota) = quota(limits) {
+            self.write("cpu", "cpu.cfs_period_us", &PERIOD.to_string())?;
+            self.write("cpu", "cpu.cfs_quota_us", &quota.to_string())?;
+        }
+        if let Some(weight) = limits.cpu_weight {
+            // 100 is the weight of everybody, 1024 are the shares of everybody.
+            self.write("cpu", "cpu.shares", &(u64::from(weight) * 1024 / 100).max(2).to_string())?;
+        }
+        Ok(())
+    }
+
+    fn limit_v2(&self, limits: &Limits) -> Result<(), Error> {
+        self.write("", "pids.max", &MAX_PROCESSES.to_string())?;
+        if let Some(bytes) = limits.memory_bytes {
+            self.write("", "memory.max", &bytes.to_string())?;
+        }
+        if let Some(quota) = quota(limits) {
+            self.write("", "cpu.max", &format!("{quota} {PERIOD}"))?;
+        }
+        if let Some(weight) = limits.cpu_weight {
+            self.write("", "cpu.weight", &weight.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Lets the group use the devices of every container and no others. v2 has no such file: there the engine
+    /// takes the capability to make device nodes away instead.
+    fn confine_devices(&self) -> Result<(), Error> {
+        if self.folder_of("devices").is_some() {
+            self.write("devices", "devices.deny", "a")?;
+            for rule in DEVICE_RULES {
+                self.write("devices", "devices.allow", rule)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens what a child needs to join.
+    pub fn join(&self) -> Result<Join, Error> {
+        let open = |path: PathBuf, flags| {
+            rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|error| failed(&error.into(), "opening", &path))
+        };
+        match &self.layout {
+            Layout::V1 { .. } => {
+                let files = self.folders.keys().map(|folder| open(folder.join("tasks"), OFlags::WRONLY));
+                Ok(Join::BySelf(files.collect::<Result<_, _>>()?))
+            }
+            Layout::V2 { .. } => {
+                let folder = self.folders.keys().next().cloned().unwrap_or_default();
+                Ok(Join::AtBirth(open(folder, OFlags::DIRECTORY | OFlags::PATH)?))
+            }
+        }
+    }
+
+    /// Stops or continues every process of the group, and returns when they have.
+    pub fn freeze(&self, frozen: bool) -> Result<(), Error> {
+        let deadline = Instant::now() + DEATH;
+        match &self.layout {
+            Layout::V1 { .. } => {
+                let wanted = if frozen { "FROZEN" } else { "THAWED" };
+                self.write("freezer", "freezer.state", wanted)?;
+                // v1 freezes while the file is read: each read moves it on, so this loop is the work itself.
+                while self.read("freezer", "freezer.state")?.trim() != wanted {
+                    self.expired(deadline, "freezing")?;
+                    std::thread::yield_now();
+                }
+            }
+            Layout::V2 { .. } => {
+                self.write("", "cgroup.freeze", if frozen { "1" } else { "0" })?;
+                let wanted = format!("frozen {}", u8::from(frozen));
+                while !self.read("", "cgroup.events")?.lines().any(|line| line == wanted) {
+                    self.expired(deadline, "freezing")?;
+                    std::thread::yield_now();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn expired(&self, deadline: Instant, doing: &str) -> Result<(), Error> {
+        if Instant::now() > deadline {
+            return Err(Error::new(Cause::DeadlineExceeded, format!("{doing} the container's cgroup took too long")));
+        }
+        Ok(())
+    }
+
+    /// Kills every process of the group and returns when all are dead.
+    pub fn kill(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + DEATH;
+        for folder in self.folders.keys() {
+            loop {
+                let pids = processes_below(folder);
+                if pids.is_empty() {
+                    break;
+                }
+                self.expired(deadline, "killing")?;
+                // A frozen process dies only when it is let go.
+                let _ = self.thaw();
+                for pid in pids {
+                    kill_and_wait(pid, deadline);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn thaw(&self) -> Result<(), Error> {
+        match &self.layout {
+            Layout::V1 { .. } => self.write("freezer", "freezer.state", "THAWED"),
+            Layout::V2 { .. } => self.write("", "cgroup.freeze", "0"),
+        }
+    }
+
+    /// Removes the group. Its processes must be dead.
+    pub fn remove(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + DEATH;
+        for folder in self.folders.keys() {
+            // A process that is reaped may still be leaving its group for a moment.
+            while let Err(error) = remove_tree(folder) {
+                match error.kind() {
+                    io::ErrorKind::NotFound => break,
+                    io::ErrorKind::ResourceBusy if Instant::now() < deadline => std::thread::yield_now(),
+                    _ => return Err(failed(&error, "removing", folder)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The processes in the group and below it, by their ids on the host.
+    pub fn processes(&self) -> Result<Vec<u32>, Error> {
+        let folder = self.folder_of("pids").ok_or(Cause::NotSupported)?;
+        Ok(processes_below(folder).into_iter().map(|pid| pid.as_raw_nonzero().get() as u32).collect())
+    }
+
+    /// Whether any folder of the group exists.
+    pub fn exists(&self) -> bool {
+        self.folders.keys().any(|folder| folder.exists())
+    }
+
+    /// Whether this is cgroup v2.
+    pub(super) fn is_v2(&self) -> bool {
+        matches!(self.layout, Layout::V2 { .. })
+    }
+
+    pub(super) fn read(&self, controller: &str, file: &str) -> Result<String, Error> {
+        let path = self.path(controller, file)?;
+        fs::read_to_string(&path).map_err(|error| failed(&error, "reading", &path))
+    }
+
+    fn write(&self, controller: &str, file: &str, value: &str) -> Result<(), Error> {
+        let path = self.path(controller, file)?;
+        fs::write(&path, value).map_err(|error| {
+            let error = failed(&error, "writing", &path);
+            Error { detail: format!("{} (value {value})", error.detail), ..error }
+        })
+    }
+
+    fn path(&self, controller: &str, file: &str) -> Result<PathBuf, Error> {
+        self.folder_of(controller).map(|folder| folder.join(file)).ok_or_else(|| {
+            Error::new(Cause::NotSupported, format!("this host has no cgroup controller {controller:?}"))
+        })
+    }
+
+    fn folder_of(&self, controller: &str) -> Option<&PathBuf> {
+        let has = |controllers: &Vec<String>| controllers.iter().any(|one| one == controller);
+        match &self.layout {
+            Layout::V1 { .. } => self.folders.iter().find(|(_, controllers)| has(controllers)).map(|found| found.0),
+            Layout::V2 { .. } if controller == "devices" => None,
+            Layout::V2 { .. } => self.folders.keys().next(),
+        }
+    }
+}
+
+/// Microseconds of processor time in a period.
+fn quota(limits: &Limits) -> Option<u64> {
+    let host = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    match (limits.cpu_count, limits.cpu_maximum) {
+        (Some(count), _) => Some(PERIOD * u64::from(count)),
+        (None, Some(maximum)) => Some((PERIOD * host * u64::from(maximum) / 10_000).max(1_000)),
+        (None, None) => None,
+    }
+}
+
+/// v2 hands controllers down level by level.
+fn delegate(mount: &Path, folder: &Path) -> Result<(), Error> {
+    let mut level = mount.to_path_buf();
+    let below = folder.strip_prefix(mount).unwrap_or(folder);
+    for part in below.components() {
+        let control = level.join("cgroup.subtree_control");
+        fs::write(&control, "+cpu +memory +pids").map_err(|error| failed(&error, "writing", &control))?;
+        level.push(part);
+        if level != folder {
+            fs::create_dir_all(&level).map_err(|error| failed(&error, "making", &level))?;
+        }
+    }
+    Ok(())
+}
+
+fn failed(error: &io::Error, doing: &str, path: &Path) -> Error {
+    Error::from_io(error, format!("{doing} the cgroup file {}", path.display()))
+}
+
+/// The processes of a group and of the groups in it.
+fn processes_below(folder: &Path) -> Vec<Pid> {
+    let own = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<Pid> = own.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect();
+    for inner in folders_in(folder) {
+        pids.extend(processes_below(&inner));
+    }
+    pids
+}
+
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    entries.flatten().filter(is_folder).map(|entry| entry.path()).collect()
+}
+
+fn remove_tree(folder: &Path) -> io::Result<()> {
+    for inner in folders_in(folder) {
+        if inner.file_name() != Some(OsStr::new("..")) {
+            remove_tree(&inner)?;
+        }
+    }
+    fs::remove_dir(folder)
+}
+
+/// A pidfd cannot hit a stranger that got the number, and becomes readable when the process is dead.
+fn kill_and_wait(pid: Pid, deadline: Instant) {
+    let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { return };
+    let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+    let left = deadline.saturating_duration_since(Instant::now());
+    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+    let _ = rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left));
+}

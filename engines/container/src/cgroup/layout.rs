@@ -1,0 +1,138 @@
+//! Which cgroup hierarchies this host has.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use hcs_core::{Cause, Error};
+
+/// The controllers that a container's group uses.
+pub(super) const CONTROLLERS: &[&str] = &["cpu", "cpuacct", "devices", "freezer", "memory", "pids"];
+
+/// What a v2 mount must offer to be used.
+const NEEDED_OF_V2: &[&str] = &["cpu", "memory", "pids"];
+
+/// Where groups are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One folder for each controller.
+    V1 {
+        /// Controller → where its hierarchy is mounted. Controllers mounted together share a path.
+        mounts: BTreeMap<String, PathBuf>,
+    },
+    /// One folder for everything.
+    V2 {
+        /// Where the hierarchy is mounted.
+        mount: PathBuf,
+    },
+}
+
+impl Layout {
+    /// Looks at this host.
+    pub fn of_this_host() -> Result<Layout, Error> {
+        let text = std::fs::read_to_string("/proc/self/mountinfo")
+            .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
+        Layout::from_mountinfo(&text, |mount| {
+            std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
+        })
+    }
+
+    /// Decides from the text of a mountinfo file; `controllers_of` reads `cgroup.controllers` of a v2 mount.
+    pub fn from_mountinfo(text: &str, controllers_of: impl Fn(&Path) -> String) -> Result<Layout, Error> {
+        let mut v1 = BTreeMap::new();
+        for line in text.lines() {
+            let Some((before, after)) = line.split_once(" - ") else { continue };
+            let mut after = after.split(' ');
+            let (Some(kind), Some(options)) = (after.next(), after.nth(1)) else { continue };
+            let mut before = before.split(' ');
+            let (Some(root), Some(mount)) = (before.nth(3), before.next()) else { continue };
+            let mount = PathBuf::from(unescape(mount));
+            match kind {
+                "cgroup2" => {
+                    let offered = controllers_of(&mount);
+                    let offers = |name: &&&str| offered.split_whitespace().any(|one| one == **name);
+                    if NEEDED_OF_V2.iter().filter(offers).count() == NEEDED_OF_V2.len() {
+                        return Ok(Layout::V2 { mount });
+                    }
+                }
+                "cgroup" if root == "/" || !v1.contains_key("memory") => {
+                    for controller in CONTROLLERS {
+                        if options.split(',').any(|option| option == *controller) {
+                            v1.entry((*controller).to_owned()).or_insert_with(|| mount.clone());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        if v1.contains_key("freezer") && v1.contains_key("memory") && v1.contains_key("pids") {
+            return Ok(Layout::V1 { mounts: v1 });
+        }
+        Err(Error::new(
+            Cause::ServiceNotAvailable,
+            format!("no usable cgroup hierarchy is mounted; found only {:?}", v1.keys().collect::<Vec<_>>()),
+        )
+        .hint("Mount cgroup2 with the controllers cpu, memory and pids at /sys/fs/cgroup."))
+    }
+
+    /// The folders of a group, each once.
+    pub(super) fn folders(&self, parent: &str, name: &str) -> BTreeMap<PathBuf, Vec<String>> {
+        let mut folders: BTreeMap<PathBuf, Vec<String>> = BTreeMap::new();
+        match self {
+            Layout::V1 { mounts } => {
+                for (controller, mount) in mounts {
+                    folders.entry(mount.join(parent).join(name)).or_default().push(controller.clone());
+                }
+            }
+            Layout::V2 { mount } => {
+                folders.insert(mount.join(parent).join(name), Vec::new());
+            }
+        }
+        folders
+    }
+}
+
+/// mountinfo writes blanks and backslashes in octal.
+fn unescape(text: &str) -> String {
+    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+36 31 0:33 / /sys/fs/cgroup/devices rw,relatime - cgroup cgroup rw,devices
+37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer
+39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+
+    #[test]
+    fn a_hybrid_host_is_used_through_v1() {
+        let layout = Layout::from_mountinfo(HYBRID, |_| "hugetlb\n".to_owned()).unwrap();
+        let Layout::V1 { mounts } = &layout else { panic!("{layout:?}") };
+        assert_eq!(mounts["cpu"], mounts["cpuacct"]);
+        assert_eq!(mounts["memory"], Path::new("/sys/fs/cgroup/memory"));
+        assert_eq!(layout.folders("hcs", "x").len(), 5);
+    }
+
+    #[test]
+    fn a_unified_host_is_used_through_v2() {
+        let text = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let layout = Layout::from_mountinfo(text, |_| "cpuset cpu io memory hugetlb pids rdma\n".to_owned());
+        assert_eq!(layout.unwrap(), Layout::V2 { mount: PathBuf::from("/sys/fs/cgroup") });
+    }
+
+    #[test]
+    fn a_host_without_hierarchies_is_told_what_to_mount() {
+        let error = Layout::from_mountinfo("", |_| String::new()).unwrap_err();
+        assert_eq!(error.cause, Cause::ServiceNotAvailable);
+        assert!(error.hint.unwrap().contains("cgroup2"));
+    }
+}

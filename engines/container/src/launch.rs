@@ -1,0 +1,162 @@
+//! The first process of a container, from clone3 to the init loop.
+
+use std::{
+    ffi::CString,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use hcs_core::{Cause, Error};
+use rustix::{
+    fs::CWD,
+    io::Errno,
+    mount::OpenTreeFlags,
+    pipe::PipeFlags,
+    thread::{CapabilitySet, CapabilitySets},
+};
+
+use crate::{
+    cgroup::{Cgroup, Join},
+    confinement::LAST_CAPABILITY,
+    init,
+    mounts::{self, MountPlan},
+    plan::Plan,
+    report::{self, Reporter, Step},
+    sys::{self, Clone},
+};
+
+/// A running init.
+pub struct Launched {
+    /// Stands for init and for the container's namespaces.
+    pub pidfd: OwnedFd,
+    /// The pipe by which init is told what to do; its end ends the container.
+    pub control: OwnedFd,
+}
+
+/// Everything that the child needs, made before it is born.
+struct Prepared {
+    mounts: MountPlan,
+    host_name: CString,
+    join: Join,
+    control: OwnedFd,
+    reporter: Reporter,
+}
+
+/// Starts init in new namespaces.
+pub fn start(plan: &Plan, cgroup: &Cgroup) -> Result<Launched, Error> {
+    let (control, control_of_worker) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+        .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))?;
+    let (reporter, listener) = report::channel()?;
+    let prepared = Prepared {
+        mounts: MountPlan {
+            root: open_root(&plan.root)?,
+            root_path: c_string(&plan.root)?,
+            masked: c_strings(&plan.masked)?,
+            read_only: c_strings(&plan.read_only)?,
+        },
+        host_name: c_string(&plan.host_name)?,
+        join: cgroup.join()?,
+        control,
+        reporter,
+    };
+    let birthplace = match &prepared.join {
+        Join::AtBirth(folder) => Some(folder.as_fd()),
+        Join::BySelf(_) => None,
+    };
+    match sys::clone_process(sys::CONTAINER_NAMESPACES, birthplace) {
+        Ok(Clone::Child) => become_init(&prepared),
+        Ok(Clone::Parent { pidfd }) => {
+            drop(prepared);
+            listener.until_ready().into_result("starting the container")?;
+            Ok(Launched { pidfd, control: control_of_worker })
+        }
+        Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "making the container's namespaces")),
+    }
+}
+
+/// A detached copy of the mounts at a folder; fails with the folder's path in the document.
+pub fn open_root(path: &str) -> Result<OwnedFd, Error> {
+    const PATH: &str = "$.Container.Storage.Path";
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let open = || -> Result<OwnedFd, Errno> {
+        let root = rustix::mount::open_tree(CWD, path, flags)?;
+        let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&root)?.st_mode);
+        if kind == rustix::fs::FileType::Directory { Ok(root) } else { Err(Errno::NOTDIR) }
+    };
+    open().map_err(|errno| {
+        Error::from_errno(errno.raw_os_error(), format!("opening the root file system {path:?}")).at(PATH)
+    })
+}
+
+fn become_init(prepared: &Prepared) -> ! {
+    // The pidfd of the parent's copy and the like are closed with everything else further down.
+    match set_up(prepared) {
+        Ok(signals) => {
+            prepared.reporter.process_id();
+            init::keep_only(signals.as_fd(), prepared.control.as_fd());
+            init::run(signals.as_fd(), prepared.control.as_fd())
+        }
+        Err((step, errno)) => {
+            prepared.reporter.failed(step, errno);
+            sys::exit(127)
+        }
+    }
+}
+
+fn set_up(prepared: &Prepared) -> Result<OwnedFd, (Step, Errno)> {
+    let _ = sys::die_with_parent();
+    let signals = sys::signals_by_descriptor(init::SIGNALS).map_err(|errno| (Step::Signals, errno))?;
+    join_cgroup(&prepared.join)?;
+    sys::unshare(libc::CLONE_NEWCGROUP).map_err(|errno| (Step::CgroupNamespace, errno))?;
+    rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
+    // Mode bits in this tree are exactly those that are asked for.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    mounts::make(&prepared.mounts)?;
+    rustix::system::sethostname(prepared.host_name.to_bytes()).map_err(|errno| (Step::HostName, errno))?;
+    sys::loopback_up().map_err(|errno| (Step::Loopback, errno))?;
+    sys::forbid_tracing().map_err(|errno| (Step::Capabilities, errno))?;
+    // Init signals and reaps; KILL is all it needs.
+    limit_capabilities(CapabilitySet::KILL).map_err(|errno| (Step::Capabilities, errno))?;
+    hold_capabilities(CapabilitySet::KILL).map_err(|errno| (Step::Capabilities, errno))?;
+    rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
+    Ok(signals)
+}
+
+/// Joins a v1 group from inside; in v2 the child was born there.
+pub(crate) fn join_cgroup(join: &Join) -> Result<(), (Step, Errno)> {
+    if let Join::BySelf(files) = join {
+        for file in files {
+            rustix::io::write(file, b"0").map_err(|errno| (Step::JoinCgroup, errno))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes all others out of the bounding set.
+pub(crate) fn limit_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
+    for number in 0..=LAST_CAPABILITY {
+        let capability = CapabilitySet::from_bits_retain(1 << number);
+        if !keep.contains(capability) {
+            match rustix::thread::remove_capability_from_bounding_set(capability) {
+                // Older kernels know fewer.
+                Ok(()) | Err(Errno::INVAL) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes these the permitted and effective ones.
+pub(crate) fn hold_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
+    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    rustix::thread::clear_ambient_capability_set()?;
+    rustix::thread::set_capabilities(None, sets)
+}
+
+pub(crate) fn c_string(text: &str) -> Result<CString, Error> {
+    CString::new(text).map_err(|_| Error::new(Cause::InvalidData, format!("found a NUL character in {text:?}")))
+}
+
+pub(crate) fn c_strings(texts: &[String]) -> Result<Vec<CString>, Error> {
+    texts.iter().map(|text| c_string(text)).collect()
+}

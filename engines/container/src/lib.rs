@@ -1,0 +1,35 @@
+//! The container engine: a Container document becomes a plan, a plan becomes namespaces, cgroups, mounts and
+//! processes.
+//!
+//! Two sides use it:
+//!
+//! * hcsd (and the guest agent's host side) plans: [`plan`], [`process_plan`], [`policy`]. Planning touches
+//!   nothing, so a document is refused before anything exists.
+//! * the worker acts: [`container`] makes, starts and ends a container by its plan, [`process`] runs processes
+//!   in it. The worker is single-threaded; between clone3 and execve its children make only raw system calls
+//!   and report failures as (step, errno) over a close-on-exec pipe ([`report`]).
+//!
+//! A container has no process of the user's as its first process. PID 1 is [`init`], a loop that reaps; the
+//! container lives until it is shut down or terminated.
+
+pub mod cgroup;
+pub mod command_line;
+pub mod confinement;
+pub mod container;
+pub mod init;
+mod launch;
+mod mounts;
+pub mod pinned_program;
+pub mod plan;
+pub mod policy;
+pub mod process;
+mod process_list;
+pub mod process_plan;
+mod report;
+mod sys;
+pub mod users;
+
+pub use container::Container;
+pub use plan::Plan;
+pub use process::Process;
+pub use process_plan::ProcessPlan;

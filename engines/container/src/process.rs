@@ -1,0 +1,250 @@
+//! A process in a container: started, signalled, its streams, its end.
+//!
+//! The worker has moved its children's pid namespace into the container once, so one clone3 makes a process
+//! there; the child enters the other namespaces itself and exec's.
+
+use std::{
+    ffi::CString,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use hcs_core::{Cause, Error};
+use rustix::{
+    fs::{CWD, Mode, OFlags},
+    io::Errno,
+    pipe::PipeFlags,
+    process::{WaitId, WaitIdOptions},
+    thread::{Gid, Uid},
+};
+
+use crate::{
+    cgroup::{Cgroup, Join},
+    confinement::CAPABILITIES,
+    launch::{c_string, c_strings, hold_capabilities, join_cgroup, limit_capabilities},
+    process_plan::ProcessPlan,
+    report::{self, Reporter, Step},
+    sys::{self, CStringList, Clone},
+    users::{self, Identity},
+};
+
+/// A running process.
+pub struct Process {
+    /// Its id inside of the container.
+    pub process_id: u32,
+    /// Readable when it is dead.
+    pub pidfd: OwnedFd,
+    /// Our end of its standard input, if it has a pipe.
+    pub stdin: Option<OwnedFd>,
+    /// Our end of its standard output.
+    pub stdout: Option<OwnedFd>,
+    /// Our end of its standard error.
+    pub stderr: Option<OwnedFd>,
+}
+
+/// Everything that the child needs, made before it is born.
+struct Prepared<'a> {
+    init: BorrowedFd<'a>,
+    join: Join,
+    reporter: Reporter,
+    streams: [OwnedFd; 3],
+    programs: Vec<CString>,
+    arguments: CStringList,
+    environment: CStringList,
+    working_directory: CString,
+    identity: Identity,
+    groups: Vec<Gid>,
+}
+
+const NAMESPACES: i32 =
+    libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET | libc::CLONE_NEWCGROUP;
+
+/// Starts a process. `init` stands for the container, `root` is its root folder.
+pub(crate) fn start(
+    plan: &ProcessPlan,
+    init: BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
+    cgroup: &Cgroup,
+) -> Result<Process, Error> {
+    let identity = users::find(root, &plan.user)?;
+    let mut environment = plan.environment.clone();
+    if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
+        environment.push(format!("HOME={}", identity.home));
+    }
+    let (stdin_of_child, stdin) = input(plan.stdin)?;
+    let (stdout_of_child, stdout) = output(plan.stdout)?;
+    let (stderr_of_child, stderr) = output(plan.stderr)?;
+    let (reporter, listener) = report::channel()?;
+    let prepared = Prepared {
+        init,
+        join: cgroup.join()?,
+        reporter,
+        streams: [stdin_of_child, stdout_of_child, stderr_of_child],
+        programs: programs(plan, &environment)?,
+        arguments: CStringList::new(c_strings(&plan.arguments)?),
+        environment: CStringList::new(c_strings(&environment)?),
+        working_directory: c_string(&plan.working_directory)?,
+        groups: identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect(),
+        identity,
+    };
+    let birthplace = match &prepared.join {
+        Join::AtBirth(folder) => Some(folder.as_fd()),
+        Join::BySelf(_) => None,
+    };
+    match sys::clone_process(0, birthplace) {
+        Ok(Clone::Child) => run(&prepared),
+        Ok(Clone::Parent { pidfd }) => {
+            drop(prepared);
+            let outcome = listener.until_closed();
+            if outcome.failure.is_some() || outcome.process_id.is_none() {
+                let _ = wait(pidfd.as_fd());
+                return Err(explain(outcome, plan));
+            }
+            let process_id = outcome.into_result("starting the process")?;
+            Ok(Process { process_id, pidfd, stdin, stdout, stderr })
+        }
+        Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "making a process")),
+    }
+}
+
+/// Says which member is to blame for what the child reported.
+fn explain(outcome: report::Outcome, plan: &ProcessPlan) -> Error {
+    let program = plan.program.as_ref().unwrap_or(&plan.arguments[0]);
+    let step = outcome.failure.map(|failure| failure.0);
+    let error = outcome.into_result(&format!("starting {program:?}")).err().unwrap_or(Cause::Unexpected.into());
+    match step {
+        Some(Step::Execute) => error
+            .at(if plan.program.is_some() { "$.ApplicationName" } else { "$.CommandLine" })
+            .hint("The program must be in the container and be executable there."),
+        Some(Step::WorkingDirectory) => error.at("$.WorkingDirectory"),
+        Some(Step::User) => error.at("$.User"),
+        _ => error,
+    }
+}
+
+/// The paths to try, in order.
+fn programs(plan: &ProcessPlan, environment: &[String]) -> Result<Vec<CString>, Error> {
+    let name = plan.program.as_ref().unwrap_or(&plan.arguments[0]);
+    if name.contains('/') {
+        return Ok(vec![c_string(name)?]);
+    }
+    let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
+    path.split(':').filter(|folder| !folder.is_empty()).map(|folder| c_string(&format!("{folder}/{name}"))).collect()
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
+    rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+        .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))
+}
+
+fn input(wanted: bool) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+    if !wanted {
+        return Ok((null(OFlags::RDONLY)?, None));
+    }
+    let (read, write) = pipe()?;
+    Ok((read, Some(write)))
+}
+
+fn output(wanted: bool) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+    if !wanted {
+        return Ok((null(OFlags::WRONLY)?, None));
+    }
+    let (read, write) = pipe()?;
+    Ok((write, Some(read)))
+}
+
+fn null(flags: OFlags) -> Result<OwnedFd, Error> {
+    rustix::fs::openat(CWD, c"/dev/null", flags | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| Error::from_errno(error.raw_os_error(), "opening /dev/null"))
+}
+
+/// The child: everything up to exec.
+fn run(prepared: &Prepared<'_>) -> ! {
+    if let Err((step, errno)) = enter(prepared) {
+        prepared.reporter.failed(step, errno);
+        sys::exit(127)
+    }
+    prepared.reporter.process_id();
+    // As a shell does: a program that is there but cannot be run is the better answer than one that is not.
+    let mut failure = Errno::NOENT;
+    for program in &prepared.programs {
+        match sys::execute(program, &prepared.arguments, &prepared.environment) {
+            Errno::NOENT | Errno::NOTDIR => {}
+            errno => failure = errno,
+        }
+    }
+    prepared.reporter.failed(Step::Execute, failure);
+    sys::exit(127)
+}
+
+fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
+    let _ = sys::die_with_parent();
+    join_cgroup(&prepared.join)?;
+    sys::enter_namespaces(prepared.init, NAMESPACES).map_err(|errno| (Step::EnterNamespaces, errno))?;
+    rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
+    connect_streams(&prepared.streams).map_err(|errno| (Step::Streams, errno))?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    sys::reset_signals();
+    become_user(prepared)?;
+    rustix::process::chdir(prepared.working_directory.as_c_str())
+        .map_err(|errno| (Step::WorkingDirectory, errno))?;
+    rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
+    Ok(())
+}
+
+/// Puts the streams at 0, 1 and 2 and marks everything else as closed on exec.
+fn connect_streams(streams: &[OwnedFd; 3]) -> Result<(), Errno> {
+    rustix::stdio::dup2_stdin(&streams[0])?;
+    rustix::stdio::dup2_stdout(&streams[1])?;
+    rustix::stdio::dup2_stderr(&streams[2])?;
+    sys::close_on_exec_from(3)
+}
+
+fn become_user(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
+    let capabilities = |errno| (Step::Capabilities, errno);
+    let user = |errno| (Step::User, errno);
+    let Identity { uid, gid, .. } = prepared.identity;
+    limit_capabilities(CAPABILITIES).map_err(capabilities)?;
+    let gid = Gid::from_raw(gid);
+    rustix::thread::set_thread_groups(&prepared.groups).map_err(user)?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
+    if uid == 0 {
+        return hold_capabilities(CAPABILITIES).map_err(capabilities);
+    }
+    // Leaving root drops every capability; nothing is kept for other users, as in Docker.
+    let uid = Uid::from_raw(uid);
+    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
+    rustix::thread::clear_ambient_capability_set().map_err(capabilities)
+}
+
+/// How a process ended: exit code, or 128 + signal. `None` while it lives.
+pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
+    poll_exit(pidfd, WaitIdOptions::EXITED)
+}
+
+/// As [`wait`], without waiting.
+pub fn try_wait(pidfd: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
+    poll_exit(pidfd, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+}
+
+fn poll_exit(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> Result<Option<u32>, Errno> {
+    loop {
+        match rustix::process::waitid(WaitId::PidFd(pidfd), options) {
+            Ok(None) => return Ok(None),
+            Ok(Some(status)) => {
+                let by_signal = status.terminating_signal().map(|signal| 128 + signal);
+                return Ok(status.exit_status().or(by_signal).map(|code| code as u32));
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Sends a signal to the process behind a pidfd.
+pub fn signal(pidfd: BorrowedFd<'_>, number: i32) -> Result<(), Error> {
+    sys::signal(pidfd, number).map_err(|errno| match errno {
+        Errno::SRCH => Error::from(Cause::ProcessAlreadyStopped),
+        Errno::INVAL => Error::new(Cause::InvalidArgument, format!("there is no signal {number}")).at("$.Signal"),
+        errno => Error::from_errno(errno.raw_os_error(), format!("sending signal {number}")),
+    })
+}

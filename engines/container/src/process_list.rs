@@ -1,0 +1,56 @@
+//! The processes of a container, read from its cgroup and from /proc.
+
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
+
+use hcs_core::{Error, timestamp};
+use hcs_schema::ProcessDetails;
+
+use crate::cgroup::Cgroup;
+
+/// Lists the processes. One that ends meanwhile is left out.
+pub(crate) fn read(cgroup: &Cgroup) -> Result<Vec<ProcessDetails>, Error> {
+    let boot = boot_time();
+    let mut list: Vec<ProcessDetails> =
+        cgroup.processes()?.into_iter().filter_map(|pid| details(pid, boot)).collect();
+    list.sort_by_key(|process| process.process_id);
+    Ok(list)
+}
+
+fn details(pid: u32, boot: Option<SystemTime>) -> Option<ProcessDetails> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // The name is in parentheses and may itself contain any character.
+    let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+    let fields: Vec<u64> = rest.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0)).collect();
+    let ticks = |index: usize| fields.get(index).copied().unwrap_or(0);
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let hundred_ns = |ticks: u64| ticks * (10_000_000 / per_second);
+    let kilobytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().next_back()?;
+    Some(ProcessDetails {
+        process_id: inside.parse().ok(),
+        image_name: Some(name.to_owned()),
+        create_timestamp: boot.map(|boot| {
+            timestamp::format(boot + Duration::from_millis(ticks(18) * 1000 / per_second))
+        }),
+        user_time_100ns: Some(hundred_ns(ticks(10))),
+        kernel_time_100ns: Some(hundred_ns(ticks(11))),
+        memory_commit_bytes: kilobytes("VmData").map(|size| size << 10),
+        memory_working_set_private_bytes: kilobytes("RssAnon").map(|size| size << 10),
+        memory_working_set_shared_bytes: Some(
+            (kilobytes("RssFile").unwrap_or(0) + kilobytes("RssShmem").unwrap_or(0)) << 10,
+        ),
+    })
+}
+
+fn boot_time() -> Option<SystemTime> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}

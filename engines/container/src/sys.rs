@@ -1,0 +1,261 @@
+//! The system calls that rustix does not have, each wrapped so that the rest of the crate stays safe.
+
+// UNSAFETY: raw system calls; each block says which preconditions it meets.
+#![expect(unsafe_code)]
+
+use std::{
+    ffi::CStr,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use rustix::io::Errno;
+
+/// Which side of a clone this is.
+pub enum Clone {
+    /// This is the child.
+    Child,
+    /// This is the parent.
+    Parent {
+        /// A descriptor for the child that no stranger can take over.
+        pidfd: OwnedFd,
+    },
+}
+
+#[repr(C, align(8))]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Namespaces of a container, as flags of clone3.
+pub const CONTAINER_NAMESPACES: u64 =
+    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET) as u64;
+
+/// Forks, with namespaces, a pidfd, and birth in a cgroup.
+///
+/// The calling process must have one thread: the child is a copy of the caller alone, so a lock that another
+/// thread holds would never be released. The worker guarantees it (it never starts a thread).
+pub fn clone_process(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Clone, Errno> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    let mut pidfd: RawFd = -1;
+    let mut arguments = CloneArgs {
+        flags: namespaces | libc::CLONE_PIDFD as u64,
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: `arguments` has the kernel's layout and its true size is passed. No stack is given and CLONE_VM
+    // is not among the flags, so the child runs on a copy of this stack, as after fork. `pidfd` outlives the
+    // call. The caller has one thread (see above).
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArgs>()) };
+    match pid {
+        0 => Ok(Clone::Child),
+        // SAFETY: the kernel stored a new descriptor of ours into `pidfd` because CLONE_PIDFD was set and the
+        // call succeeded; nobody else knows its number.
+        1.. => Ok(Clone::Parent { pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
+        _ => Err(last_error()),
+    }
+}
+
+/// Enters namespaces of the process behind a pidfd.
+pub fn enter_namespaces(pidfd: BorrowedFd<'_>, namespaces: i32) -> Result<(), Errno> {
+    // SAFETY: setns takes two integers and touches no memory of ours; the descriptor is borrowed, so open.
+    check(unsafe { libc::setns(pidfd.as_raw_fd(), namespaces) })
+}
+
+/// Leaves a namespace of the caller for a new one.
+pub fn unshare(namespaces: i32) -> Result<(), Errno> {
+    // SAFETY: unshare takes an integer; the callers pass namespace flags only, which share no memory.
+    check(unsafe { libc::unshare(namespaces) })
+}
+
+/// Sets attributes of a mount and of those below it.
+pub fn set_mount_attributes(mount: BorrowedFd<'_>, path: &CStr, set: u64, recursive: bool) -> Result<(), Errno> {
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    let attributes = MountAttr { set, clear: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: `path` is a C string and `attributes` has the kernel's layout, with its true size; both outlive
+    // the call, which only reads them.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<MountAttr>(),
+        )
+    };
+    check(result as i32)
+}
+
+/// Replaces the program of this process. Returns only on failure.
+///
+/// Both lists must end with a null pointer; [`CStringList`] makes such lists.
+pub fn execute(program: &CStr, arguments: &CStringList, environment: &CStringList) -> Errno {
+    // SAFETY: the lists end with null pointers and their strings live as long as the lists, which are borrowed
+    // over the call.
+    unsafe { libc::execve(program.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr()) };
+    last_error()
+}
+
+/// A list of C strings with the null pointer at its end that execve wants.
+pub struct CStringList {
+    // Kept for what the pointers point to; a CString's bytes do not move when it moves.
+    _strings: Vec<std::ffi::CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl CStringList {
+    /// Makes the list; must happen before clone, because it allocates.
+    pub fn new(strings: Vec<std::ffi::CString>) -> CStringList {
+        let pointers = strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect();
+        CStringList { _strings: strings, pointers }
+    }
+}
+
+/// Ends this process at once, without running anything of the parent's that it is a copy of.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: _exit ends the process and touches nothing.
+    unsafe { libc::_exit(code) }
+}
+
+/// Gives every signal its default effect and blocks none, as a new program expects.
+pub fn reset_signals() {
+    // SAFETY: the set is initialised by sigemptyset before it is used, and sigaction with SIG_DFL installs no
+    // code. Errors (SIGKILL, SIGSTOP cannot be changed) mean nothing has to be done.
+    unsafe {
+        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+        let mut default: libc::sigaction = std::mem::zeroed();
+        default.sa_sigaction = libc::SIG_DFL;
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::sigaction(signal, &raw const default, std::ptr::null_mut());
+        }
+    }
+}
+
+/// Blocks all signals and makes those that init looks at readable from a descriptor.
+pub fn signals_by_descriptor(signals: &[i32]) -> Result<OwnedFd, Errno> {
+    // SAFETY: both sets are initialised before use. signalfd returns a new descriptor or -1; a new one is
+    // owned by nobody else.
+    unsafe {
+        let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(all.as_mut_ptr());
+        libc::sigprocmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut());
+        let mut wanted = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(wanted.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(wanted.as_mut_ptr(), *signal);
+        }
+        match libc::signalfd(-1, wanted.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(last_error()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// Sends a signal to every process of this pid namespace but the caller.
+pub fn signal_all(signal: i32) -> Result<(), Errno> {
+    // SAFETY: kill takes two integers. -1 reaches only this pid namespace because the caller is its init.
+    check(unsafe { libc::kill(-1, signal) })
+}
+
+/// Sends a signal by number, real-time ones too, to the process behind a pidfd.
+pub fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: the descriptor is borrowed, so open; a null siginfo is allowed and means a plain signal.
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    check(result as i32)
+}
+
+/// Marks every descriptor from this number on as closed on exec.
+pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
+    // SAFETY: close_range takes three integers; marking is not closing, so no owner is surprised.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } as i32)
+}
+
+/// Closes every descriptor but these. For the child of a clone that goes on without exec.
+pub fn close_all_but(keep: &mut [RawFd]) {
+    keep.sort_unstable();
+    let close = |first: RawFd, last: u32| {
+        // SAFETY: this runs in a child that never returns to code which owns the closed descriptors.
+        unsafe { libc::syscall(libc::SYS_close_range, first as u32, last, 0) };
+    };
+    let mut from = 0;
+    for fd in keep.iter() {
+        if *fd > from {
+            close(from, (*fd - 1) as u32);
+        }
+        from = fd + 1;
+    }
+    close(from, u32::MAX);
+}
+
+/// Asks the kernel to kill this process when its parent dies.
+pub fn die_with_parent() -> Result<(), Errno> {
+    // SAFETY: this prctl takes integers only.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0, 0, 0) })
+}
+
+/// Hides this process's memory and descriptors from others of its user.
+pub fn forbid_tracing() -> Result<(), Errno> {
+    // SAFETY: this prctl takes integers only.
+    check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })
+}
+
+/// Sets the name that `ps` shows.
+pub fn set_name(name: &CStr) {
+    // SAFETY: the kernel reads at most 16 bytes up to the NUL, and `name` is a C string.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+}
+
+/// Brings the loopback interface of this network namespace up.
+pub fn loopback_up() -> Result<(), Errno> {
+    // SAFETY: the request is zeroed and holds the interface's name with its NUL, so both ioctls read and write
+    // only this structure, which is of the kernel's layout. The socket is closed by its owner.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return Err(last_error());
+        }
+        let socket = OwnedFd::from_raw_fd(socket);
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (place, byte) in request.ifr_name.iter_mut().zip(b"lo\0") {
+            *place = *byte as libc::c_char;
+        }
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request))?;
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request))
+    }
+}
+
+fn check(result: i32) -> Result<(), Errno> {
+    if result < 0 { Err(last_error()) } else { Ok(()) }
+}
+
+fn last_error() -> Errno {
+    Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}
