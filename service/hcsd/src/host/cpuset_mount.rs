@@ -1,0 +1,157 @@
+//! Where the kernel's cpuset controller is, among the mounts of this process.
+//!
+//! The service looks once at start and gives the answer to [`super::cpu_groups`]. A host may have the
+//! controller on a hierarchy of its own (version 1), on the unified one (version 2), or, mixed, on either
+//! side; a controller is on one side only. What must hold: a mount is named only if the controller is really
+//! there and the mount is writable; without one the host has no CPU groups.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The two shapes of cgroup hierarchies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupVersion {
+    /// One hierarchy per controller.
+    V1,
+    /// The unified hierarchy.
+    V2,
+}
+
+/// A mounted hierarchy that has the cpuset controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CpusetMount {
+    /// The mount point.
+    pub path: PathBuf,
+    /// Its version.
+    pub version: CgroupVersion,
+    /// The mount point with the cpu controller, in the same version, for capacity limits: on version 2 the
+    /// same mount, on version 1 normally another one. Absent if there is none.
+    pub cpu: Option<PathBuf>,
+}
+
+impl CpusetMount {
+    /// Finds the mount in the text of `/proc/self/mountinfo`.
+    ///
+    /// Reads `cgroup.controllers` of the unified mounts the text names.
+    pub fn find(mountinfo_text: &str) -> Option<Self> {
+        let mounts: Vec<Mount> = mountinfo_text.lines().filter_map(Mount::parse).collect();
+        let on = |version, controller: &str| {
+            mounts.iter().find(|mount| mount.version == version && mount.has(controller))
+        };
+        [CgroupVersion::V1, CgroupVersion::V2].into_iter().find_map(|version| {
+            let cpuset = on(version, "cpuset")?;
+            let cpu = match version {
+                CgroupVersion::V1 => on(version, "cpu").map(|mount| mount.path.clone()),
+                // There is one unified hierarchy; another mount of it would only be another view.
+                CgroupVersion::V2 => cpuset.has("cpu").then(|| cpuset.path.clone()),
+            };
+            Some(Self { path: cpuset.path.clone(), version, cpu })
+        })
+    }
+}
+
+/// One writable cgroup mount.
+struct Mount {
+    path: PathBuf,
+    version: CgroupVersion,
+    controllers: Vec<String>,
+}
+
+impl Mount {
+    /// A line: id, parent, device, root, mount point, options, optional fields, "-", type, source, options.
+    fn parse(line: &str) -> Option<Self> {
+        let (before, after) = line.split_once(" - ")?;
+        let mut before = before.split(' ').skip(4);
+        let (path, options) = (unescaped(before.next()?), before.next()?);
+        let mut after = after.split(' ');
+        let (kind, super_options) = (after.next()?, after.nth(1)?);
+        let writable = |options: &str| !options.split(',').any(|option| option == "ro");
+        if !writable(options) || !writable(super_options) {
+            return None;
+        }
+        let (version, controllers) = match kind {
+            "cgroup" => (CgroupVersion::V1, super_options.split(',').map(str::to_owned).collect()),
+            "cgroup2" => (CgroupVersion::V2, unified_controllers(&path)),
+            _ => return None,
+        };
+        Some(Self { path, version, controllers })
+    }
+
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|name| name == controller)
+    }
+}
+
+fn unified_controllers(mount: &Path) -> Vec<String> {
+    let text = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A path with the octal escapes the kernel writes for blanks, tabs, line ends and backslashes.
+fn unescaped(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let octal =
+            tail.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match octal {
+            Some(byte) if *first == b'\\' => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    #[test]
+    fn version_1_beside_a_unified_mount_without_it() {
+        let tree = Scratch::new("hybrid");
+        tree.put("unified/cgroup.controllers", "hugetlb\n");
+        let text = format!(
+            "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
+             32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+             34 31 0:31 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset\n\
+             41 31 0:38 / {} rw,relatime - cgroup2 cgroup2 rw\n",
+            tree.path().join("unified").display()
+        );
+        let found = CpusetMount::find(&text).unwrap();
+        assert_eq!(found.path, Path::new("/sys/fs/cgroup/cpuset"));
+        assert_eq!(found.version, CgroupVersion::V1);
+        assert_eq!(found.cpu.as_deref(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct")));
+    }
+
+    #[test]
+    fn unified_only_with_the_controller() {
+        let tree = Scratch::new("unified");
+        let path = tree.path().display();
+        let text = format!("30 23 0:26 / {path} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
+        assert_eq!(CpusetMount::find(&text), None);
+        tree.put("cgroup.controllers", "cpuset io memory\n");
+        let found = CpusetMount::find(&text).unwrap();
+        assert_eq!((found.version, found.cpu), (CgroupVersion::V2, None));
+        tree.put("cgroup.controllers", "cpuset cpu io memory\n");
+        assert_eq!(CpusetMount::find(&text).unwrap().cpu.as_deref(), Some(tree.path()));
+    }
+
+    #[test]
+    fn read_only_and_damaged_lines_are_passed_over() {
+        let text = "34 31 0:31 / /a ro,relatime - cgroup cgroup rw,cpuset\n\
+                    34 31 0:31 / /b rw - cgroup cgroup ro,cpuset\n\
+                    34 31 0:31\n\n - \n\
+                    35 31 0:31 / /c\\040d rw - cgroup cgroup rw,cpuset\n";
+        assert_eq!(CpusetMount::find(text).unwrap().path, Path::new("/c d"));
+        assert_eq!(CpusetMount::find(""), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! hcsd: the host compute service.
+//!
+//! It owns the registry of compute systems, access to them, the service's settings and the crash reports. It
+//! runs no workload: each system has a worker process that outlives it, so even kill -9 of hcsd loses nothing.
+//!
+//! ```text
+//!  server ── connection (a task each) ── methods ── session (handles, events)
+//!                                           │
+//!                                        registry ── system (a task each) ── worker process
+//! ```
+//!
+//! One thread runs everything: a call that does nothing then costs two context switches and no lock is ever
+//! contended. It is kept responsive by never touching a path of a client's document here; that is the workers'
+//! business, and a file system that hangs then hangs one worker.
+
+mod access;
+mod config;
+mod connection;
+mod host;
+mod methods;
+mod operations;
+mod record;
+mod registry;
+mod restart;
+mod server;
+mod service;
+mod session;
+mod system;
+mod systemd;
+mod watch;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = config::Arguments::parse();
+    systemd::start_log();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("hcsd: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(server::run(arguments.into())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hcsd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

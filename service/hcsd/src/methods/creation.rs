@@ -1,0 +1,206 @@
+//! `CreateComputeSystem`: from the document to a system in state Created, or to nothing at all.
+
+use std::{fs, sync::Arc};
+
+use hcs_container::{Plan, policy};
+use hcs_core::{Call, Cause, Error, Exit, Lifecycle, SystemId};
+use hcs_ipc::{
+    compute::{CreateComputeSystem, CreatedSystem, Method, Warning},
+    worker::Request,
+};
+use hcs_schema::{Any, ComputeSystem, OperationFailureDetail, Reading, Version};
+
+use super::{Context, Outcome, streams::random_guid, within};
+use crate::{
+    record::Record,
+    registry,
+    system::{Facts, Setting, System},
+    worker,
+};
+
+/// Creates a system.
+pub async fn create(context: Context, call: CreateComputeSystem) -> Result<Outcome<CreatedSystem>, Error> {
+    let (_entered, cancelled) = context.service.operations.enter_cancellable(
+        &context.session,
+        call.operation,
+        CreateComputeSystem::NAME,
+        Some(call.id.clone()),
+    );
+    let span = tracing::info_span!("operation", method = "CreateComputeSystem", id = %call.id, operation = call.operation);
+    within(span, async {
+        let result = make(&context, &call, cancelled).await;
+        match &result {
+            Ok(_) => tracing::info!("created"),
+            Err(error) => tracing::info!(%error, "not created"),
+        }
+        result.map_err(|error| error.during(OperationFailureDetail::Construct))
+    })
+    .await
+}
+
+/// A document that has passed every test that needs no host.
+struct Design {
+    id: SystemId,
+    plan: Plan,
+    owner: String,
+    terminate_on_last_handle: bool,
+    warnings: Vec<Warning>,
+}
+
+async fn make(
+    context: &Context,
+    call: &CreateComputeSystem,
+    cancelled: tokio::sync::oneshot::Receiver<()>,
+) -> Result<Outcome<CreatedSystem>, Error> {
+    let design = design(call, &context.service.config.cgroup_parent)?;
+    for warning in &design.warnings {
+        tracing::warn!(path = %warning.path, message = %warning.message, "a member has no effect");
+    }
+    let plan = Any::from_value(&design.plan).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
+    let (system, setting) = prepare(context, design).await?;
+    let task = tokio::spawn(setting.run());
+    let asked = system.ask(Call::Create, Request::Create { plan });
+    tokio::pin!(asked);
+    let outcome = tokio::select! {
+        outcome = &mut asked => outcome,
+        Ok(()) = cancelled => {
+            system.abandon();
+            asked.await
+        }
+    };
+    if let Err(error) = outcome {
+        // The failure is told when nothing is left of the attempt.
+        let _ = task.await;
+        return Err(error);
+    }
+    system.update_record(|record| record.created = true);
+    let handle = match context.session.open_system(&system) {
+        Ok(handle) => handle,
+        Err(error) => {
+            // The client has gone meanwhile; its handle is closed by that.
+            if system.terminate_on_last_handle {
+                system.end(Exit::TerminatedByClient);
+            }
+            return Err(error);
+        }
+    };
+    Ok(CreatedSystem {
+        handle,
+        runtime_id: system.runtime_id.to_string(),
+        instance: system.instance.clone(),
+        warnings: system.warnings.clone(),
+    }
+    .into())
+}
+
+/// Reads, validates and plans. Nothing is touched.
+fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Error> {
+    let id = SystemId::new(&call.id)?;
+    let text = call.document.get();
+    let reading: Reading<ComputeSystem> = match call.strict {
+        Some(true) => {
+            hcs_schema::read_strict::<ComputeSystem>(text)?;
+            hcs_schema::read(text)?
+        }
+        _ => hcs_schema::read(text)?,
+    };
+    let document = &reading.value;
+    check_version(document.schema_version.as_ref())?;
+    check_kind(document)?;
+    let (plan, notices) = Plan::new(&reading, id.as_str(), id.runtime_id(), cgroup_parent)?;
+    let unknown = reading.unknown.iter().map(|unknown| Warning {
+        path: unknown.path.clone(),
+        message: unknown.to_string(),
+    });
+    let inert = notices.into_iter().map(|policy::Notice { path, message }| Warning { path, message });
+    let warnings = unknown.chain(inert).collect();
+    Ok(Design {
+        id,
+        plan,
+        owner: document.owner.clone().unwrap_or_default(),
+        terminate_on_last_handle: document.should_terminate_on_last_handle_closed.unwrap_or(false),
+        warnings,
+    })
+}
+
+/// Version 2 of the schema, whatever its minor number: newer members are told apart one by one.
+fn check_version(version: Option<&Version>) -> Result<(), Error> {
+    const PATH: &str = "$.SchemaVersion";
+    let Some(version) = version else {
+        return Err(Error::new(Cause::InvalidData, "the document has no schema version, as in version 1")
+            .at(PATH)
+            .hint("Version 1 documents are not supported; write a version 2 document with \"SchemaVersion\":{\"Major\":2,\"Minor\":1}."));
+    };
+    match version.major {
+        Some(2) => Ok(()),
+        Some(1) => Err(Error::new(Cause::NotSupported, "found a version 1 document, expected version 2")
+            .at("$.SchemaVersion.Major")
+            .hint("Write it in version 2 of the schema.")),
+        other => Err(Error::new(
+            Cause::NotSupported,
+            format!("found version {}, expected version 2", other.unwrap_or(0)),
+        )
+        .at("$.SchemaVersion.Major")),
+    }
+}
+
+/// Exactly one of the three kinds of system.
+fn check_kind(document: &ComputeSystem) -> Result<(), Error> {
+    let kinds = [
+        ("Container", document.container.is_some()),
+        ("VirtualMachine", document.virtual_machine.is_some()),
+        ("HostedSystem", document.hosted_system.is_some()),
+    ];
+    let given: Vec<&str> = kinds.iter().filter(|kind| kind.1).map(|kind| kind.0).collect();
+    match given[..] {
+        ["Container"] => Ok(()),
+        ["VirtualMachine"] => {
+            Err(Error::new(Cause::VirtualizationMissing, "this version has no engine for virtual machines")
+                .at("$.VirtualMachine"))
+        }
+        ["HostedSystem"] => {
+            Err(Error::new(Cause::NotSupported, "this version has no virtual machines to host a system")
+                .at("$.HostedSystem"))
+        }
+        [] => Err(Error::new(Cause::InvalidData, "found none of Container, VirtualMachine, HostedSystem")
+            .at("$")
+            .hint("A document describes exactly one of them.")),
+        _ => Err(Error::new(Cause::InvalidData, format!("found {}", given.join(" and ")))
+            .at("$")
+            .hint("A document describes exactly one of them.")),
+    }
+}
+
+/// Takes the id, writes the intent down, starts the worker. On failure nothing is left.
+async fn prepare(context: &Context, design: Design) -> Result<(Arc<System>, Setting), Error> {
+    let service = &context.service;
+    let instance = random_guid().to_string();
+    let folder = registry::folder(&service.config.systems(), &design.id);
+    let record = Record::new(
+        design.id.as_str(),
+        &instance,
+        &design.owner,
+        design.terminate_on_last_handle,
+        &service.config.cgroup_parent,
+    );
+    let facts = Facts { id: design.id, warnings: design.warnings, folder: folder.clone() };
+    let (system, queue) = System::new(facts, record, Lifecycle::new());
+    service.registry.enter(&system)?;
+    let started = async {
+        let failed = |error: std::io::Error| Error::from_io(&error, "writing the record of the system");
+        fs::create_dir(&folder).map_err(failed)?;
+        system.recorded().write(&folder).map_err(failed)?;
+        worker::start(&folder, &service.worker_program, &system.runtime_id.to_string()).await
+    };
+    match started.await {
+        Ok(worker) => {
+            let setting = Setting { service: service.clone(), system: system.clone(), worker, queue };
+            Ok((system, setting))
+        }
+        Err(error) => {
+            registry::remove_folder(&folder);
+            service.registry.forget(&system);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `ModifyComputeSystem`. The container engine of this version cannot change a running container, so every
+//! known path is refused by name, and an unknown one is told as such.
+
+use hcs_core::{Call, Cause, Error};
+use hcs_ipc::compute::{Done, ModifyComputeSystem};
+use hcs_schema::{ModifySettingRequest, OperationFailureDetail};
+
+use super::{Context, Outcome};
+
+/// The paths of containers that other versions can change.
+const CONTAINER_PATHS: &[&str] = &[
+    "Container/Devices/Generic",
+    "Container/MappedDirectories",
+    "Container/MappedPipes",
+    "Container/Memory/SizeInMB",
+    "Container/Processor",
+    "Container/RegistryFlushState",
+];
+
+/// Changes a system.
+pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outcome<Done>, Error> {
+    let system = context.session.system(call.handle)?;
+    let request = hcs_schema::read::<ModifySettingRequest>(call.request.get())?.value;
+    system.admits(Call::Modify)?;
+    let path = request.resource_path.unwrap_or_default();
+    let error = if path.is_empty() {
+        Error::new(Cause::InvalidState, "a request for the guest only needs a virtual machine with a guest service")
+            .at("$.GuestRequest")
+    } else if CONTAINER_PATHS.contains(&path.as_str()) {
+        Error::new(Cause::NotSupported, format!("{path} cannot be changed by this version")).at("$.ResourcePath")
+    } else if path.starts_with("VirtualMachine/") {
+        Error::new(Cause::NotSupported, format!("{path} belongs to virtual machines, this is a container"))
+            .at("$.ResourcePath")
+    } else {
+        Error::new(Cause::InvalidData, format!("found {path:?}, which is no resource path")).at("$.ResourcePath")
+    };
+    Err(error.during(OperationFailureDetail::Modify))
+}

@@ -1,0 +1,138 @@
+//! Properties of systems: one by one, and listed.
+
+use std::collections::BTreeMap;
+
+use hcs_core::{Call, Cause, Error};
+use hcs_ipc::{
+    compute::{EnumerateComputeSystems, GetComputeSystemProperties, PropertiesReply, SystemsReply},
+    worker::{Answer, Request},
+};
+use hcs_schema::{Any, Properties, PropertyResponse, SystemPropertyQuery, SystemPropertyType, SystemQuery};
+use serde_json::json;
+
+use super::{Context, Outcome, options};
+use crate::system::System;
+
+/// Properties of one system. The basic ones are answered from what is known here, without asking the worker.
+pub async fn get(
+    context: Context,
+    call: GetComputeSystemProperties,
+) -> Result<Outcome<PropertiesReply>, Error> {
+    let system = context.session.system(call.handle)?;
+    system.admits(Call::GetProperties)?;
+    let mut properties = system.basic_properties();
+    let text = options(call.query.as_ref());
+    if text != "{}" {
+        let query = hcs_schema::read::<SystemPropertyQuery>(text)?.value;
+        for (index, kind) in query.property_types.unwrap_or_default().into_iter().enumerate() {
+            add(&system, kind, &mut properties)
+                .await
+                .map_err(|error| error.at(format!("$.PropertyTypes[{index}]")))?;
+        }
+        if let Some(queries) = query.queries {
+            let mut responses = BTreeMap::new();
+            for name in queries.into_keys() {
+                let response = respond(&system, &name).await;
+                responses.insert(name, response);
+            }
+            properties.property_responses = Some(responses);
+        }
+    }
+    let properties = Any::from_value(&properties)
+        .map_err(|error| Error::new(Cause::Unexpected, format!("writing the properties: {error}")))?;
+    Ok(PropertiesReply { properties }.into())
+}
+
+async fn add(system: &System, kind: SystemPropertyType, properties: &mut Properties) -> Result<(), Error> {
+    match kind {
+        SystemPropertyType::TerminateOnLastHandleClosed => {
+            properties.terminate_on_last_handle_closed = Some(system.terminate_on_last_handle);
+        }
+        SystemPropertyType::SystemGUID => properties.system_guid = Some(system.runtime_id.0),
+        SystemPropertyType::Statistics => {
+            properties.statistics = ask(system, Request::Statistics).await?.statistics;
+        }
+        SystemPropertyType::ProcessList => {
+            properties.process_list = ask(system, Request::ProcessList).await?.process_list;
+        }
+        other => {
+            return Err(Error::new(Cause::NotSupported, format!("a container has no property {other}")));
+        }
+    }
+    Ok(())
+}
+
+async fn ask(system: &System, request: Request) -> Result<Properties, Error> {
+    match system.ask(Call::GetProperties, request).await? {
+        (Answer::Document(document), _) => Ok(hcs_schema::read::<Properties>(document.get())?.value),
+        _ => Err(Error::new(Cause::Unexpected, "the worker answered something else")),
+    }
+}
+
+/// The answer to one named query; a failure of one does not fail the others.
+async fn respond(system: &System, name: &str) -> PropertyResponse {
+    let asked = async {
+        if name == "Warnings" {
+            return Any::from_value(&json!(system.warnings)).map_err(|error| error.to_string().into_cause());
+        }
+        let kind = SystemPropertyType::parse(name)
+            .ok_or_else(|| Error::new(Cause::NotSupported, format!("there is no property {name:?}")))?;
+        let mut properties = Properties::default();
+        add(system, kind, &mut properties).await?;
+        let whole = serde_json::to_value(&properties).unwrap_or_default();
+        // The one member that was asked for, by itself.
+        let member = whole.as_object().and_then(|members| members.values().next().cloned());
+        Any::from_value(&member.unwrap_or_default()).map_err(|error| error.to_string().into_cause())
+    };
+    match asked.await {
+        Ok(response) => PropertyResponse { response: Some(response), error: None },
+        Err(error) => PropertyResponse { response: None, error: Some(error.document()) },
+    }
+}
+
+trait IntoCause {
+    fn into_cause(self) -> Error;
+}
+
+impl IntoCause for String {
+    fn into_cause(self) -> Error {
+        Error::new(Cause::Unexpected, self)
+    }
+}
+
+/// Lists the systems that a query selects.
+pub async fn enumerate(
+    context: Context,
+    call: EnumerateComputeSystems,
+) -> Result<Outcome<SystemsReply>, Error> {
+    let query = hcs_schema::read::<SystemQuery>(options(call.query.as_ref()))?.value;
+    let systems = context
+        .service
+        .registry
+        .all()
+        .into_iter()
+        .filter(|system| system.admits(Call::Open).is_ok())
+        .map(|system| system.basic_properties())
+        .filter(|properties| selects(&query, properties))
+        .filter_map(|properties| Any::from_value(&properties).ok())
+        .collect();
+    Ok(SystemsReply { systems }.into())
+}
+
+/// Lists are OR within and AND across; an absent list selects everything.
+fn selects(query: &SystemQuery, properties: &Properties) -> bool {
+    let among = |wanted: &Option<Vec<String>>, value: &Option<String>, fold: bool| {
+        wanted.as_ref().is_none_or(|wanted| {
+            let value = value.as_deref().unwrap_or_default();
+            wanted.iter().any(|one| {
+                if fold { one.to_uppercase() == value.to_uppercase() } else { one == value }
+            })
+        })
+    };
+    among(&query.ids, &properties.id, true)
+        && among(&query.names, &properties.name, true)
+        && among(&query.owners, &properties.owner, false)
+        && query.types.as_ref().is_none_or(|types| {
+            properties.system_type.is_some_and(|kind| types.contains(&kind))
+        })
+}

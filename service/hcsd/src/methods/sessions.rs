@@ -1,0 +1,27 @@
+//! `Join`: a connection becomes part of a session.
+
+use hcs_core::{Cause, Error};
+use hcs_ipc::compute::{Done, Join};
+use hcs_schema::Any;
+
+use super::{Outcome, done, read};
+use crate::connection::{Connection, Encoded, encode};
+
+/// Joins. The handles of the connection's own session are closed.
+pub fn join(connection: &mut Connection, parameters: &Any) -> Encoded {
+    let call: Join = match read(parameters) {
+        Ok(call) => call,
+        Err(refusal) => return refusal,
+    };
+    let outcome: Result<Outcome<Done>, Error> = match connection.service.session(&call.token) {
+        Some(session) => {
+            if connection.session.token.is_none() {
+                connection.session.end();
+            }
+            connection.session = session;
+            Ok(done())
+        }
+        None => Err(Error::new(Cause::NotFound, "there is no session with this token")),
+    };
+    encode(outcome)
+}

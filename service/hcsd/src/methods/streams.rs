@@ -1,0 +1,149 @@
+//! The methods that give many replies: `Attach` and `WatchEvents`.
+
+use std::{io, sync::Arc};
+
+use hcs_core::SystemId;
+use hcs_ipc::{
+    compute::{
+        Attach, AttachReply, Attached, Claim, Method, SystemEvent, SystemEventKind, WatchEvents, WatchEventsReply,
+    },
+    interface, varlink,
+};
+use hcs_schema::{Any, Guid};
+use serde_json::json;
+
+use super::read;
+use crate::{
+    connection::{Connection, encoded},
+    service::Service,
+    session::Session,
+};
+
+/// Serves a stream until either side ends it. The connection is of no other use afterwards.
+pub async fn serve(connection: &mut Connection, method: &str, parameters: &Any, more: bool) -> io::Result<bool> {
+    if !more {
+        let name = format!("{}.ExpectedMore", interface::SERVICE);
+        connection.stream.send(encoded(varlink::encode_named_error(&name, &json!({}))), Vec::new()).await?;
+        return Ok(true);
+    }
+    match method {
+        Attach::NAME => attach(connection, parameters).await,
+        _ => watch(connection, parameters).await,
+    }
+}
+
+async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<bool> {
+    let call: Attach = match read(parameters) {
+        Ok(call) => call,
+        Err((text, fds)) => return connection.stream.send(text, fds).await.map(|()| true),
+    };
+    let token = call.token.filter(|token| Guid::NIL.to_string().len() <= token.len()).unwrap_or_else(random_token);
+    let (session, mut events) = Session::attached(token.clone());
+    let replaced = connection.service.enter_session(&session);
+    let (handles, processes) = reclaim(&connection.service, &session, &call.claims.unwrap_or_default());
+    // Only now, so that a system that ends with its last handle has one at every moment.
+    if let Some(replaced) = replaced {
+        replaced.end();
+    }
+    if connection.session.token.is_none() {
+        connection.session.end();
+    }
+    connection.session = session.clone();
+    let attached = Attached { token, handles, processes };
+    let result = async {
+        send(connection, &AttachReply { attached: Some(attached), event: None }).await?;
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => send(connection, &AttachReply { attached: None, event: Some(event) }).await?,
+                    // Its queue was full, or the session was taken over by another connection.
+                    None => return Ok(false),
+                },
+                () = connection.stream.closed() => return Ok(false),
+            }
+        }
+    }
+    .await;
+    session.end();
+    result
+}
+
+/// 128 bits that nobody can guess.
+fn random_token() -> String {
+    random_guid().to_string()
+}
+
+/// A GUID of random bits.
+pub fn random_guid() -> Guid {
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            // The kernel refuses only before it has booted.
+            Err(_) => break,
+        }
+    }
+    bytes[6] = (bytes[6] & 0x0F) | 0x40;
+    bytes[8] = (bytes[8] & 0x3F) | 0x80;
+    Guid::from_bytes(bytes)
+}
+
+/// Makes the handles of a client that comes back valid again, as far as what they stood for is known.
+fn reclaim(service: &Service, session: &Arc<Session>, claims: &[Claim]) -> (Vec<u64>, Vec<u64>) {
+    let (mut handles, mut processes) = (Vec::new(), Vec::new());
+    for claim in claims {
+        let Ok(id) = SystemId::new(&claim.id) else { continue };
+        let Some(system) = service.registry.claim(&id, &claim.instance) else { continue };
+        if session.reopen_system(claim.handle, &system).is_ok() {
+            handles.push(claim.handle);
+        }
+        for process in &claim.processes {
+            if let Some(found) = system.process(process.process_id)
+                && session.reopen_process(process.process, &system, &found).is_ok()
+            {
+                processes.push(process.process);
+            }
+        }
+    }
+    (handles, processes)
+}
+
+async fn watch(connection: &mut Connection, parameters: &Any) -> io::Result<bool> {
+    let call: WatchEvents = match read(parameters) {
+        Ok(call) => call,
+        Err((text, fds)) => return connection.stream.send(text, fds).await.map(|()| true),
+    };
+    let (mut events, past, last) = connection.service.watch.listen(call.since);
+    let beginning = past.unwrap_or_else(|| {
+        let systems = connection.service.registry.all().into_iter();
+        systems
+            .map(|system| SystemEvent {
+                sequence: last,
+                r#type: SystemEventKind::Present,
+                id: system.id.as_str().to_owned(),
+                state: system.state().name().to_owned(),
+                data: None,
+            })
+            .collect()
+    });
+    for event in beginning {
+        send(connection, &WatchEventsReply { event }).await?;
+    }
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => send(connection, &WatchEventsReply { event }).await?,
+                None => return Ok(false),
+            },
+            () = connection.stream.closed() => return Ok(false),
+        }
+    }
+}
+
+async fn send(connection: &mut Connection, reply: &impl serde::Serialize) -> io::Result<()> {
+    let text = varlink::encode_reply(reply, true).map_err(io::Error::from)?;
+    // A listener that has stopped reading is disconnected when its queue is full; until then this waits.
+    connection.stream.send(text, Vec::new()).await
+}

@@ -1,0 +1,162 @@
+//! The life of a system: opened, started, paused, shut down, terminated, waited for.
+
+use hcs_core::{Call, Cause, Error, Exit, SystemId};
+use hcs_ipc::{
+    compute::{
+        CancelOperation, CloseComputeSystem, CrashComputeSystem, Done, ListOperations, Method, OpenComputeSystem,
+        OpenedSystem, OperationsReply, PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem,
+        ShutDownComputeSystem, StartComputeSystem, StatusReply, TerminateComputeSystem, WaitForComputeSystemExit,
+    },
+    worker::Request,
+};
+use hcs_schema::{
+    Any, CrashOptions, OperationFailureDetail, PauseOptions, PauseSuspensionLevel, SaveOptions, SaveType,
+    ShutdownMechanism, ShutdownOptions, ShutdownType,
+};
+
+use super::{Context, Outcome, done, options, reserved, within};
+
+/// How long a container may take to end after it was asked to.
+const GRACE_MILLISECONDS: u64 = 10_000;
+
+/// Opens a living system by its id.
+pub async fn open(context: Context, call: OpenComputeSystem) -> Result<Outcome<OpenedSystem>, Error> {
+    let unknown =
+        || Error::new(Cause::SystemNotFound, format!("there is no compute system with the id {:?}", call.id));
+    let system = context.service.registry.find(&SystemId::new(&call.id)?).ok_or_else(unknown)?;
+    system.admits(Call::Open).map_err(|_| unknown())?;
+    let handle = context.session.open_system(&system)?;
+    Ok(OpenedSystem {
+        handle,
+        id: system.id.as_str().to_owned(),
+        runtime_id: system.runtime_id.to_string(),
+        instance: system.instance.clone(),
+    }
+    .into())
+}
+
+/// Closes a handle.
+pub async fn close(context: Context, call: CloseComputeSystem) -> Result<Outcome<Done>, Error> {
+    context.session.system(call.handle)?;
+    context.session.close(call.handle)?;
+    Ok(done())
+}
+
+/// Starts a created system.
+pub async fn start(context: Context, call: StartComputeSystem) -> Result<Outcome<Done>, Error> {
+    reserved(call.options.as_ref())?;
+    ask::<StartComputeSystem>(&context, call.handle, call.operation, Call::Start, Request::Start)
+        .await
+        .map_err(|error| error.during(OperationFailureDetail::Start))
+}
+
+/// Asks the guest to stop.
+pub async fn shut_down(context: Context, call: ShutDownComputeSystem) -> Result<Outcome<Done>, Error> {
+    let wanted = hcs_schema::read::<ShutdownOptions>(options(call.options.as_ref()))?.value;
+    let unsupported = |member: &str, found: &dyn std::fmt::Display| {
+        Error::new(Cause::NotSupported, format!("found {found}, which a container cannot do")).at(member)
+    };
+    if let Some(kind) = wanted.type_.filter(|kind| *kind != ShutdownType::Shutdown) {
+        return Err(unsupported("$.Type", &kind));
+    }
+    if let Some(mechanism) = wanted.mechanism.filter(|one| *one == ShutdownMechanism::IntegrationService) {
+        // A container has one way to stop, and clients send this to every kind of system; it is the same stop.
+        tracing::debug!(%mechanism, "a container needs no mechanism");
+    }
+    let request = Request::ShutDown { grace_milliseconds: GRACE_MILLISECONDS };
+    ask::<ShutDownComputeSystem>(&context, call.handle, call.operation, Call::ShutDown, request)
+        .await
+        .map_err(|error| error.during(OperationFailureDetail::Shutdown))
+}
+
+/// Ends a system at once.
+pub async fn terminate(context: Context, call: TerminateComputeSystem) -> Result<Outcome<Done>, Error> {
+    reserved(call.options.as_ref())?;
+    let request = Request::Terminate { exit: Exit::TerminatedByClient };
+    ask::<TerminateComputeSystem>(&context, call.handle, call.operation, Call::Terminate, request)
+        .await
+        .map_err(|error| error.during(OperationFailureDetail::Terminate))
+}
+
+/// Makes the guest crash; a container has no kernel of its own to do so.
+pub async fn crash(context: Context, call: CrashComputeSystem) -> Result<Outcome<Done>, Error> {
+    let system = context.session.system(call.handle)?;
+    hcs_schema::read::<CrashOptions>(options(call.options.as_ref()))?;
+    system.admits(Call::Crash)?;
+    Err(Error::new(Cause::NotSupported, "a container has no kernel of its own that could crash")
+        .during(OperationFailureDetail::Crash))
+}
+
+/// Suspends a system.
+pub async fn pause(context: Context, call: PauseComputeSystem) -> Result<Outcome<Done>, Error> {
+    let wanted = hcs_schema::read::<PauseOptions>(options(call.options.as_ref()))?.value;
+    if let Some(level) = wanted.suspension_level.filter(|level| *level != PauseSuspensionLevel::Suspend) {
+        return Err(Error::new(Cause::NotSupported, format!("found {level}, expected Suspend"))
+            .at("$.SuspensionLevel")
+            .during(OperationFailureDetail::Pause));
+    }
+    ask::<PauseComputeSystem>(&context, call.handle, call.operation, Call::Pause, Request::Pause)
+        .await
+        .map_err(|error| error.during(OperationFailureDetail::Pause))
+}
+
+/// Continues a paused system.
+pub async fn resume(context: Context, call: ResumeComputeSystem) -> Result<Outcome<Done>, Error> {
+    reserved(call.options.as_ref())?;
+    ask::<ResumeComputeSystem>(&context, call.handle, call.operation, Call::Resume, Request::Resume)
+        .await
+        .map_err(|error| error.during(OperationFailureDetail::Resume))
+}
+
+/// Saves a system; this version has none that could be saved.
+pub async fn save(context: Context, call: SaveComputeSystem) -> Result<Outcome<Done>, Error> {
+    let system = context.session.system(call.handle)?;
+    let wanted = hcs_schema::read::<SaveOptions>(options(call.options.as_ref()))?.value;
+    let as_template = wanted.save_type == Some(SaveType::AsTemplate);
+    system.admits(if as_template { Call::SaveAsTemplate } else { Call::SaveToFile })?;
+    Err(Error::new(Cause::NotSupported, "containers cannot be saved").during(OperationFailureDetail::Save))
+}
+
+/// Waits for the end of a system.
+pub async fn wait_for_exit(
+    context: Context,
+    call: WaitForComputeSystemExit,
+) -> Result<Outcome<StatusReply>, Error> {
+    let exit = context.session.system(call.handle)?.wait_for_exit().await;
+    Ok(StatusReply { status: Any::from_value(&exit.status()).unwrap_or_default() }.into())
+}
+
+/// Lists the calls under way.
+pub async fn list_operations(
+    context: Context,
+    _call: ListOperations,
+) -> Result<Outcome<OperationsReply>, Error> {
+    Ok(OperationsReply { operations: context.service.operations.list() }.into())
+}
+
+/// Cancels a call of this session.
+pub async fn cancel_operation(context: Context, call: CancelOperation) -> Result<Outcome<Done>, Error> {
+    context.service.operations.cancel(&context.session, call.operation)?;
+    Ok(done())
+}
+
+/// Has the system's worker do something, as an operation with a span.
+async fn ask<M: Method>(
+    context: &Context,
+    handle: u64,
+    operation: Option<u64>,
+    call: Call,
+    request: Request,
+) -> Result<Outcome<Done>, Error> {
+    let system = context.session.system(handle)?;
+    let (_entered, span) = context.operation(operation, M::NAME, system.id.as_str());
+    within(span, async {
+        let result = system.ask(call, request).await;
+        match &result {
+            Ok(_) => tracing::info!("done"),
+            Err(error) => tracing::info!(%error, "failed"),
+        }
+        result.map(|_| done())
+    })
+    .await
+}

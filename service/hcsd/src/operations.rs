@@ -1,0 +1,144 @@
+//! The calls that have not been answered yet: listed for people, cancelled for clients.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use hcs_core::{Cause, Error};
+use hcs_ipc::compute::PendingOperation;
+use tokio::sync::oneshot;
+
+use crate::session::Session;
+
+/// The table of calls.
+#[derive(Default)]
+pub struct Operations(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    next: u64,
+    entries: HashMap<u64, Entry>,
+}
+
+struct Entry {
+    session: usize,
+    operation: u64,
+    method: &'static str,
+    id: Option<String>,
+    since: Instant,
+    cancel: Cancel,
+}
+
+/// Whether a call can be cancelled.
+enum Cancel {
+    Never,
+    Possible(oneshot::Sender<()>),
+    Done,
+}
+
+/// A call's place in the table; it leaves the table by being dropped.
+pub struct Entered {
+    table: Arc<Operations>,
+    key: u64,
+}
+
+impl Operations {
+    /// Enters a call that cannot be cancelled.
+    pub fn enter(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        operation: Option<u64>,
+        method: &'static str,
+        id: Option<String>,
+    ) -> Entered {
+        self.insert(session, operation, method, id, Cancel::Never)
+    }
+
+    /// Enters a call that can be cancelled; the receiver is told.
+    pub fn enter_cancellable(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        operation: Option<u64>,
+        method: &'static str,
+        id: Option<String>,
+    ) -> (Entered, oneshot::Receiver<()>) {
+        let (cancel, cancelled) = oneshot::channel();
+        (self.insert(session, operation, method, id, Cancel::Possible(cancel)), cancelled)
+    }
+
+    fn insert(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        operation: Option<u64>,
+        method: &'static str,
+        id: Option<String>,
+        cancel: Cancel,
+    ) -> Entered {
+        let mut inner = self.lock();
+        inner.next += 1;
+        let key = inner.next;
+        let entry = Entry {
+            session: Arc::as_ptr(session) as usize,
+            operation: operation.unwrap_or(0),
+            method,
+            id,
+            since: Instant::now(),
+            cancel,
+        };
+        inner.entries.insert(key, entry);
+        Entered { table: self.clone(), key }
+    }
+
+    /// Cancels a session's call.
+    pub fn cancel(&self, session: &Arc<Session>, operation: u64) -> Result<(), Error> {
+        let mut inner = self.lock();
+        let of_session = Arc::as_ptr(session) as usize;
+        let entry = inner
+            .entries
+            .values_mut()
+            .find(|entry| entry.operation == operation && entry.session == of_session)
+            .ok_or_else(|| Error::new(Cause::NotFound, format!("no call with the number {operation} is under way")))?;
+        match std::mem::replace(&mut entry.cancel, Cancel::Done) {
+            Cancel::Possible(cancel) => {
+                // A call that has just ended needs no telling.
+                let _ = cancel.send(());
+                Ok(())
+            }
+            Cancel::Done => Err(Cause::OperationAlreadyCancelled.into()),
+            Cancel::Never => {
+                entry.cancel = Cancel::Never;
+                Err(Error::new(Cause::NotImplemented, format!("{} cannot be cancelled", entry.method))
+                    .hint("Terminate the system instead."))
+            }
+        }
+    }
+
+    /// Lists the calls, oldest first.
+    pub fn list(&self) -> Vec<PendingOperation> {
+        let inner = self.lock();
+        let mut entries: Vec<&Entry> = inner.entries.values().collect();
+        entries.sort_by_key(|entry| entry.since);
+        entries
+            .into_iter()
+            .map(|entry| PendingOperation {
+                operation: entry.operation,
+                method: entry.method.rsplit('.').next().unwrap_or(entry.method).to_owned(),
+                id: entry.id.clone(),
+                step: "waiting for the worker".to_owned(),
+                milliseconds: entry.since.elapsed().as_millis() as u64,
+            })
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.table.lock().entries.remove(&self.key);
+    }
+}

@@ -1,0 +1,68 @@
+//! What hcsd writes down about a live system before it acts, so that its next run knows what to do with it.
+//!
+//! A record is a small file in the system's run folder, replaced by rename. It lives in a file system that a
+//! reboot empties, as the systems do, so it needs no sync.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// The form of record that this release writes.
+const VERSION: u32 = 1;
+
+/// A live system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The form of this record.
+    pub version: u32,
+    /// The system's id.
+    pub id: String,
+    /// Which system of this id it is.
+    pub instance: String,
+    /// `Owner` of the document.
+    pub owner: String,
+    /// `ShouldTerminateOnLastHandleClosed` of the document.
+    pub terminate_on_last_handle: bool,
+    /// Whether the creation was completed; a system without it is torn down after a crash.
+    pub created: bool,
+    /// Secrets of the sessions that hold handles, of a system that ends with its last handle.
+    pub holders: Vec<String>,
+    /// The cgroup folder of the service that made it.
+    pub cgroup_parent: String,
+}
+
+impl Record {
+    /// A record of a system that is about to be made.
+    pub fn new(id: &str, instance: &str, owner: &str, terminate_on_last_handle: bool, cgroup_parent: &str) -> Record {
+        Record {
+            version: VERSION,
+            id: id.to_owned(),
+            instance: instance.to_owned(),
+            owner: owner.to_owned(),
+            terminate_on_last_handle,
+            created: false,
+            holders: Vec::new(),
+            cgroup_parent: cgroup_parent.to_owned(),
+        }
+    }
+
+    /// Writes the record into the system's folder.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        let temporary = folder.join("record.new");
+        fs::write(&temporary, text)?;
+        fs::rename(temporary, path(folder))
+    }
+
+    /// Reads the record of a folder.
+    pub fn read(folder: &Path) -> io::Result<Record> {
+        Ok(serde_json::from_slice(&fs::read(path(folder))?)?)
+    }
+}
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("record.json")
+}

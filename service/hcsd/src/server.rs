@@ -1,0 +1,154 @@
+//! The service from start to stop: take over what is there, listen, accept, and leave everything running.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{PermissionsExt, chown},
+    },
+    path::Path,
+    rc::Rc,
+    sync::Arc,
+};
+
+use hcs_core::{Cause, Error};
+use hcs_ipc::{
+    limits::{MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER},
+    socket,
+    stream::Stream,
+    varlink,
+};
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{config::Config, connection::Connection, restart, service::Service, systemd};
+
+/// Runs the service until it is told to stop. Systems go on without it.
+pub async fn run(config: Config) -> Result<(), Error> {
+    let failed = |error: &io::Error| Error::from_io(error, format!("listening at {}", config.socket.display()));
+    let activated = systemd::activated_socket();
+    let service = Service::new(config.clone())?;
+    restart::take_over(&service).await;
+    let socket = match activated {
+        Some(socket) => socket,
+        None => listen(&service).map_err(|error| failed(&error))?,
+    };
+    let listener = std::os::unix::net::UnixListener::from(socket);
+    listener.set_nonblocking(true).map_err(|error| failed(&error))?;
+    let listener = UnixListener::from_std(listener).map_err(|error| failed(&error))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
+    tracing::info!(socket = %config.socket.display(), "ready");
+    systemd::notify("READY=1");
+    tokio::select! {
+        () = accept(&service, listener) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    systemd::notify("STOPPING=1");
+    tracing::info!("stopped; systems go on");
+    Ok(())
+}
+
+/// Opens the socket for root and the group.
+fn listen(service: &Service) -> io::Result<OwnedFd> {
+    let path = &service.config.socket;
+    if socket::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another service listens there"));
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Nobody gets in between bind and the change of rights.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let socket = socket::listen(path, 1024);
+    rustix::process::umask(before);
+    let socket = socket?;
+    set_rights(path, service.access.group())?;
+    Ok(socket)
+}
+
+fn set_rights(path: &Path, group: Option<u32>) -> io::Result<()> {
+    if let Some(group) = group {
+        chown(path, None, Some(group))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+    }
+    Ok(())
+}
+
+/// Counts connections, so that one user cannot take them all.
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    by_user: HashMap<u32, usize>,
+}
+
+async fn accept(service: &Arc<Service>, listener: UnixListener) {
+    let counts: Rc<std::cell::RefCell<Counts>> = Rc::default();
+    let tasks = tokio::task::LocalSet::new();
+    tasks
+        .run_until(async {
+            loop {
+                match listener.accept().await {
+                    Ok((socket, _)) => admit(service, socket, &counts),
+                    Err(error) => {
+                        // Out of descriptors, most likely: those who are in go on, and one who leaves makes room.
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        })
+        .await;
+}
+
+fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std::cell::RefCell<Counts>>) {
+    let Ok(socket) = socket.into_std().map(OwnedFd::from) else { return };
+    let Ok(peer) = socket::peer(&socket) else { return };
+    let refusal = if !service.access.allows(peer, &socket) {
+        Some(Error::new(Cause::NotPrivileged, format!("user {} may not use the service", peer.uid))
+            .hint("Use it as root, or as a member of the group hcs."))
+    } else {
+        let mut counts = counts.borrow_mut();
+        let of_user = counts.by_user.get(&peer.uid).copied().unwrap_or(0);
+        if counts.all >= MAX_CONNECTIONS || (peer.uid != 0 && of_user >= MAX_CONNECTIONS_PER_USER) {
+            Some(Error::new(Cause::NotEnoughQuota, "there are too many connections"))
+        } else {
+            counts.all += 1;
+            *counts.by_user.entry(peer.uid).or_default() += 1;
+            None
+        }
+    };
+    let Ok(stream) = Stream::new(socket) else { return };
+    let (service, counts) = (service.clone(), counts.clone());
+    tokio::task::spawn_local(async move {
+        match refusal {
+            Some(error) => refuse(stream, &error).await,
+            None => {
+                if let Err(error) = Connection::new(service, stream).serve().await {
+                    tracing::debug!(pid = peer.pid, uid = peer.uid, %error, "a connection was closed");
+                }
+                let mut counts = counts.borrow_mut();
+                counts.all -= 1;
+                if let Some(of_user) = counts.by_user.get_mut(&peer.uid) {
+                    *of_user -= 1;
+                    if *of_user == 0 {
+                        counts.by_user.remove(&peer.uid);
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Answers the first call with the reason, so that the client can tell it.
+async fn refuse(mut stream: Stream, error: &Error) {
+    tracing::warn!(%error, "a connection was refused");
+    if let (Ok(Some(_)), Ok(text)) = (stream.receive().await, varlink::encode_error(error)) {
+        let _ = stream.send(text, Vec::new()).await;
+    }
+}

@@ -1,0 +1,106 @@
+//! Everything that the tasks of the service share.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use hcs_core::Error;
+
+use crate::{
+    access::Access,
+    config::Config,
+    host::{cpu_groups::CpuGroups, cpuset_mount::CpusetMount, crashes::{self, CrashStore}},
+    operations::Operations,
+    registry::Registry,
+    session::Session,
+    watch::Watch,
+};
+
+/// The service.
+pub struct Service {
+    /// Folders and programs.
+    pub config: Config,
+    /// Who may use it.
+    pub access: Access,
+    /// The systems.
+    pub registry: Registry,
+    /// The calls under way.
+    pub operations: Arc<Operations>,
+    /// The events of everything.
+    pub watch: Watch,
+    /// The worker's program, which nobody can change through a worker.
+    pub worker_program: OwnedFd,
+    /// CPU groups; `None` where the host has no cpuset controller.
+    pub cpu_groups: Mutex<Option<CpuGroups>>,
+    /// The store of crash reports.
+    pub crashes: Mutex<CrashStore>,
+    sessions: Mutex<HashMap<String, Weak<Session>>>,
+}
+
+impl Service {
+    /// Makes the folders and opens the stores.
+    pub fn new(config: Config) -> Result<Arc<Service>, Error> {
+        let store = |error: &io::Error, what: &str| Error::from_io(error, format!("opening {what}"));
+        for folder in [&config.run, &config.systems(), &config.state] {
+            make_folder(folder).map_err(|error| store(&error, &folder.display().to_string()))?;
+        }
+        let crashes = CrashStore::open(&config.state.join("crashes"), crashes::DEFAULT_MAX_REPORTS)
+            .map_err(|error| store(&error, "the crash store"))?;
+        Ok(Arc::new(Service {
+            access: Access::new(),
+            registry: Registry::default(),
+            operations: Arc::default(),
+            watch: Watch::new(),
+            worker_program: hcs_container::pinned_program::open(&config.worker)?,
+            cpu_groups: Mutex::new(open_cpu_groups(&config)),
+            crashes: Mutex::new(crashes),
+            sessions: Mutex::default(),
+            config,
+        }))
+    }
+
+    /// The attached session with this token.
+    pub fn session(&self, token: &str) -> Option<Arc<Session>> {
+        self.sessions().get(token).and_then(Weak::upgrade)
+    }
+
+    /// Enters an attached session. One that it replaces is returned.
+    pub fn enter_session(&self, session: &Arc<Session>) -> Option<Arc<Session>> {
+        let mut sessions = self.sessions();
+        sessions.retain(|_, session| session.strong_count() > 0);
+        let token = session.token.clone()?;
+        sessions.insert(token, Arc::downgrade(session)).and_then(|old| old.upgrade())
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<String, Weak<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A folder for us alone; the socket inside has rights of its own, so the run folder can be passed through.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o711))
+}
+
+fn open_cpu_groups(config: &Config) -> Option<CpuGroups> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mount = CpusetMount::find(&mountinfo)?;
+    let folder = format!("{}/cpu-groups", config.cgroup_parent);
+    match CpuGroups::open_in(mount, std::path::Path::new(&folder), &config.state.join("cpu-groups")) {
+        Ok(groups) => {
+            for problem in groups.problems() {
+                tracing::warn!(%problem, "a CPU group is not as it was recorded");
+            }
+            Some(groups)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "there are no CPU groups");
+            None
+        }
+    }
+}

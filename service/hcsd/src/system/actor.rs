@@ -1,0 +1,365 @@
+//! The one task that owns a compute system: it speaks to the worker, moves the life cycle, and ends the system.
+//!
+//! It waits for three things at once and for nothing else: the worker, the commands, and the nearest deadline.
+//! So a worker that hangs in one request keeps nobody from terminating the system.
+
+use std::{collections::HashMap, os::fd::OwnedFd, sync::Arc, time::Duration};
+
+use hcs_core::{Call, Cause, Error, Exit, State};
+use hcs_ipc::{
+    Message,
+    compute::SystemEventKind,
+    worker::{Answer, FromWorker, Notice, Numbered, Phase, ProcessRecord, Request, Welcome},
+};
+use hcs_schema::Any;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{Answered, Command, Process, System, refusal};
+use crate::{service::Service, worker::Worker};
+
+/// The commands of a system whose actor has not begun.
+pub struct Queue(pub(super) mpsc::UnboundedReceiver<Command>);
+
+/// What an actor needs.
+pub struct Setting {
+    /// The service, to leave the registry and to tell of events.
+    pub service: Arc<Service>,
+    /// The system.
+    pub system: Arc<System>,
+    /// Its worker.
+    pub worker: Worker,
+    /// Its commands.
+    pub queue: Queue,
+}
+
+/// A request that the worker has not answered yet.
+struct Pending {
+    call: Call,
+    deadline: Instant,
+    /// What it was, for the log.
+    what: &'static str,
+    reply: Option<oneshot::Sender<Answered>>,
+}
+
+struct Actor {
+    service: Arc<Service>,
+    system: Arc<System>,
+    worker: Worker,
+    pending: HashMap<u64, Pending>,
+    next: u64,
+    /// How the system is to be reported if the worker must be killed.
+    ending: Option<Exit>,
+}
+
+/// How the loop ended.
+enum End {
+    /// The worker says that the system has ended.
+    Exited(Exit),
+    /// The worker is gone, or must go.
+    WorkerLost,
+    /// The creation failed or was cancelled; there never was a system.
+    NeverCreated,
+}
+
+/// The time limit of a request: no client may hang because a worker does.
+fn limit(request: &Request) -> Duration {
+    Duration::from_secs(match request {
+        Request::Create { .. } | Request::Start | Request::CreateProcess { .. } => 60,
+        Request::Pause | Request::Resume => 20,
+        // Then the worker is killed, which kills the system.
+        Request::Terminate { .. } => 10,
+        _ => 10,
+    })
+}
+
+fn name(request: &Request) -> &'static str {
+    match request {
+        Request::Create { .. } => "Create",
+        Request::Start => "Start",
+        Request::ShutDown { .. } => "ShutDown",
+        Request::Terminate { .. } => "Terminate",
+        Request::Pause => "Pause",
+        Request::Resume => "Resume",
+        Request::Statistics => "Statistics",
+        Request::ProcessList => "ProcessList",
+        Request::CreateProcess { .. } => "CreateProcess",
+        Request::Signal { .. } => "Signal",
+        Request::ProcessInfo { .. } => "ProcessInfo",
+        Request::CloseStdin { .. } => "CloseStdin",
+        Request::Release => "Release",
+    }
+}
+
+impl Setting {
+    /// Runs the system until it has ended.
+    pub async fn run(self) {
+        let Setting { service, system, worker, mut queue } = self;
+        let mut actor = Actor { service, system, worker, pending: HashMap::new(), next: 1, ending: None };
+        let end = actor.serve(&mut queue).await;
+        // Commands from now on are refused at once rather than forgotten.
+        queue.0.close();
+        actor.finish(end).await;
+    }
+
+    /// Ends a system whose worker was found with its exit.
+    pub async fn conclude(self, exit: Exit) {
+        let Setting { service, system, worker, queue } = self;
+        drop(queue);
+        let actor = Actor { service, system, worker, pending: HashMap::new(), next: 1, ending: None };
+        actor.finish(End::Exited(exit)).await;
+    }
+
+    /// Takes over what a worker that was found tells about its system.
+    pub fn adopt(&self, welcome: &Welcome) {
+        let mut view = self.system.view();
+        for record in &welcome.processes {
+            view.processes.insert(record.process_id, Process::new(record.process_id, record.exit));
+        }
+    }
+}
+
+/// The state that a worker's phase stands for.
+pub fn state_of(phase: &Phase) -> State {
+    match phase {
+        Phase::Idle => State::Creating,
+        Phase::Created => State::Created,
+        Phase::Running => State::Running,
+        Phase::Paused => State::Paused,
+        Phase::Exited(_) => State::Stopped,
+    }
+}
+
+impl Actor {
+    async fn serve(&mut self, queue: &mut Queue) -> End {
+        loop {
+            let deadline = self.pending.values().map(|pending| pending.deadline).min();
+            let expired = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let end = tokio::select! {
+                message = self.worker.stream.receive() => match message {
+                    Ok(Some(message)) => self.hear(message),
+                    Ok(None) => Some(End::WorkerLost),
+                    Err(error) => {
+                        tracing::error!(id = %self.system.id, %error, "the connection to the worker broke");
+                        Some(End::WorkerLost)
+                    }
+                },
+                Some(command) = queue.0.recv() => self.obey(command),
+                () = expired => self.expire(),
+            };
+            if let Some(end) = end {
+                return end;
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) -> Option<End> {
+        match command {
+            Command::Do { call, request, reply } => {
+                let begun = {
+                    let mut view = self.system.view();
+                    // The creation is under way from birth; it does not have to be admitted.
+                    let begun = if call == Call::Create { Ok(()) } else { view.life.begin(call) };
+                    begun.map_err(|cause| refusal(cause, view.life.state(), call))
+                };
+                match begun {
+                    Ok(()) => self.send(call, *request, Some(reply)),
+                    Err(error) => {
+                        let _ = reply.send(Err(error));
+                        None
+                    }
+                }
+            }
+            Command::End(exit) => {
+                let begun = self.system.view().life.begin(Call::Terminate);
+                if begun.is_err() {
+                    return None;
+                }
+                self.send(Call::Terminate, Request::Terminate { exit }, None)
+            }
+            Command::Abandon => Some(End::NeverCreated),
+        }
+    }
+
+    fn send(&mut self, call: Call, request: Request, reply: Option<oneshot::Sender<Answered>>) -> Option<End> {
+        if let Request::Terminate { exit } = &request {
+            self.ending.get_or_insert_with(|| exit.clone());
+        }
+        let number = self.next;
+        self.next += 1;
+        let (what, deadline) = (name(&request), Instant::now() + limit(&request));
+        let queued = serde_json::to_vec(&Numbered { number, body: request })
+            .map_err(std::io::Error::from)
+            .and_then(|text| self.worker.stream.queue(text, Vec::new()));
+        self.pending.insert(number, Pending { call, deadline, what, reply });
+        queued.err().map(|error| {
+            tracing::error!(id = %self.system.id, %error, "the worker does not take requests");
+            End::WorkerLost
+        })
+    }
+
+    fn expire(&mut self) -> Option<End> {
+        let now = Instant::now();
+        let expired: Vec<u64> =
+            self.pending.iter().filter(|(_, pending)| pending.deadline <= now).map(|(number, _)| *number).collect();
+        for number in expired {
+            let Some(pending) = self.pending.remove(&number) else { continue };
+            tracing::error!(id = %self.system.id, request = pending.what, "the worker did not answer in time");
+            match pending.call {
+                Call::Terminate => {
+                    self.pending.insert(number, pending);
+                    return Some(End::WorkerLost);
+                }
+                Call::Create => {
+                    self.pending.insert(number, pending);
+                    return Some(End::NeverCreated);
+                }
+                call => {
+                    self.system.view().life.finish(call, false);
+                    answer(pending.reply, Err(Error::new(
+                        Cause::DeadlineExceeded,
+                        format!("{} did not finish in time", pending.what),
+                    ).hint("Terminate the system if it stays like this.")));
+                }
+            }
+        }
+        None
+    }
+
+    fn hear(&mut self, message: Message) -> Option<End> {
+        match serde_json::from_slice::<FromWorker>(&message.text) {
+            Ok(FromWorker::Reply(reply)) => self.hear_reply(reply, message.fds),
+            Ok(FromWorker::Notice(Notice::ProcessExited(record))) => {
+                self.process_ended(&record);
+                None
+            }
+            Ok(FromWorker::Notice(Notice::SystemExited(exit))) => Some(End::Exited(exit)),
+            Err(error) => {
+                tracing::error!(id = %self.system.id, %error, "the worker cannot be understood");
+                Some(End::WorkerLost)
+            }
+        }
+    }
+
+    fn hear_reply(&mut self, reply: Numbered<Answer>, fds: Vec<OwnedFd>) -> Option<End> {
+        let pending = self.pending.remove(&reply.number)?;
+        let outcome = match reply.body {
+            Answer::Failed(failure) => Err(Error::from(failure)),
+            answer => Ok((answer, fds)),
+        };
+        if pending.call == Call::Terminate && outcome.is_ok() {
+            // It is answered when the notice of the end has been dealt with. A system that never ran ends
+            // without a notice of its own.
+            let exit = self.ending.clone().unwrap_or(Exit::TerminatedByClient);
+            self.pending.insert(reply.number, pending);
+            return Some(End::Exited(exit));
+        }
+        if pending.call == Call::Create && outcome.is_err() {
+            answer(pending.reply, outcome);
+            return Some(End::NeverCreated);
+        }
+        self.system.view().life.finish(pending.call, outcome.is_ok());
+        if let Ok((Answer::Started { process_id, .. }, _)) = &outcome
+            && self.system.process(*process_id).is_none_or(|process| process.exit().is_some())
+        {
+            self.system.view().processes.insert(*process_id, Process::new(*process_id, None));
+            self.tell(SystemEventKind::ProcessCreated, None);
+        }
+        if outcome.is_ok() {
+            match pending.call {
+                Call::Create => self.tell(SystemEventKind::Created, None),
+                Call::Start => self.tell(SystemEventKind::Started, None),
+                Call::Pause => self.tell(SystemEventKind::Paused, None),
+                Call::Resume => self.tell(SystemEventKind::Resumed, None),
+                _ => {}
+            }
+        }
+        answer(pending.reply, outcome);
+        None
+    }
+
+    fn process_ended(&self, record: &ProcessRecord) {
+        if let (Some(process), Some(exit)) = (self.system.process(record.process_id), record.exit) {
+            process.ended(exit);
+            self.tell(SystemEventKind::ProcessExited, Any::from_value(&process.status()).ok());
+        }
+    }
+
+    fn tell(&self, kind: SystemEventKind, data: Option<Any>) {
+        self.service.watch.tell(kind, self.system.id.as_str(), self.system.state().name(), data);
+    }
+
+    /// Cleans up, tells everybody, and answers what still waits. In this order: who hears of the end finds
+    /// nothing left.
+    async fn finish(self, end: End) {
+        let Actor { service, system, worker, pending, ending, .. } = self;
+        let exit = match end {
+            End::Exited(exit) => {
+                release(worker).await;
+                Some(exit)
+            }
+            End::WorkerLost => {
+                let code = match ending {
+                    Some(_) => worker.kill().await,
+                    None => worker.gone().await,
+                };
+                remove_leftovers(&system).await;
+                Some(ending.unwrap_or(Exit::WorkerDied { code }))
+            }
+            End::NeverCreated => {
+                worker.kill().await;
+                remove_leftovers(&system).await;
+                None
+            }
+        };
+        let starting = system.view().life.under_way() == Some(Call::Start);
+        service.registry.forget(&system);
+        crate::registry::remove_folder(&system.folder);
+        match &exit {
+            Some(exit) => system.report_end(&service, exit),
+            // There never was a system, so nobody is told; only the calls that wait are answered.
+            None => system.view().life.exited(),
+        }
+        for pending in pending.into_values() {
+            let outcome = match (&exit, pending.call) {
+                (Some(_), Call::Terminate) => Ok((Answer::Done, Vec::new())),
+                (Some(exit), call) => Err(exit.cause_for_pending(starting && call == Call::Start).into()),
+                (None, _) => Err(Error::new(Cause::Cancelled, "the creation was given up")),
+            };
+            answer(pending.reply, outcome);
+        }
+    }
+}
+
+fn answer(reply: Option<oneshot::Sender<Answered>>, outcome: Answered) {
+    if let Some(reply) = reply {
+        // Who does not wait any more has closed its operation, which is allowed.
+        let _ = reply.send(outcome);
+    }
+}
+
+async fn release(mut worker: Worker) {
+    if let Ok(text) = serde_json::to_vec(&Numbered { number: 0, body: Request::Release }) {
+        let _ = worker.stream.send(text, Vec::new()).await;
+    }
+    worker.gone().await;
+}
+
+/// Removes what a worker that died left; it may wait for processes to die, so it has a thread of its own.
+pub async fn remove_leftovers(system: &System) {
+    let (parent, name) = (system.recorded().cgroup_parent, system.runtime_id.to_string());
+    let removed =
+        tokio::task::spawn_blocking(move || hcs_container::container::remove_leftovers(&parent, &name)).await;
+    match removed {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(id = %system.id, %error, "leftovers could not be removed"),
+        Err(error) => tracing::error!(id = %system.id, %error, "leftovers could not be removed"),
+    }
+}

@@ -1,0 +1,36 @@
+//! hcs-worker: the process that owns one compute system.
+//!
+//! hcsd starts one for each system and hands it a listening socket as its standard input. The worker is the
+//! parent of the container, keeps exits until hcsd has them, and outlives hcsd: a restarted hcsd connects to the
+//! same socket and adopts it. If the worker dies, its container dies with it.
+//!
+//! It has one thread and waits in one place, [`worker::Worker::run`]; the container engine relies on that.
+#![forbid(unsafe_code)]
+
+mod connection;
+mod output;
+mod relay;
+mod requests;
+mod system;
+mod worker;
+
+use std::{os::fd::AsFd, process::ExitCode};
+
+fn main() -> ExitCode {
+    // A session of its own: the terminal of whoever started hcsd must not stop or end it.
+    let _ = rustix::process::setsid();
+    let listener = match std::io::stdin().as_fd().try_clone_to_owned() {
+        Ok(listener) => listener,
+        Err(error) => {
+            eprintln!("hcs-worker: no listening socket: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match worker::Worker::new(listener).run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hcs-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

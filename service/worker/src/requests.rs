@@ -1,0 +1,67 @@
+//! What hcsd asks, turned into calls on the system, and what it gets back.
+
+use std::{os::fd::OwnedFd, time::Duration};
+
+use hcs_core::{Cause, Error};
+use hcs_ipc::worker::{Answer, Request};
+use hcs_schema::Any;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::system::{Ends, System};
+
+/// An answer with its descriptors; `None` when it follows later.
+pub type Answered = Option<(Answer, Vec<OwnedFd>)>;
+
+/// Does what is asked. Only a terminate that must wait for the end is answered later.
+pub fn handle(system: &mut System, request: Request) -> Answered {
+    match act(system, request) {
+        Ok(answered) => answered,
+        Err(error) => Some((Answer::Failed(error.into()), Vec::new())),
+    }
+}
+
+fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
+    match request {
+        Request::Create { plan } => system.create(parse(&plan)?)?,
+        Request::Start => system.start()?,
+        Request::ShutDown { grace_milliseconds } => {
+            system.shut_down(Duration::from_millis(grace_milliseconds))?;
+        }
+        Request::Terminate { exit } => {
+            system.terminate(exit)?;
+            if system.init().is_some() {
+                return Ok(None);
+            }
+        }
+        Request::Pause => system.freeze(true)?,
+        Request::Resume => system.freeze(false)?,
+        Request::Statistics => return Ok(document(&system.statistics()?)),
+        Request::ProcessList => return Ok(document(&system.process_list()?)),
+        Request::CreateProcess { plan } => return Ok(started(system.start_process(&parse(&plan)?)?)),
+        Request::Signal { process_id, signal } => system.signal(process_id, signal)?,
+        Request::ProcessInfo { process_id } => return Ok(started(system.ends(process_id)?)),
+        Request::CloseStdin { process_id } => system.close_stdin(process_id)?,
+        // The loop ends the worker; nobody waits for an answer.
+        Request::Release => {}
+    }
+    Ok(Some((Answer::Done, Vec::new())))
+}
+
+fn parse<T: DeserializeOwned>(plan: &Any) -> Result<T, Error> {
+    serde_json::from_str(plan.get())
+        .map_err(|error| Error::new(Cause::Unexpected, format!("the worker does not understand the plan: {error}")))
+}
+
+fn document(value: &impl Serialize) -> Answered {
+    Some((Answer::Document(Any::from_value(value).unwrap_or_default()), Vec::new()))
+}
+
+fn started(ends: Ends) -> Answered {
+    let answer = Answer::Started {
+        process_id: ends.process_id,
+        stdin: ends.stdin.is_some(),
+        stdout: ends.stdout.is_some(),
+        stderr: ends.stderr.is_some(),
+    };
+    Some((answer, [ends.stdin, ends.stdout, ends.stderr].into_iter().flatten().collect()))
+}

@@ -1,0 +1,325 @@
+//! The worker's compute system: a container, its processes, and how it ends.
+//!
+//! Nothing here waits. The loop in [`crate::worker`] polls [`System::init`] and the processes and calls
+//! [`System::process_ended`] and [`System::init_ended`]; the end of the system is complete when
+//! [`System::phase`] says `Exited`.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant, SystemTime},
+};
+
+use hcs_container::{Container, Plan, ProcessPlan, process};
+use hcs_core::{Cause, Error, Exit, timestamp};
+use hcs_ipc::worker::{Notice, Phase, ProcessExit, ProcessRecord};
+use hcs_schema::{MemoryStats, ProcessorStats, Properties, Statistics, StorageStats};
+
+use crate::{
+    output::Output,
+    relay::{Flow, Relay},
+};
+
+/// How many ended processes are remembered, so that a system that runs for years does not grow.
+const REMEMBERED: usize = 4096;
+
+/// The system of this worker.
+pub struct System {
+    phase: Phase,
+    container: Option<Container>,
+    processes: BTreeMap<u32, Tracked>,
+    ended_in_order: std::collections::VecDeque<u32>,
+    ending: Option<Ending>,
+    started: Option<(SystemTime, Instant)>,
+}
+
+/// A process and what the worker holds for it.
+pub struct Tracked {
+    record: ProcessRecord,
+    pidfd: Option<OwnedFd>,
+    /// The way of its standard input.
+    pub relay: Option<Relay>,
+    stdout: Option<Output>,
+    stderr: Option<Output>,
+}
+
+/// Why the system is coming to its end.
+struct Ending {
+    exit: Exit,
+    kill_at: Option<Instant>,
+}
+
+/// The pipe ends of a process, for the client.
+pub struct Ends {
+    /// The process's id in the container.
+    pub process_id: u32,
+    /// Write end.
+    pub stdin: Option<OwnedFd>,
+    /// Read end.
+    pub stdout: Option<OwnedFd>,
+    /// Read end.
+    pub stderr: Option<OwnedFd>,
+}
+
+impl System {
+    /// Nothing yet.
+    pub fn new() -> System {
+        System {
+            phase: Phase::Idle,
+            container: None,
+            processes: BTreeMap::new(),
+            ended_in_order: std::collections::VecDeque::new(),
+            ending: None,
+            started: None,
+        }
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// What is known of its processes.
+    pub fn records(&self) -> Vec<ProcessRecord> {
+        self.processes.values().map(|tracked| tracked.record.clone()).collect()
+    }
+
+    /// Makes the container.
+    pub fn create(&mut self, plan: Plan) -> Result<(), Error> {
+        if self.phase != Phase::Idle {
+            return Err(Cause::InvalidState.into());
+        }
+        self.container = Some(Container::create(plan)?);
+        self.phase = Phase::Created;
+        Ok(())
+    }
+
+    /// Starts it.
+    pub fn start(&mut self) -> Result<(), Error> {
+        let Some(container) = self.container.as_mut().filter(|_| self.phase == Phase::Created) else {
+            return Err(Cause::InvalidState.into());
+        };
+        container.start()?;
+        self.phase = Phase::Running;
+        self.started = Some((SystemTime::now(), Instant::now()));
+        Ok(())
+    }
+
+    /// Suspends or continues it.
+    pub fn freeze(&mut self, frozen: bool) -> Result<(), Error> {
+        let (from, to) =
+            if frozen { (Phase::Running, Phase::Paused) } else { (Phase::Paused, Phase::Running) };
+        if self.phase != from || self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        self.container()?.freeze(frozen)?;
+        self.phase = to;
+        Ok(())
+    }
+
+    /// Asks every process to end; after the grace the rest is killed.
+    pub fn shut_down(&mut self, grace: Duration) -> Result<(), Error> {
+        if self.phase != Phase::Running {
+            return Err(Cause::InvalidState.into());
+        }
+        if self.ending.is_some() {
+            return Err(Cause::SystemAlreadyStopped.into());
+        }
+        self.container()?.ask_to_end()?;
+        self.ending = Some(Ending { exit: Exit::ShutDownByClient, kill_at: Some(Instant::now() + grace) });
+        self.finish_if_empty();
+        Ok(())
+    }
+
+    /// Kills it. The end is complete at once if nothing runs, else when init is seen dead.
+    pub fn terminate(&mut self, exit: Exit) -> Result<(), Error> {
+        match self.phase {
+            Phase::Exited(_) => return Ok(()),
+            Phase::Idle => self.phase = Phase::Exited(exit),
+            Phase::Created => {
+                self.container()?.remove()?;
+                self.phase = Phase::Exited(exit);
+            }
+            Phase::Running | Phase::Paused => {
+                self.container()?.kill()?;
+                self.ending = Some(Ending { exit, kill_at: None });
+            }
+        }
+        Ok(())
+    }
+
+    /// When the grace of a shutdown ends.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.ending.as_ref().and_then(|ending| ending.kill_at)
+    }
+
+    /// The grace is over.
+    pub fn deadline_passed(&mut self) -> Result<(), Error> {
+        self.terminate(Exit::ShutDownForced)
+    }
+
+    /// Readable when init is dead.
+    pub fn init(&self) -> Option<BorrowedFd<'_>> {
+        match self.phase {
+            Phase::Exited(_) => None,
+            _ => self.container.as_ref().and_then(Container::init),
+        }
+    }
+
+    /// The living processes, to be polled.
+    pub fn living(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
+        self.processes.iter().filter_map(|(id, tracked)| Some((*id, tracked.pidfd.as_ref()?.as_fd())))
+    }
+
+    /// The relays, to be polled.
+    pub fn relays(&self) -> impl Iterator<Item = (u32, &Relay)> {
+        self.processes.iter().filter_map(|(id, tracked)| Some((*id, tracked.relay.as_ref()?)))
+    }
+
+    /// Moves input on.
+    pub fn pump(&mut self, process_id: u32) {
+        let Some(tracked) = self.processes.get_mut(&process_id) else { return };
+        if tracked.relay.as_mut().is_some_and(|relay| relay.pump() == Flow::Ended) {
+            tracked.relay = None;
+        }
+    }
+
+    /// Closes a process's standard input.
+    pub fn close_stdin(&mut self, process_id: u32) -> Result<(), Error> {
+        let tracked = self.live(process_id)?;
+        // What the client wrote before is still delivered: the relay moves it before it goes.
+        if let Some(mut relay) = tracked.relay.take() {
+            relay.pump();
+        }
+        Ok(())
+    }
+
+    /// Starts a process.
+    pub fn start_process(&mut self, plan: &ProcessPlan) -> Result<Ends, Error> {
+        if self.phase != Phase::Running || self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        let started = self.container()?.start_process(plan)?;
+        let process_id = started.process_id;
+        let (relay, stdin) = match started.stdin {
+            Some(to_process) => Relay::new(to_process).map(|(relay, client)| (Some(relay), Some(client)))?,
+            None => (None, None),
+        };
+        let remember = |end: &Option<OwnedFd>| end.as_ref().map(Output::remember).transpose();
+        let tracked = Tracked {
+            record: ProcessRecord { process_id, exit: None },
+            pidfd: Some(started.pidfd),
+            relay,
+            stdout: remember(&started.stdout)?,
+            stderr: remember(&started.stderr)?,
+        };
+        // An ended process of the same number makes room for this one.
+        self.ended_in_order.retain(|id| *id != process_id);
+        self.processes.insert(process_id, tracked);
+        Ok(Ends { process_id, stdin, stdout: started.stdout, stderr: started.stderr })
+    }
+
+    /// Fresh pipe ends of a living process.
+    pub fn ends(&mut self, process_id: u32) -> Result<Ends, Error> {
+        let tracked = self.live(process_id)?;
+        Ok(Ends {
+            process_id,
+            stdin: tracked.relay.as_ref().map(Relay::client_end).transpose()?,
+            stdout: tracked.stdout.as_ref().map(Output::read_end).transpose()?,
+            stderr: tracked.stderr.as_ref().map(Output::read_end).transpose()?,
+        })
+    }
+
+    /// Sends a signal.
+    pub fn signal(&mut self, process_id: u32, number: i32) -> Result<(), Error> {
+        let tracked = self.live(process_id)?;
+        let pidfd = tracked.pidfd.as_ref().ok_or(Cause::ProcessAlreadyStopped)?;
+        process::signal(pidfd.as_fd(), number)
+    }
+
+    fn live(&mut self, process_id: u32) -> Result<&mut Tracked, Error> {
+        match self.processes.get_mut(&process_id) {
+            None => Err(Error::new(Cause::NotFound, format!("there is no process {process_id}"))),
+            Some(tracked) if tracked.pidfd.is_none() => Err(Cause::ProcessAlreadyStopped.into()),
+            Some(tracked) => Ok(tracked),
+        }
+    }
+
+    /// A process's descriptor says that it is dead: takes its exit.
+    pub fn process_ended(&mut self, process_id: u32) -> Option<Notice> {
+        let tracked = self.processes.get_mut(&process_id)?;
+        let code = process::try_wait(tracked.pidfd.as_ref()?.as_fd()).ok()??;
+        tracked.pidfd = None;
+        tracked.relay = None;
+        tracked.stdout = None;
+        tracked.stderr = None;
+        tracked.record.exit = Some(ProcessExit { code });
+        let notice = Notice::ProcessExited(tracked.record.clone());
+        self.ended_in_order.push_back(process_id);
+        if self.ended_in_order.len() > REMEMBERED
+            && let Some(oldest) = self.ended_in_order.pop_front()
+        {
+            self.processes.remove(&oldest);
+        }
+        self.finish_if_empty();
+        Some(notice)
+    }
+
+    /// In a shutdown init waits for its own children and is told when the worker's are gone.
+    fn finish_if_empty(&mut self) {
+        let shutting_down = self.ending.as_ref().is_some_and(|ending| ending.kill_at.is_some());
+        if shutting_down && self.living().next().is_none() {
+            let _ = self.container().and_then(Container::finish);
+        }
+    }
+
+    /// Init's descriptor says that it is dead: the container has ended, and what is left of it goes.
+    pub fn init_ended(&mut self) -> Result<Option<Notice>, Error> {
+        let container = self.container.as_ref().ok_or(Cause::InvalidState)?;
+        let Some(init) = container.init() else { return Ok(None) };
+        let Ok(Some(code)) = process::try_wait(init) else { return Ok(None) };
+        let exit = match self.ending.take() {
+            Some(ending) => ending.exit,
+            // The counters must be read before the cgroup goes.
+            None if container.counters().is_ok_and(|counters| counters.out_of_memory_kills > 0) => {
+                Exit::OutOfMemory
+            }
+            None => Exit::InitDied { code },
+        };
+        container.remove()?;
+        self.phase = Phase::Exited(exit.clone());
+        Ok(Some(Notice::SystemExited(exit)))
+    }
+
+    /// The Statistics property.
+    pub fn statistics(&self) -> Result<Properties, Error> {
+        let counters = self.container()?.counters()?;
+        let uptime = self.started.map_or(Duration::ZERO, |(_, since)| since.elapsed());
+        let statistics = Statistics {
+            timestamp: Some(timestamp::format(SystemTime::now())),
+            container_start_time: self.started.map(|(time, _)| timestamp::format(time)),
+            uptime_100ns: Some((uptime.as_nanos() / 100) as u64),
+            processor: Some(ProcessorStats {
+                total_runtime_100ns: Some(counters.cpu_total / 100),
+                runtime_user_100ns: Some(counters.cpu_user / 100),
+                runtime_kernel_100ns: Some(counters.cpu_system / 100),
+            }),
+            memory: Some(MemoryStats {
+                memory_usage_commit_bytes: Some(counters.memory),
+                memory_usage_commit_peak_bytes: Some(counters.memory_peak),
+                memory_usage_private_working_set_bytes: Some(counters.memory_private),
+            }),
+            storage: None::<StorageStats>,
+        };
+        Ok(Properties { statistics: Some(statistics), ..Properties::default() })
+    }
+
+    /// The ProcessList property.
+    pub fn process_list(&self) -> Result<Properties, Error> {
+        Ok(Properties { process_list: Some(self.container()?.processes()?), ..Properties::default() })
+    }
+
+    fn container(&self) -> Result<&Container, Error> {
+        self.container.as_ref().ok_or_else(|| Cause::InvalidState.into())
+    }
+}

@@ -1,0 +1,224 @@
+//! The worker's loop: one poll over the listener, hcsd, the processes, their inputs and init.
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use hcs_ipc::{
+    Message,
+    worker::{Answer, FromWorker, Hello, Notice, Numbered, Phase, Request, VERSIONS, Welcome},
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    net::SocketFlags,
+};
+
+use crate::{
+    connection::{Broken, Connection},
+    requests,
+    system::System,
+};
+
+/// The whole state of the process.
+pub struct Worker {
+    listener: OwnedFd,
+    connection: Option<Connection>,
+    system: System,
+    /// Terminate requests to be answered when the system has ended.
+    waiting_for_end: Vec<u64>,
+    /// hcsd has the exit; this process may go.
+    released: bool,
+    /// Until when the first hcsd must have connected and asked for something.
+    idle_until: Option<Instant>,
+}
+
+/// What became ready, by the thing that waited.
+enum Ready {
+    Listener,
+    Connection,
+    Init,
+    Process(u32),
+    Input(u32),
+}
+
+/// A worker that nobody asked for anything in this time was left by a service that died right after starting it.
+const IDLE: Duration = Duration::from_secs(60);
+
+impl Worker {
+    /// A worker that listens on this socket.
+    pub fn new(listener: OwnedFd) -> Worker {
+        Worker {
+            listener,
+            connection: None,
+            system: System::new(),
+            waiting_for_end: Vec::new(),
+            released: false,
+            idle_until: Some(Instant::now() + IDLE),
+        }
+    }
+
+    /// Serves until the system has ended and hcsd knows it.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.released {
+            for ready in self.wait()? {
+                self.handle(ready);
+            }
+            let now = Instant::now();
+            if self.system.deadline().is_some_and(|deadline| deadline <= now) {
+                let _ = self.system.deadline_passed();
+            }
+            match self.idle_until {
+                Some(_) if *self.system.phase() != Phase::Idle => self.idle_until = None,
+                Some(until) if until <= now && self.connection.is_none() => return Ok(()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> io::Result<Vec<Ready>> {
+        let mut who = vec![Ready::Listener];
+        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        if let Some(connection) = &self.connection {
+            let wanted =
+                if connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            who.push(Ready::Connection);
+            fds.push(PollFd::new(&connection.socket, wanted));
+        }
+        for (process_id, pidfd) in self.system.living() {
+            who.push(Ready::Process(process_id));
+            fds.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
+        }
+        for (process_id, relay) in self.system.relays() {
+            let (fd, wanted) = relay.interest();
+            who.push(Ready::Input(process_id));
+            fds.push(PollFd::new(fd, wanted));
+            // No events are asked for here: only the error of a reader that is gone is reported.
+            who.push(Ready::Input(process_id));
+            fds.push(PollFd::new(relay.process_end(), PollFlags::empty()));
+        }
+        // Last: what processes say comes before the end of the system.
+        if let Some(init) = self.system.init() {
+            who.push(Ready::Init);
+            fds.push(PollFd::from_borrowed_fd(init, PollFlags::IN));
+        }
+        let timeout = self.timeout();
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        Ok(who.into_iter().zip(ready).filter_map(|(who, ready)| ready.then_some(who)).collect())
+    }
+
+    fn timeout(&self) -> Option<Timespec> {
+        let until = [self.system.deadline(), self.idle_until].into_iter().flatten().min()?;
+        let left = until.saturating_duration_since(Instant::now());
+        Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) })
+    }
+
+    fn handle(&mut self, ready: Ready) {
+        match ready {
+            Ready::Listener => self.accept(),
+            Ready::Connection => self.serve(),
+            Ready::Process(process_id) => {
+                if let Some(notice) = self.system.process_ended(process_id) {
+                    self.notify(notice);
+                }
+            }
+            Ready::Input(process_id) => self.system.pump(process_id),
+            Ready::Init => match self.system.init_ended() {
+                Ok(Some(notice)) => self.ended(notice),
+                Ok(None) => {}
+                Err(error) => eprintln!("hcs-worker: cleaning up: {error}"),
+            },
+        }
+    }
+
+    /// A new connection takes over: it can only be a hcsd that is younger than the one before.
+    fn accept(&mut self) {
+        if let Ok(socket) = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC)
+            && let Some(connection) = Connection::accept(socket)
+        {
+            self.connection = Some(connection);
+        }
+    }
+
+    fn serve(&mut self) {
+        if self.try_serve().is_err() {
+            self.connection = None;
+            self.waiting_for_end.clear();
+        }
+    }
+
+    fn try_serve(&mut self) -> Result<(), Broken> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        connection.flush()?;
+        for message in connection.receive()? {
+            self.take(message)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), Broken> {
+        let Some(connection) = &mut self.connection else { return Err(Broken) };
+        if !connection.greeted {
+            let hello: Hello = serde_json::from_slice(&message.text).map_err(|_| Broken)?;
+            let version = VERSIONS.iter().copied().find(|version| hello.versions.contains(version));
+            connection.greeted = true;
+            connection.send(
+                &Welcome {
+                    version,
+                    pid: std::process::id(),
+                    phase: self.system.phase().clone(),
+                    processes: self.system.records(),
+                },
+                Vec::new(),
+            )?;
+            return if version.is_some() { Ok(()) } else { Err(Broken) };
+        }
+        let request: Numbered<Request> = serde_json::from_slice(&message.text).map_err(|_| Broken)?;
+        if matches!(request.body, Request::Release) {
+            // Release is for a system that has ended; otherwise nothing would own it.
+            self.released = matches!(self.system.phase(), Phase::Exited(_) | Phase::Idle);
+            return Ok(());
+        }
+        match requests::handle(&mut self.system, request.body) {
+            Some((answer, fds)) => self.answer(request.number, answer, fds),
+            None => {
+                self.waiting_for_end.push(request.number);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(&mut self, number: u64, body: Answer, fds: Vec<OwnedFd>) -> Result<(), Broken> {
+        let Some(connection) = &mut self.connection else { return Err(Broken) };
+        connection.send(&FromWorker::Reply(Numbered { number, body }), fds)
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        if let Some(connection) = self.connection.as_mut().filter(|connection| connection.greeted)
+            && connection.send(&FromWorker::Notice(notice), Vec::new()).is_err()
+        {
+            self.connection = None;
+        }
+    }
+
+    /// The system has ended: the last words of its processes were said before, in [`Worker::wait`]'s order.
+    fn ended(&mut self, notice: Notice) {
+        let left: Vec<u32> = self.system.living().map(|(process_id, _)| process_id).collect();
+        for process_id in left {
+            if let Some(notice) = self.system.process_ended(process_id) {
+                self.notify(notice);
+            }
+        }
+        for number in std::mem::take(&mut self.waiting_for_end) {
+            let _ = self.answer(number, Answer::Done, Vec::new());
+        }
+        self.notify(notice);
+    }
+}
