@@ -1,0 +1,2 @@
+/* <windows.h> as many Windows sources spell it. */
+#include "windows.h"

@@ -1,0 +1,2 @@
+/* For sources that say <windows.h>: what the Host Compute System API needs of it. */
+#include "../HcsPlatform.h"
