@@ -1,1 +1,32 @@
-//! Stub.
+//! `libcomputecore.so`: the functions of `ComputeCore.h`, for C and C++ programs.
+//!
+//! ```text
+//!   exports    operations.rs  systems.rs  processes.rs  host.rs  win32/     one function per export, all alike:
+//!      │                                                                    check, begin the operation, make a call
+//!   objects    operation.rs   system.rs   process.rs    listener.rs         what handles stand for
+//!      │                                                                    table.rs gives out the handles
+//!   machinery  call.rs  target.rs  strand.rs  link.rs                       calls, events, threads, connection
+//!      │
+//!   edge       abi.rs                                                       pointers and texts of the caller
+//! ```
+//!
+//! What must hold: no pointer of the caller is used outside `abi`; no handle is a pointer, so a wrong one is an
+//! error and never undefined behaviour; callbacks run on threads of the library with none of its locks held.
+//! The headers document every function; they are not documented again here.
+
+mod abi;
+mod call;
+mod host;
+mod link;
+mod listener;
+mod operation;
+mod operations;
+mod process;
+mod processes;
+mod remote;
+mod strand;
+mod system;
+mod systems;
+mod table;
+mod target;
+mod win32;

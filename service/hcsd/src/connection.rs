@@ -80,9 +80,9 @@ impl Connection {
                 return methods::streams::serve(self, &call.method, &parameters, call.more).await;
             }
             "io.hcs.Compute.Join" => {
-                let (text, fds) = methods::sessions::join(self, &parameters);
+                let ((text, fds), joined) = methods::sessions::join(self, &parameters);
                 self.stream.send(text, fds).await?;
-                return Ok(true);
+                return Ok(joined);
             }
             _ => {}
         }

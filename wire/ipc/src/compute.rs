@@ -72,6 +72,7 @@ methods! {
     ModifyServiceSettings { settings "settings": Any } -> Done;
     SubmitWerReport { report "report": Any } -> SubmittedReport;
     ListCrashReports {} -> CrashReportsReply;
+    GetCrashReport { report "report": String } -> CrashReportReply;
     ListOperations {} -> OperationsReply;
     CancelOperation { operation "operation": u64 } -> Done;
 }
@@ -152,6 +153,8 @@ records! {
     SubmittedReport { report: String }
     /// Reply of ListCrashReports.
     CrashReportsReply { reports: Vec<CrashReportEntry> }
+    /// Reply of GetCrashReport.
+    CrashReportReply { document: Any }
     /// Reply of ListOperations.
     OperationsReply { operations: Vec<PendingOperation> }
 }

@@ -136,8 +136,16 @@ fn with_address<T>(path: &Path, with: impl FnOnce(&SocketAddrUnix) -> io::Result
 
 /// Connects to a Unix socket; the result does not block on reads and writes by these functions.
 pub fn connect(path: &Path) -> io::Result<OwnedFd> {
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    connect_with(path, SocketFlags::CLOEXEC)
+}
+
+/// Connects, and fails with `WouldBlock` where [`connect`] would wait for a peer that does not accept.
+pub fn connect_at_once(path: &Path) -> io::Result<OwnedFd> {
+    connect_with(path, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+}
+
+fn connect_with(path: &Path, flags: SocketFlags) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     with_address(path, |address| Ok(rustix::net::connect(&socket, address)?))?;
     Ok(socket)
 }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use hcs_core::{Cause, Error};
-use hcs_schema::{Any, ResultError};
+use hcs_schema::{Any, DocumentError, ResultError};
 use serde::{Deserialize, Serialize};
 
 use crate::interface::NAME;
@@ -74,6 +74,12 @@ impl std::error::Error for Failure {}
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure { cause: error.cause, message: error.to_string(), document: error.document() }
+    }
+}
+
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Failure {
+        Error::from(error).into()
     }
 }
 

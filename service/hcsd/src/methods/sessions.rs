@@ -7,11 +7,13 @@ use hcs_schema::Any;
 use super::{Outcome, done, read};
 use crate::connection::{Connection, Encoded, encode};
 
-/// Joins. The handles of the connection's own session are closed.
-pub fn join(connection: &mut Connection, parameters: &Any) -> Encoded {
+/// Joins, and says whether that succeeded. The handles of the connection's own session are closed.
+///
+/// A connection that could not join must be closed: clients send calls ahead that are meant for the session.
+pub fn join(connection: &mut Connection, parameters: &Any) -> (Encoded, bool) {
     let call: Join = match read(parameters) {
         Ok(call) => call,
-        Err(refusal) => return refusal,
+        Err(refusal) => return (refusal, false),
     };
     let outcome: Result<Outcome<Done>, Error> = match connection.service.session(&call.token) {
         Some(session) => {
@@ -23,5 +25,6 @@ pub fn join(connection: &mut Connection, parameters: &Any) -> Encoded {
         }
         None => Err(Error::new(Cause::NotFound, "there is no session with this token")),
     };
-    encode(outcome)
+    let joined = outcome.is_ok();
+    (encode(outcome), joined)
 }

@@ -1,0 +1,218 @@
+//! What crosses the border to C: pointers, UTF-16 texts, structs, callbacks.
+//!
+//! The wrappers have the layout of the pointer they hold, so that exported functions take them as parameters and
+//! need no unsafe code of their own. What the header demands of callers is relied on here and nowhere else.
+#![allow(unsafe_code, reason = "reads and writes through pointers that C callers pass")]
+
+use std::{ffi::c_void, ptr};
+
+use hcs_core::{Cause, Error, HResult};
+use hcs_schema::Any;
+
+/// A value that the caller gets back and that is never looked at.
+pub type Context = usize;
+/// A handle as the caller sees it.
+pub type Handle = usize;
+/// `HRESULT`.
+pub type Code = i32;
+
+/// `HCS_OPERATION_COMPLETION`.
+pub type Completion = extern "C" fn(Handle, Context);
+/// `HCS_EVENT_CALLBACK`.
+pub type EventCallback = extern "C" fn(*const Event, Context);
+/// `HCS_NOTIFICATION_CALLBACK`.
+pub type NotificationCallback = extern "C" fn(u32, Context, Code, *const u16);
+
+/// `HCS_EVENT`.
+#[repr(C)]
+pub struct Event {
+    /// What happened.
+    pub kind: u32,
+    /// Its document or NULL.
+    pub data: *const u16,
+    /// The completed operation or NULL.
+    pub operation: Handle,
+}
+
+/// `HCS_PROCESS_INFORMATION`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct ProcessInformation {
+    /// As the guest numbers it.
+    pub process_id: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Descriptors, 0 for none.
+    pub std_handles: [usize; 3],
+}
+
+/// The code of a cause.
+pub fn code(cause: Cause) -> Code {
+    cause.hresult().0
+}
+
+/// The code of a plain outcome.
+pub fn outcome(result: Result<(), Cause>) -> Code {
+    result.map_or_else(code, |()| HResult::S_OK.0)
+}
+
+/// Text of the caller: UTF-16, ended by a zero unit, or NULL.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub struct Text(*const u16);
+
+impl Text {
+    /// Whether there is none at all.
+    pub fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// The text; `None` for NULL; an error for half a character.
+    fn read(self) -> Result<Option<String>, Error> {
+        if self.0.is_null() {
+            return Ok(None);
+        }
+        let mut length = 0;
+        // SAFETY: the header demands a text that ends with a zero unit; the reads stop there.
+        while unsafe { *self.0.add(length) } != 0 {
+            length += 1;
+        }
+        // SAFETY: the units up to there were just read.
+        let units = unsafe { std::slice::from_raw_parts(self.0, length) };
+        String::from_utf16(units).map(Some).map_err(|_| {
+            let place = char::decode_utf16(units.iter().copied()).take_while(Result::is_ok).count();
+            Error::new(Cause::InvalidJson, format!("the text has half a character (a lone surrogate) at {place}"))
+        })
+    }
+
+    /// An id: present, and text.
+    pub fn id(self) -> Result<String, Cause> {
+        match self.read() {
+            Ok(Some(id)) if !id.is_empty() => Ok(id),
+            _ => Err(Cause::InvalidArgument),
+        }
+    }
+
+    /// A document that must be there.
+    pub fn document(self) -> Result<Any, Error> {
+        parse(self.read()?.unwrap_or_default())
+    }
+
+    /// Options: none if NULL or empty.
+    pub fn options(self) -> Result<Option<Any>, Error> {
+        self.read()?.filter(|text| !text.is_empty()).map(parse).transpose()
+    }
+}
+
+fn parse(text: String) -> Result<Any, Error> {
+    Any::from_text(text).map_err(|error| Error::new(Cause::InvalidJson, format!("the document: {error}")).at("$"))
+}
+
+/// A place of the caller for a result, or NULL.
+#[repr(transparent)]
+pub struct Out<T>(*mut T);
+
+impl<T> Clone for Out<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Out<T> {}
+
+impl<T> Out<T> {
+    /// For a caller that wants none.
+    pub fn none() -> Out<T> {
+        Out(ptr::null_mut())
+    }
+
+    /// Whether the caller gave none.
+    pub fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// Writes, if the caller gave a place.
+    pub fn set(self, value: T) {
+        if !self.0.is_null() {
+            // SAFETY: not NULL, and the header demands a place that can be written.
+            unsafe { self.0.write(value) };
+        }
+    }
+}
+
+impl<T: Default> Out<T> {
+    /// Writes the empty value, before anything else is done.
+    pub fn clear(self) {
+        self.set(T::default());
+    }
+
+    /// Clears a place that must be there.
+    pub fn required(self) -> Result<Self, Cause> {
+        self.clear();
+        if self.0.is_null() { Err(Cause::InvalidArgument) } else { Ok(self) }
+    }
+}
+
+/// Text for the caller to free, or NULL.
+#[repr(transparent)]
+pub struct Owned(*mut u16);
+
+impl Default for Owned {
+    fn default() -> Owned {
+        Owned(ptr::null_mut())
+    }
+}
+
+impl Owned {
+    /// A copy in the allocator of `LocalFree`.
+    pub fn copy(units: &[u16]) -> Result<Owned, Cause> {
+        let bytes = (units.len() + 1) * size_of::<u16>();
+        // SAFETY: malloc may be called with any size; what it returns is checked.
+        let memory = unsafe { libc::malloc(bytes) }.cast::<u16>();
+        if memory.is_null() {
+            return Err(Cause::ResultAllocationFailed);
+        }
+        // SAFETY: the memory has room for the units and the zero behind them, and is nobody else's.
+        unsafe {
+            ptr::copy_nonoverlapping(units.as_ptr(), memory, units.len());
+            memory.add(units.len()).write(0);
+        }
+        Ok(Owned(memory))
+    }
+}
+
+/// Frees what [`Owned::copy`] made.
+pub fn free(memory: *mut c_void) {
+    // SAFETY: the header demands a text of this library or NULL, and that it is freed once.
+    unsafe { libc::free(memory) };
+}
+
+/// The units of a text, without the zero.
+pub fn utf16(text: &str) -> Vec<u16> {
+    text.encode_utf16().collect()
+}
+
+/// Bytes of the caller, to be read or written.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub struct Buffer(*mut c_void);
+
+impl Buffer {
+    /// The bytes; `None` for NULL.
+    pub fn bytes<'a>(self, length: u32) -> Option<&'a mut [std::mem::MaybeUninit<u8>]> {
+        if self.0.is_null() {
+            return None;
+        }
+        // SAFETY: the header demands a buffer of this length that nobody else uses during the call.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.0.cast(), length as usize) })
+    }
+
+    /// The bytes to be written out; `None` for NULL.
+    pub fn content<'a>(self, length: u32) -> Option<&'a [u8]> {
+        if self.0.is_null() {
+            return None;
+        }
+        // SAFETY: the header demands a buffer of this length, filled by the caller.
+        Some(unsafe { std::slice::from_raw_parts(self.0.cast_const().cast(), length as usize) })
+    }
+}

@@ -1,0 +1,37 @@
+//! The few Windows functions that HCS programs need around the API, over file descriptors.
+//!
+//! A `HANDLE` here is a descriptor: 0 cannot be one (it reads as NULL), and -1 is `INVALID_HANDLE_VALUE`.
+
+mod events;
+mod files;
+mod last_error;
+mod memory;
+
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+
+use crate::abi::Handle;
+use last_error::Win32Error;
+
+/// The handle of a descriptor that becomes the caller's. Never one of the first three, which programs use for
+/// their own streams.
+pub fn handle_of(fd: OwnedFd) -> Handle {
+    const LOWEST: RawFd = 3;
+    let fd = if fd.as_raw_fd() < LOWEST {
+        match rustix::io::fcntl_dupfd_cloexec(&fd, LOWEST) {
+            Ok(moved) => moved,
+            // No descriptor is free, so there is nothing that could be handed out.
+            Err(_) => return 0,
+        }
+    } else {
+        fd
+    };
+    fd.into_raw_fd() as Handle
+}
+
+/// The descriptor in a handle.
+fn descriptor(handle: Handle) -> Result<RawFd, Win32Error> {
+    match RawFd::try_from(handle as isize) {
+        Ok(fd) if fd > 0 => Ok(fd),
+        _ => Err(Win32Error::INVALID_HANDLE),
+    }
+}

@@ -1,0 +1,35 @@
+//! Documents from files or from the standard input.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use crate::failure::Failure;
+
+/// A document that was named on the command line.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Source {
+    /// The document's file; - reads the standard input.
+    #[arg(value_name = "DOCUMENT.JSON")]
+    path: PathBuf,
+}
+
+impl Source {
+    /// The text.
+    pub fn read(&self) -> Result<String, Failure> {
+        let text = if self.path == Path::new("-") {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).map(|_| text)
+        } else {
+            fs::read_to_string(&self.path)
+        };
+        text.map_err(|error| Failure::io(&error, &self.name()))
+    }
+
+    /// How it is called in messages.
+    pub fn name(&self) -> String {
+        if self.path == Path::new("-") { "the standard input".to_owned() } else { self.path.display().to_string() }
+    }
+}

@@ -1,0 +1,116 @@
+//! What verbs print: tables for people, JSON for everybody.
+
+use std::io::{self, Write};
+
+/// A table with a heading; each column is as wide as its widest cell.
+pub struct Table<const N: usize> {
+    rows: Vec<[String; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    /// A table without rows.
+    pub fn new(heading: [&str; N]) -> Table<N> {
+        Table { rows: vec![heading.map(str::to_owned)] }
+    }
+
+    /// Adds a row. An empty cell is shown as a dash, so that every line has as many words as columns.
+    pub fn row(&mut self, cells: [String; N]) {
+        self.rows.push(cells.map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }));
+    }
+
+    /// Prints it.
+    pub fn print(&self) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: [usize; N] = std::array::from_fn(width);
+        for row in &self.rows {
+            let line: String =
+                row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// Prints a line.
+pub fn line(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Prints JSON for people. Order and spelling stay as the service wrote them.
+pub fn json(text: &str) -> io::Result<()> {
+    line(&indented(text))
+}
+
+/// JSON with a line per member, its letters otherwise untouched: numbers of 64 bits stay exact.
+fn indented(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    let mut depth = 0;
+    let mut rest = text.chars().peekable();
+    let break_line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    while let Some(letter) = rest.next() {
+        match letter {
+            '"' => {
+                out.push('"');
+                let mut escaped = false;
+                for letter in rest.by_ref() {
+                    out.push(letter);
+                    if letter == '"' && !escaped {
+                        break;
+                    }
+                    escaped = letter == '\\' && !escaped;
+                }
+            }
+            '{' | '[' => {
+                out.push(letter);
+                while rest.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                if let Some(close) = rest.next_if(|next| matches!(next, '}' | ']')) {
+                    out.push(close);
+                } else {
+                    depth += 1;
+                    break_line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                break_line(&mut out, depth);
+                out.push(letter);
+            }
+            ',' => {
+                out.push(',');
+                break_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            space if space.is_ascii_whitespace() => {}
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn json_is_indented_and_its_values_are_untouched() {
+        let text = r#"{"a":[1,18446744073709551615,1.50],"b":{},"c":"x{,\":\\","d":[ ],"e":{"f" : null}}"#;
+        let expected = r#"{
+  "a": [
+    1,
+    18446744073709551615,
+    1.50
+  ],
+  "b": {},
+  "c": "x{,\":\\",
+  "d": [],
+  "e": {
+    "f": null
+  }
+}"#;
+        assert_eq!(indented(text), expected);
+    }
+}

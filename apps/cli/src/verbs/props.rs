@@ -1,0 +1,29 @@
+//! `hcs props`
+
+use hcs::schema::{SystemPropertyQuery, SystemPropertyType};
+
+use super::Target;
+use crate::{Context, failure::Failure, output};
+
+/// Print properties of a system as JSON: the basic ones, and those that are named.
+#[derive(clap::Args)]
+pub struct Props {
+    #[command(flatten)]
+    target: Target,
+    /// Further properties.
+    #[arg(value_parser = super::names(SystemPropertyType::ALL, SystemPropertyType::as_str), ignore_case = true)]
+    types: Vec<String>,
+}
+
+impl Props {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let types: Vec<_> = SystemPropertyType::ALL
+            .iter()
+            .copied()
+            .filter(|kind| self.types.iter().any(|name| name.eq_ignore_ascii_case(kind.as_str())))
+            .collect();
+        let query = SystemPropertyQuery { property_types: Some(types), ..Default::default() };
+        let properties = self.target.open(context)?.properties(Some(&query)).wait()?;
+        Ok(output::json(&super::text_of(&properties)?)?)
+    }
+}

@@ -1,0 +1,199 @@
+//! One connection to the service: a call at a time goes out, its reply comes in.
+//!
+//! The thread that makes a call writes it; whoever finds the reply (the link's thread, or the caller that waits
+//! for it) takes it in with [`Connection::pump`] and runs what [`Pumped`] hands over, holding no lock.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+};
+
+use hcs_core::Cause;
+use hcs_ipc::{
+    Decoder,
+    socket::{self, Outbox},
+    varlink::{self, Received},
+};
+
+use crate::Error;
+
+/// What is to be done with the outcome of a call. Runs on whichever thread found it, so it must be brief.
+pub type Done = Box<dyn FnOnce(Result<Received, Error>) + Send>;
+
+/// A call that has no reply yet.
+pub struct Pending {
+    /// The call, kept as long as it may have to be sent again; then empty.
+    pub text: Vec<u8>,
+    /// Who waits.
+    pub done: Done,
+}
+
+/// Reads are as large as most replies.
+const BUFFER: usize = 8 << 10;
+
+/// A connection.
+pub struct Connection {
+    /// Its name in the link's tables.
+    pub key: u64,
+    /// Whether a waiting caller takes the replies in; see `wait`.
+    pub led: AtomicBool,
+    socket: OwnedFd,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    decoder: Decoder,
+    outbox: Outbox,
+    buffer: Box<[u8]>,
+    /// Whether the service has said that this connection belongs to our session.
+    joined: bool,
+    call: Option<Pending>,
+    /// Counts the calls; the number of the latest.
+    calls: u64,
+    closed: bool,
+}
+
+/// What [`Connection::pump`] found.
+#[derive(Default)]
+pub struct Pumped {
+    /// A call that has its outcome.
+    pub finished: Option<(Done, Result<Received, Error>)>,
+    /// A call that the service has certainly not seen, because the session was not there to be joined.
+    pub unseen: Option<Pending>,
+    /// The connection is of no use any more.
+    pub closed: bool,
+}
+
+impl Connection {
+    /// Connects. The first message is the one that makes the connection part of the session.
+    pub fn open(key: u64, path: &Path, join: Vec<u8>) -> io::Result<Connection> {
+        let socket = socket::connect(path)?;
+        let mut outbox = Outbox::default();
+        outbox.push(join, Vec::new());
+        let inner = Inner {
+            decoder: Decoder::default(),
+            outbox,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            joined: false,
+            call: None,
+            calls: 0,
+            closed: false,
+        };
+        Ok(Connection { key, led: AtomicBool::new(false), socket, inner: Mutex::new(inner) })
+    }
+
+    /// Sends a call. Gives it back if the connection turns out to be closed and the service cannot have seen it.
+    /// The number is the call's on this connection.
+    pub fn send(&self, call: Pending) -> Result<u64, Pending> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(call);
+        }
+        let unsent = inner.outbox.is_empty();
+        inner.outbox.push(call.text.clone(), Vec::new());
+        match inner.outbox.flush(&self.socket) {
+            // A broken pipe takes nothing at all, and what follows a failed join is never read.
+            Err(error) if (unsent && error.kind() == io::ErrorKind::BrokenPipe) || !inner.joined => {
+                inner.closed = true;
+                Err(call)
+            }
+            _ => {
+                let text = if inner.joined { Vec::new() } else { call.text };
+                inner.call = Some(Pending { text, done: call.done });
+                inner.calls += 1;
+                // Any other failure is seen as the end of the connection by whoever waits for the reply.
+                Ok(inner.calls)
+            }
+        }
+    }
+
+    /// Writes and reads what is possible now.
+    pub fn pump(&self) -> Pumped {
+        let mut inner = self.lock();
+        let mut pumped = Pumped::default();
+        if inner.closed {
+            return Pumped { closed: true, ..pumped };
+        }
+        let result = self.exchange(&mut inner, &mut pumped);
+        if let Err(lost) = result {
+            inner.closed = true;
+            pumped.closed = true;
+            match inner.call.take() {
+                Some(pending) if !inner.joined => pumped.unseen = Some(pending),
+                Some(Pending { done, .. }) => pumped.finished = Some((done, Err(lost))),
+                None => {}
+            }
+        }
+        pumped
+    }
+
+    fn exchange(&self, inner: &mut Inner, pumped: &mut Pumped) -> Result<(), Error> {
+        inner.outbox.flush(&self.socket).map_err(lost)?;
+        loop {
+            let Inner { buffer, decoder, .. } = inner;
+            let received = match socket::receive(&self.socket, buffer) {
+                Ok(received) if received.length == 0 => {
+                    return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+                }
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(lost(error)),
+            };
+            let full = received.length == inner.buffer.len();
+            decoder
+                .feed(&inner.buffer[..received.length], received.fds)
+                .map_err(|error| lost(io::Error::other(error)))?;
+            while let Some(message) = inner.decoder.next_message() {
+                let reply = varlink::decode_reply(&message.text, message.fds);
+                if !inner.joined {
+                    reply?;
+                    inner.joined = true;
+                    if let Some(pending) = &mut inner.call {
+                        pending.text = Vec::new();
+                    }
+                } else if let Some(Pending { done, .. }) = inner.call.take() {
+                    pumped.finished = Some((done, reply));
+                }
+            }
+            // A whole reply in a read that did not fill the buffer: there is nothing more to come.
+            if pumped.finished.is_some() && !full {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether the call of this number has no reply yet.
+    pub fn awaits(&self, call: u64) -> bool {
+        let inner = self.lock();
+        inner.call.is_some() && inner.calls == call
+    }
+
+    /// Whether a call has no reply yet.
+    pub fn is_busy(&self) -> bool {
+        self.lock().call.is_some()
+    }
+
+    /// Whether bytes still wait to be written.
+    pub fn wants_to_write(&self) -> bool {
+        !self.lock().outbox.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// How a lost connection is told.
+pub fn lost(error: io::Error) -> Error {
+    let detail = format!("the connection to the host compute service was lost: {error}");
+    hcs_core::Error::new(Cause::ServiceDisconnect, detail).into()
+}

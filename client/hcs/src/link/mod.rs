@@ -1,0 +1,194 @@
+//! The connection of a program to the service: calls and their completions, and the events of its handles.
+//!
+//! ```text
+//!   caller ── call() ──> connection from the pool ──> hcsd
+//!                              │ reply
+//!   done() <── link's thread (or the caller itself, if it waits) ── attach connection: events ──> listeners
+//! ```
+//!
+//! A link is one session of the service. It survives a restart of the service: its thread connects anew and
+//! claims the handles that are watched; calls that are made meanwhile wait, for ten seconds at most.
+//!
+//! Nothing here needs a runtime. Completions and listeners run on the link's thread and must be brief.
+
+mod attachment;
+mod connection;
+pub mod quiet;
+mod session;
+mod thread;
+mod wait;
+
+use std::{
+    env, io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use hcs_core::Cause;
+use hcs_ipc::{
+    compute::Method,
+    varlink::{self, Received},
+};
+use std::os::fd::OwnedFd;
+
+use crate::Error;
+pub use session::{LinkEvent, Listener};
+use thread::Shared;
+pub use wait::Ticket;
+
+/// How long the service may be away, as its restart takes, before handles are given up.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the service is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Its socket.
+    pub socket: PathBuf,
+}
+
+impl Default for Options {
+    /// The socket of `HCS_SOCKET`, or that below `HCS_ROOT`, or the one of the system's service.
+    fn default() -> Options {
+        let named = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let socket = named("HCS_SOCKET")
+            .or_else(|| Some(named("HCS_ROOT")?.join("run/hcs.sock")))
+            .unwrap_or_else(|| "/run/hcs/hcs.sock".into());
+        Options { socket }
+    }
+}
+
+/// A session with the service. Clones are the same session; it ends with the last of them.
+#[derive(Clone)]
+pub struct Link(Arc<Owner>);
+
+/// Ends the thread with the last clone.
+struct Owner {
+    shared: Arc<Shared>,
+    next_operation: AtomicU64,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+/// A reply and the descriptors beside it.
+pub type Replied<R> = (R, Vec<OwnedFd>);
+
+impl Link {
+    /// Connects and begins a session.
+    pub fn connect(options: &Options) -> Result<Link, Error> {
+        let shared = Shared::start(options.socket.clone())?;
+        Ok(Link(Arc::new(Owner { shared, next_operation: AtomicU64::new(1) })))
+    }
+
+    /// A number for a call's parameter `operation`, by which it can be cancelled.
+    pub fn next_operation(&self) -> u64 {
+        self.0.next_operation.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether the session is over, because the service was away for too long.
+    pub fn is_lost(&self) -> bool {
+        self.0.shared.is_lost()
+    }
+
+    /// Makes a call. `done` runs exactly once, on a thread that is not to be held up; the ticket lets the caller
+    /// wait for that.
+    pub fn call<M: Method>(
+        &self,
+        parameters: &M,
+        done: impl FnOnce(Result<Replied<M::Reply>, Error>) + Send + 'static,
+    ) -> Ticket {
+        self.call_raw(M::NAME, parameters, move |received| done(received.and_then(understood::<M>)))
+    }
+
+    /// Makes a call of any method, known to this crate or not.
+    pub fn call_raw(
+        &self,
+        method: &str,
+        parameters: &impl serde::Serialize,
+        done: impl FnOnce(Result<Received, Error>) + Send + 'static,
+    ) -> Ticket {
+        match varlink::encode_call(method, parameters, false) {
+            Ok(text) if text.len() <= hcs_ipc::limits::MAX_MESSAGE => {
+                self.0.shared.begin(connection::Pending { text, done: Box::new(done) })
+            }
+            Ok(text) => {
+                let what = format!("the documents of a call have {} bytes", text.len());
+                let hint = format!("At most {} are possible.", hcs_ipc::limits::MAX_DOCUMENT);
+                done(Err(hcs_core::Error::new(Cause::InvalidData, what).hint(hint).into()));
+                Ticket::over()
+            }
+            Err(error) => {
+                done(Err(unusable(&error)));
+                Ticket::over()
+            }
+        }
+    }
+
+    /// Makes a call and waits for its reply, without the help of another thread.
+    pub fn call_wait<M: Method>(&self, parameters: &M) -> Result<Replied<M::Reply>, Error>
+    where
+        M::Reply: Send + 'static,
+    {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let ticket = self.call(parameters, move |result| {
+            // The receiver waits below; it cannot be gone.
+            let _ = sender.send(result);
+        });
+        ticket.wait(None);
+        receiver.recv().unwrap_or_else(|_| Err(connection::lost(io::ErrorKind::BrokenPipe.into())))
+    }
+
+    /// Makes a call and gives a future of its reply, for any runtime.
+    pub async fn call_async<M: Method>(&self, parameters: &M) -> Result<Replied<M::Reply>, Error>
+    where
+        M::Reply: Send + 'static,
+    {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.call(parameters, move |result| {
+            // Who drops the future does not want to know.
+            let _ = sender.send(result);
+        });
+        receiver.await.unwrap_or_else(|_| Err(connection::lost(io::ErrorKind::BrokenPipe.into())))
+    }
+
+    /// Has `listener` told of the events of a system's handle, those that have come already first. The handle
+    /// is claimed again after a restart of the service, by id and instance.
+    pub fn watch_system(&self, handle: u64, id: &str, instance: &str, listener: Listener) {
+        self.0.shared.watch_system(handle, id, instance, listener);
+    }
+
+    /// The same for a process's handle; `system` is the handle of its system that it was made with.
+    pub fn watch_process(&self, process: u64, system: u64, process_id: u32, listener: Listener) {
+        self.0.shared.watch_process(process, system, process_id, listener);
+    }
+
+    /// Forgets a system's handle and gives it up.
+    pub fn close_system(&self, handle: u64) {
+        self.0.shared.forget_system(handle);
+        // A handle that the service does not know is closed as well.
+        self.call(&hcs_ipc::compute::CloseComputeSystem { handle }, |_| ());
+    }
+
+    /// Forgets a process's handle and gives it up.
+    pub fn close_process(&self, process: u64) {
+        self.0.shared.forget_process(process);
+        self.call(&hcs_ipc::compute::CloseProcess { process }, |_| ());
+    }
+}
+
+/// Reads the reply of a method.
+fn understood<M: Method>(received: Received) -> Result<Replied<M::Reply>, Error> {
+    let reply = serde_json::from_str(received.parameters.get()).map_err(|error| unusable(&error))?;
+    Ok((reply, received.fds))
+}
+
+fn unusable(error: &serde_json::Error) -> Error {
+    hcs_core::Error::new(Cause::Unexpected, format!("a message of the service's interface: {error}")).into()
+}

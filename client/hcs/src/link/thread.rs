@@ -1,0 +1,456 @@
+//! The link's inside: the pool of connections, the thread that watches over them, and the way back to a
+//! service that was restarted.
+//!
+//! ```text
+//!             the service is lost                 no session within PATIENCE
+//!  Attached ───────────────────────> Away ──────────────────────────────────> Over
+//!     ^                                │
+//!     └── Attach with token and claims ┘   calls made meanwhile wait in `waiting`
+//! ```
+//!
+//! Lock order: the state, then a connection. Completions and listeners run with neither.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use hcs_core::Cause;
+use hcs_ipc::{
+    compute::{AttachReply, CloseComputeSystem, Join, Method},
+    varlink,
+};
+use rustix::{
+    buffer::spare_capacity,
+    event::{EventfdFlags, Timespec, epoll, eventfd},
+};
+
+use super::{
+    PATIENCE,
+    attachment::Attachment,
+    connection::{Connection, Pending, Pumped, lost},
+    quiet,
+    session::{Listener, News, Watched},
+    wait::Ticket,
+};
+use crate::Error;
+
+/// Connections that stay open when they are not used.
+const MOST_IDLE: usize = 8;
+/// How long the first reply may take.
+const FIRST_REPLY: Duration = Duration::from_secs(10);
+/// The pauses between attempts to reach the service again: short, because a restart is.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+const WAKE: u64 = 0;
+const ATTACHMENT: u64 = 1;
+const FIRST_CONNECTION: u64 = 2;
+
+/// What the callers and the link's thread share.
+pub struct Shared {
+    path: PathBuf,
+    epoll: OwnedFd,
+    wake: OwnedFd,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    token: String,
+    connections: HashMap<u64, Arc<Connection>>,
+    idle: Vec<Arc<Connection>>,
+    waiting: VecDeque<Pending>,
+    watched: Watched,
+    next_key: u64,
+    stopped: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Attached,
+    Away { until: Instant },
+    Over,
+}
+
+impl Shared {
+    /// Begins a session, and the thread that looks after it.
+    pub fn start(path: PathBuf) -> Result<Arc<Shared>, Error> {
+        let internal = |error: io::Error| -> Error {
+            hcs_core::Error::from_io(&error, "making the connection's descriptors").into()
+        };
+        let mut watched = Watched::default();
+        let unreachable = |error: io::Error| unreachable(&path, &error);
+        let mut attachment = Attachment::open(&path, &watched.claim(None)).map_err(unreachable)?;
+        let mut token = None;
+        let mut early = Vec::new();
+        for reply in attachment.first(FIRST_REPLY)? {
+            match reply {
+                AttachReply { attached: Some(attached), .. } => token = Some(attached.token),
+                AttachReply { event, .. } => early.extend(event),
+            }
+        }
+        for event in early {
+            watched.happened(event);
+        }
+        let token = token.ok_or_else(|| lost(io::ErrorKind::InvalidData.into()))?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|errno| internal(errno.into()))?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|errno| internal(errno.into()))?;
+        for (fd, key) in [(wake.as_fd(), WAKE), (attachment.as_fd(), ATTACHMENT)] {
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+            epoll::add(&epoll, fd, epoll::EventData::new_u64(key), flags).map_err(|errno| internal(errno.into()))?;
+        }
+        let state = State {
+            phase: Phase::Attached,
+            token,
+            connections: HashMap::new(),
+            idle: Vec::new(),
+            waiting: VecDeque::new(),
+            watched,
+            next_key: FIRST_CONNECTION,
+            stopped: false,
+        };
+        let shared = Arc::new(Shared { path, epoll, wake, state: Mutex::new(state) });
+        let own = shared.clone();
+        quiet::spawn("hcs-link", move || own.run(attachment)).map_err(internal)?;
+        Ok(shared)
+    }
+
+    /// Ends the session.
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+        self.wake();
+    }
+
+    /// Whether the session is over.
+    pub fn is_lost(&self) -> bool {
+        self.lock().phase == Phase::Over
+    }
+
+    /// Makes a call.
+    pub fn begin(self: &Arc<Self>, mut call: Pending) -> Ticket {
+        loop {
+            let idle = {
+                let mut state = self.lock();
+                match state.phase {
+                    Phase::Attached => state.idle.pop(),
+                    Phase::Away { .. } => {
+                        state.waiting.push_back(call);
+                        return Ticket::over();
+                    }
+                    Phase::Over => {
+                        drop(state);
+                        (call.done)(Err(over()));
+                        return Ticket::over();
+                    }
+                }
+            };
+            let connection = match idle.map_or_else(|| self.open(), Ok) {
+                Ok(connection) => connection,
+                Err(error) if is_absence(&error) => {
+                    // The thread has not noticed yet. It will, or the call's time runs out there.
+                    self.postpone(call);
+                    return Ticket::over();
+                }
+                Err(error) => {
+                    (call.done)(Err(unreachable(&self.path, &error)));
+                    return Ticket::over();
+                }
+            };
+            match connection.send(call) {
+                Ok(number) => {
+                    self.arm(&connection);
+                    return Ticket::new(self.clone(), connection, number);
+                }
+                Err(unsent) => {
+                    self.discard(&connection);
+                    call = unsent;
+                }
+            }
+        }
+    }
+
+    fn open(&self) -> io::Result<Arc<Connection>> {
+        let (key, join) = {
+            let mut state = self.lock();
+            state.next_key += 1;
+            (state.next_key, Join { token: state.token.clone() })
+        };
+        let join = varlink::encode_call(Join::NAME, &join, false)?;
+        let connection = Arc::new(Connection::open(key, &self.path, join)?);
+        epoll::add(&self.epoll, &*connection, epoll::EventData::new_u64(key), epoll::EventFlags::ET)?;
+        self.lock().connections.insert(key, connection.clone());
+        Ok(connection)
+    }
+
+    /// Has the link's thread look after a connection from here on.
+    pub fn arm(&self, connection: &Connection) {
+        let mut flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        flags.set(epoll::EventFlags::OUT, connection.wants_to_write());
+        // Only a connection that has been discarded cannot be armed, and then its call is settled.
+        let _ = epoll::modify(&self.epoll, connection, epoll::EventData::new_u64(connection.key), flags);
+    }
+
+    /// Has the link's thread keep away from a connection.
+    pub fn disarm(&self, connection: &Connection) {
+        let flags = epoll::EventFlags::ET;
+        let _ = epoll::modify(&self.epoll, connection, epoll::EventData::new_u64(connection.key), flags);
+    }
+
+    /// Does what a look at a connection has found to do.
+    pub fn settle(self: &Arc<Self>, connection: &Arc<Connection>, pumped: Pumped) {
+        if pumped.closed {
+            self.discard(connection);
+        } else if pumped.finished.is_some() {
+            let mut state = self.lock();
+            if state.idle.len() < MOST_IDLE && state.phase == Phase::Attached {
+                state.idle.push(connection.clone());
+            } else {
+                drop(state);
+                self.discard(connection);
+            }
+        }
+        if let Some(call) = pumped.unseen {
+            self.postpone(call);
+        }
+        if let Some((done, outcome)) = pumped.finished {
+            done(outcome);
+        }
+    }
+
+    fn discard(&self, connection: &Connection) {
+        let mut state = self.lock();
+        state.connections.remove(&connection.key);
+        state.idle.retain(|other| other.key != connection.key);
+        // Another thread may hold the descriptor open for a moment longer.
+        let _ = epoll::delete(&self.epoll, connection);
+    }
+
+    /// Keeps a call that the service cannot have seen for when it is back.
+    fn postpone(&self, call: Pending) {
+        let mut state = self.lock();
+        if state.phase == Phase::Over {
+            drop(state);
+            (call.done)(Err(over()));
+            return;
+        }
+        state.waiting.push_back(call);
+        drop(state);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // A full counter wakes as well.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    /// See [`super::Link::watch_system`].
+    pub fn watch_system(&self, handle: u64, id: &str, instance: &str, listener: Listener) {
+        let news = self.lock().watched.system(handle, id, instance, listener);
+        tell(news);
+    }
+
+    /// See [`super::Link::watch_process`].
+    pub fn watch_process(&self, process: u64, system: u64, process_id: u32, listener: Listener) {
+        let news = self.lock().watched.process(process, system, process_id, listener);
+        tell(news);
+    }
+
+    /// See [`super::Link::close_system`].
+    pub fn forget_system(&self, handle: u64) {
+        self.lock().watched.forget_system(handle);
+    }
+
+    /// See [`super::Link::close_process`].
+    pub fn forget_process(&self, process: u64) {
+        self.lock().watched.forget_process(process);
+    }
+
+    fn run(self: Arc<Self>, attachment: Attachment) {
+        let mut way = WayBack { attachment: Some(attachment), attached: true, pause: FIRST_PAUSE };
+        let mut events = Vec::with_capacity(64);
+        loop {
+            let timeout = self.next_look(&way).and_then(|pause| Timespec::try_from(pause).ok());
+            events.clear();
+            // An interrupted wait is a look too early.
+            let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref());
+            for event in &events {
+                match event.data.u64() {
+                    WAKE => {
+                        let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+                    }
+                    ATTACHMENT => self.listen(&mut way),
+                    key => {
+                        let connection = self.lock().connections.get(&key).cloned();
+                        if let Some(connection) = connection {
+                            let pumped = connection.pump();
+                            self.settle(&connection, pumped);
+                        }
+                    }
+                }
+            }
+            if self.lock().stopped {
+                // Dropping the attachment ends the session, and with it whatever is under way.
+                self.give_up();
+                return;
+            }
+            self.find_the_way(&mut way);
+        }
+    }
+
+    /// How long the thread may sleep.
+    fn next_look(&self, way: &WayBack) -> Option<Duration> {
+        let state = self.lock();
+        match state.phase {
+            Phase::Away { until } => {
+                let left = until.saturating_duration_since(Instant::now());
+                Some(if way.attachment.is_some() { left } else { left.min(way.pause) })
+            }
+            // A call was postponed although the service seems to be there: the socket is gone, or was for a moment.
+            Phase::Attached if !state.waiting.is_empty() => Some(way.pause),
+            _ => None,
+        }
+    }
+
+    fn listen(self: &Arc<Self>, way: &mut WayBack) {
+        while let Some(attachment) = &mut way.attachment {
+            match attachment.receive() {
+                Ok(replies) if replies.is_empty() => return,
+                Ok(replies) => replies.into_iter().for_each(|reply| self.hear(reply, way)),
+                Err(_) => {
+                    way.attachment = None;
+                    if std::mem::take(&mut way.attached) {
+                        way.pause = FIRST_PAUSE;
+                        self.lose();
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(self: &Arc<Self>, reply: AttachReply, way: &mut WayBack) {
+        if let Some(attached) = reply.attached {
+            way.attached = true;
+            let (news, superfluous, waiting) = {
+                let mut state = self.lock();
+                state.phase = Phase::Attached;
+                let (news, superfluous) = state.watched.resumed(&attached);
+                (news, superfluous, std::mem::take(&mut state.waiting))
+            };
+            tell(news);
+            for call in waiting {
+                self.begin(call);
+            }
+            for handle in superfluous {
+                if let Ok(text) = varlink::encode_call(CloseComputeSystem::NAME, &CloseComputeSystem { handle }, false) {
+                    self.begin(Pending { text, done: Box::new(|_| ()) });
+                }
+            }
+        }
+        if let Some(event) = reply.event {
+            let news = self.lock().watched.happened(event);
+            tell(news);
+        }
+    }
+
+    /// The service is gone, for now.
+    fn lose(&self) {
+        let mut state = self.lock();
+        state.phase = Phase::Away { until: Instant::now() + PATIENCE };
+        // They are of the old service. Those with a call under way tell their end themselves.
+        for connection in std::mem::take(&mut state.idle) {
+            state.connections.remove(&connection.key);
+        }
+    }
+
+    /// Tries to get back, sends what was postponed, or gives up.
+    fn find_the_way(self: &Arc<Self>, way: &mut WayBack) {
+        let phase = self.lock().phase;
+        match phase {
+            Phase::Away { until } if Instant::now() >= until => self.give_up(),
+            Phase::Away { .. } if way.attachment.is_none() => {
+                let call = {
+                    let state = self.lock();
+                    state.watched.claim(Some(state.token.clone()))
+                };
+                match Attachment::open(&self.path, &call) {
+                    Ok(attachment) => {
+                        let mut flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+                        flags.set(epoll::EventFlags::OUT, attachment.wants_to_write());
+                        let data = epoll::EventData::new_u64(ATTACHMENT);
+                        if epoll::add(&self.epoll, &attachment, data, flags).is_ok() {
+                            way.attachment = Some(attachment);
+                        }
+                    }
+                    Err(_) => way.pause = (way.pause * 2).min(LONGEST_PAUSE),
+                }
+            }
+            Phase::Attached => {
+                let waiting = std::mem::take(&mut self.lock().waiting);
+                if waiting.is_empty() {
+                    way.pause = FIRST_PAUSE;
+                } else {
+                    way.pause = (way.pause * 2).min(LONGEST_PAUSE);
+                    waiting.into_iter().for_each(|call| drop(self.begin(call)));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The session is over: everybody is told.
+    fn give_up(&self) {
+        let (news, waiting) = {
+            let mut state = self.lock();
+            state.phase = Phase::Over;
+            (state.watched.over(), std::mem::take(&mut state.waiting))
+        };
+        waiting.into_iter().for_each(|call| (call.done)(Err(over())));
+        tell(news);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What only the link's thread knows of the session's connection.
+struct WayBack {
+    attachment: Option<Attachment>,
+    attached: bool,
+    pause: Duration,
+}
+
+fn tell(news: News) {
+    for (listener, event) in news {
+        listener(event);
+    }
+}
+
+fn over() -> Error {
+    hcs_core::Error::new(Cause::ServiceDisconnect, "the host compute service was away for too long")
+        .hint("Connect anew and open the systems again.")
+        .into()
+}
+
+/// Whether a failed connect says that the service is not running.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// How a failed connect is told.
+fn unreachable(path: &std::path::Path, error: &io::Error) -> Error {
+    let (cause, hint) = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            (Cause::NotPrivileged, "Use it as root, or as a member of the group hcs.")
+        }
+        _ => (Cause::ServiceNotAvailable, "Is hcsd running? HCS_SOCKET names another socket."),
+    };
+    let detail = format!("the host compute service at {}: {error}", path.display());
+    hcs_core::Error::new(cause, detail).hint(hint).into()
+}

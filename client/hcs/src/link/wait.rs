@@ -1,0 +1,74 @@
+//! Waiting for a call without the detour over the link's thread.
+//!
+//! The thread that waits takes the reply in itself: that saves two switches between threads, which is most of
+//! what a call costs. Only one thread can do so for a connection at a time; others are told by `done`.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{connection::Connection, thread::Shared};
+
+/// A call that was made.
+pub struct Ticket(Option<(Arc<Shared>, Arc<Connection>, u64)>);
+
+impl Ticket {
+    /// Of a call that needs no help: it is over, or waits for the service to come back.
+    pub fn over() -> Ticket {
+        Ticket(None)
+    }
+
+    pub(super) fn new(shared: Arc<Shared>, connection: Arc<Connection>, call: u64) -> Ticket {
+        Ticket(Some((shared, connection, call)))
+    }
+
+    /// Takes the reply in when it comes. Returns when the call is over, when the time has come, or at once when
+    /// another thread does this already; so the caller then waits for what `done` does.
+    pub fn wait(&self, deadline: Option<Instant>) {
+        let Some((shared, connection, call)) = &self.0 else { return };
+        let Some(_lead) = Lead::take(shared, connection) else { return };
+        while connection.awaits(*call) {
+            let pumped = connection.pump();
+            let over = pumped.finished.is_some();
+            shared.settle(connection, pumped);
+            if over || !connection.awaits(*call) {
+                return;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return;
+            }
+            let mut flags = PollFlags::IN;
+            flags.set(PollFlags::OUT, connection.wants_to_write());
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            // An interrupted or failed wait is a look too early; the loop looks again.
+            let _ = poll(&mut [PollFd::new(&**connection, flags)], timeout.as_ref());
+        }
+    }
+}
+
+/// The right to take a connection's replies in; the link's thread keeps away meanwhile.
+struct Lead<'a>(&'a Shared, &'a Connection);
+
+impl<'a> Lead<'a> {
+    fn take(shared: &'a Shared, connection: &'a Connection) -> Option<Lead<'a>> {
+        if connection.led.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        shared.disarm(connection);
+        Some(Lead(shared, connection))
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        self.1.led.store(false, Ordering::Release);
+        // A connection without a call stays unwatched: its end is seen when it is used.
+        if self.1.is_busy() {
+            self.0.arm(self.1);
+        }
+    }
+}

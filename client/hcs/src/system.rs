@@ -1,0 +1,222 @@
+//! A compute system.
+
+use std::sync::Arc;
+
+use hcs_core::Cause;
+use hcs_ipc::compute::{
+    CrashComputeSystem, CreateProcess, EventKind, GetComputeSystemProperties, ModifyComputeSystem, OpenProcess,
+    PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem, ShutDownComputeSystem, StartComputeSystem,
+    TerminateComputeSystem, Warning,
+};
+use hcs_schema::{
+    Any, CrashOptions, ModifySettingRequest, PauseOptions, ProcessParameters, Properties, SaveOptions, ShutdownOptions,
+    SystemExitStatus, SystemPropertyQuery,
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    Error, Event, Link, Operation, Pipes, Process,
+    blocking::block_on,
+    client::{from_any, to_any},
+    link::LinkEvent,
+};
+
+/// A handle to a compute system. Clones are the same handle; it is closed with the last of them.
+#[derive(Clone)]
+pub struct System(Arc<Inner>);
+
+struct Inner {
+    link: Link,
+    handle: u64,
+    identity: Identity,
+    told: Arc<Told>,
+}
+
+/// What the service said about the system when the handle was made.
+pub(crate) struct Identity {
+    pub id: String,
+    pub runtime_id: String,
+    pub instance: String,
+    pub warnings: Vec<Warning>,
+}
+
+/// What the listener keeps. It outlives no handle: the link forgets it when that is closed.
+struct Told {
+    exit: watch::Sender<Option<Result<SystemExitStatus, Error>>>,
+    listeners: std::sync::Mutex<Vec<mpsc::UnboundedSender<Event>>>,
+}
+
+impl System {
+    pub(crate) fn new(link: Link, handle: u64, identity: Identity) -> System {
+        let told = Arc::new(Told { exit: watch::Sender::new(None), listeners: Default::default() });
+        let listener = told.clone();
+        link.watch_system(handle, &identity.id, &identity.instance, Arc::new(move |event| listener.hear(event)));
+        System(Arc::new(Inner { link, handle, identity, told }))
+    }
+
+    /// Its id, as its creator wrote it.
+    pub fn id(&self) -> &str {
+        &self.0.identity.id
+    }
+
+    /// Its GUID.
+    pub fn runtime_id(&self) -> &str {
+        &self.0.identity.runtime_id
+    }
+
+    /// The members of its document that have no effect or are not known.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.0.identity.warnings
+    }
+
+    /// The number of the handle in the interface, for calls of one's own.
+    pub fn handle(&self) -> u64 {
+        self.0.handle
+    }
+
+    /// Starts it.
+    pub fn start(&self) -> Operation<()> {
+        self.ask(|handle, operation| StartComputeSystem { handle, options: None, operation })
+    }
+
+    /// Asks it to shut down; [`System::wait`] tells the end.
+    pub fn shut_down(&self, options: Option<&ShutdownOptions>) -> Operation<()> {
+        let options = options.map(to_any);
+        self.ask(|handle, operation| ShutDownComputeSystem { handle, options, operation })
+    }
+
+    /// Ends it at once.
+    pub fn terminate(&self) -> Operation<()> {
+        self.ask(|handle, operation| TerminateComputeSystem { handle, options: None, operation })
+    }
+
+    /// Makes its guest crash.
+    pub fn crash(&self, options: Option<&CrashOptions>) -> Operation<()> {
+        let options = options.map(to_any);
+        self.ask(|handle, operation| CrashComputeSystem { handle, options, operation })
+    }
+
+    /// Suspends it.
+    pub fn pause(&self, options: Option<&PauseOptions>) -> Operation<()> {
+        let options = options.map(to_any);
+        self.ask(|handle, operation| PauseComputeSystem { handle, options, operation })
+    }
+
+    /// Continues it.
+    pub fn resume(&self) -> Operation<()> {
+        self.ask(|handle, operation| ResumeComputeSystem { handle, options: None, operation })
+    }
+
+    /// Saves it.
+    pub fn save(&self, options: &SaveOptions) -> Operation<()> {
+        let options = Some(to_any(options));
+        self.ask(|handle, operation| SaveComputeSystem { handle, options, operation })
+    }
+
+    /// Changes it.
+    pub fn modify(&self, request: &ModifySettingRequest) -> Operation<()> {
+        let request = to_any(request);
+        self.ask(|handle, operation| ModifyComputeSystem { handle, request, operation })
+    }
+
+    fn ask<M>(&self, call: impl FnOnce(u64, Option<u64>) -> M) -> Operation<()>
+    where
+        M: hcs_ipc::compute::Method<Reply = hcs_ipc::compute::Done>,
+    {
+        let number = self.0.link.next_operation();
+        Operation::begin(&self.0.link, number, &call(self.0.handle, Some(number)), |_| Ok(()))
+    }
+
+    /// Its properties: the basic ones, and those that a query asks for.
+    pub fn properties(&self, query: Option<&SystemPropertyQuery>) -> Operation<Properties> {
+        let call = GetComputeSystemProperties { handle: self.0.handle, query: query.map(to_any) };
+        Operation::begin(&self.0.link, 0, &call, |(reply, _)| from_any(&reply.properties))
+    }
+
+    /// Starts a process in it.
+    pub fn run(&self, parameters: &ProcessParameters) -> Operation<Process> {
+        self.run_from(to_any(parameters))
+    }
+
+    /// Starts a process from the text of its document.
+    pub fn run_from(&self, parameters: Any) -> Operation<Process> {
+        let number = self.0.link.next_operation();
+        let call = CreateProcess { handle: self.0.handle, parameters, operation: Some(number) };
+        let system = self.clone();
+        Operation::begin(&self.0.link, number, &call, move |(created, fds)| {
+            let places = [created.std_input, created.std_output, created.std_error];
+            let pipes = Pipes::sort(fds, places)?;
+            let (link, handle) = (system.0.link.clone(), system.0.handle);
+            Ok(Process::new(link, created.process, handle, created.process_id, pipes))
+        })
+    }
+
+    /// Opens a process by its id in the system.
+    pub fn open_process(&self, process_id: u32) -> Operation<Process> {
+        let system = self.clone();
+        let call = OpenProcess { handle: self.0.handle, process_id };
+        Operation::begin(&self.0.link, 0, &call, move |(opened, _)| {
+            let (link, handle) = (system.0.link.clone(), system.0.handle);
+            Ok(Process::new(link, opened.process, handle, process_id, Pipes::default()))
+        })
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&self) -> Result<SystemExitStatus, Error> {
+        let mut exit = self.0.told.exit.subscribe();
+        // The sender lives as long as this handle.
+        match exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone()) {
+            Some(outcome) => outcome,
+            None => Err(Cause::ServiceDisconnect.into()),
+        }
+    }
+
+    /// Waits without a runtime. Not to be called where one is running.
+    pub fn wait_blocking(&self) -> Result<SystemExitStatus, Error> {
+        block_on(self.wait())
+    }
+
+    /// Its events from now on. One that has ended says so at once.
+    pub fn events(&self) -> mpsc::UnboundedReceiver<Event> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut listeners = self.0.told.lock();
+        if let Some(outcome) = &*self.0.told.exit.borrow() {
+            // The receiver is in our hands.
+            let _ = sender.send(Event::of_exit(outcome));
+        }
+        listeners.push(sender);
+        receiver
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.link.close_system(self.handle);
+    }
+}
+
+impl Told {
+    fn hear(&self, event: LinkEvent) {
+        let mut listeners = self.lock();
+        if self.exit.borrow().is_some() {
+            return;
+        }
+        let event = match event {
+            LinkEvent::Happened(EventKind::SystemExited, data) => {
+                let status = from_any::<SystemExitStatus>(&data.unwrap_or_default());
+                self.exit.send_replace(Some(status.clone()));
+                Event::of_exit(&status)
+            }
+            LinkEvent::Happened(kind, data) => Event::Other { kind, data },
+            LinkEvent::Disconnected => {
+                self.exit.send_replace(Some(Err(Cause::ServiceDisconnect.into())));
+                Event::Disconnected
+            }
+        };
+        listeners.retain(|listener| listener.send(event.clone()).is_ok());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<mpsc::UnboundedSender<Event>>> {
+        self.listeners.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

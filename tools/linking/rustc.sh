@@ -1,0 +1,16 @@
+#!/bin/sh
+# Cargo runs this in front of rustc for the crates of this workspace. It changes how two of them are linked, which
+# Cargo has no stable way to say for a single crate:
+#
+# - hcs-worker is linked statically (ordinary GNU target), because it is exec'd for every compute system and
+#   static exec+exit costs half of the dynamic one.
+# - libcomputecore.so gets its versioned symbol list in place of the nameless one that rustc makes.
+case "${CARGO_BIN_NAME:-}:${CARGO_CRATE_NAME:-}" in
+hcs-worker:*)
+    exec "$@" -C target-feature=+crt-static -C relocation-model=static
+    ;;
+:computecore)
+    exec "$@" -C linker="$(dirname "$0")/versioned.sh"
+    ;;
+esac
+exec "$@"
