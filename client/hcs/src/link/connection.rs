@@ -7,7 +7,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use hcs_core::Cause;
@@ -37,8 +37,6 @@ const BUFFER: usize = 8 << 10;
 pub struct Connection {
     /// Its name in the link's tables.
     pub key: u64,
-    /// Whether a waiting caller takes the replies in; see `wait`.
-    pub led: AtomicBool,
     socket: OwnedFd,
     inner: Mutex<Inner>,
 }
@@ -52,6 +50,9 @@ struct Inner {
     call: Option<Pending>,
     /// Counts the calls; the number of the latest.
     calls: u64,
+    /// A caller that waits takes the replies in. Nobody else may: it would not learn that there is nothing left to
+    /// wait for.
+    led: bool,
     closed: bool,
 }
 
@@ -79,9 +80,10 @@ impl Connection {
             joined: false,
             call: None,
             calls: 0,
+            led: false,
             closed: false,
         };
-        Ok(Connection { key, led: AtomicBool::new(false), socket, inner: Mutex::new(inner) })
+        Ok(Connection { key, socket, inner: Mutex::new(inner) })
     }
 
     /// Sends a call. Gives it back if the connection turns out to be closed and the service cannot have seen it.
@@ -109,10 +111,13 @@ impl Connection {
         }
     }
 
-    /// Writes and reads what is possible now.
-    pub fn pump(&self) -> Pumped {
+    /// Writes and reads what is possible now. Of a connection that is led only its leader does.
+    pub fn pump(&self, as_leader: bool) -> Pumped {
         let mut inner = self.lock();
         let mut pumped = Pumped::default();
+        if inner.led != as_leader {
+            return pumped;
+        }
         if inner.closed {
             return Pumped { closed: true, ..pumped };
         }
@@ -171,9 +176,16 @@ impl Connection {
         inner.call.is_some() && inner.calls == call
     }
 
-    /// Whether a call has no reply yet.
-    pub fn is_busy(&self) -> bool {
-        self.lock().call.is_some()
+    /// Makes the caller the one that takes replies in. False if there is one already.
+    pub fn lead(&self) -> bool {
+        !std::mem::replace(&mut self.lock().led, true)
+    }
+
+    /// Ends that. True if a call has no reply yet, so that somebody else has to look after it.
+    pub fn follow(&self) -> bool {
+        let mut inner = self.lock();
+        inner.led = false;
+        inner.call.is_some()
     }
 
     /// Whether bytes still wait to be written.

@@ -13,6 +13,7 @@
 
 mod attachment;
 mod connection;
+mod poller;
 pub mod quiet;
 mod session;
 mod thread;

@@ -13,7 +13,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -24,15 +24,13 @@ use hcs_ipc::{
     compute::{AttachReply, CloseComputeSystem, Join, Method},
     varlink,
 };
-use rustix::{
-    buffer::spare_capacity,
-    event::{EventfdFlags, Timespec, epoll, eventfd},
-};
+use rustix::event::{EventfdFlags, epoll::EventFlags, eventfd};
 
 use super::{
     PATIENCE,
     attachment::Attachment,
     connection::{Connection, Pending, Pumped, lost},
+    poller::Poller,
     quiet,
     session::{Listener, News, Watched},
     wait::Ticket,
@@ -54,7 +52,7 @@ const FIRST_CONNECTION: u64 = 2;
 /// What the callers and the link's thread share.
 pub struct Shared {
     path: PathBuf,
-    epoll: OwnedFd,
+    poller: Poller,
     wake: OwnedFd,
     state: Mutex<State>,
 }
@@ -98,13 +96,11 @@ impl Shared {
             watched.happened(event);
         }
         let token = token.ok_or_else(|| lost(io::ErrorKind::InvalidData.into()))?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|errno| internal(errno.into()))?;
+        let poller = Poller::new().map_err(internal)?;
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| internal(errno.into()))?;
-        for (fd, key) in [(wake.as_fd(), WAKE), (attachment.as_fd(), ATTACHMENT)] {
-            let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-            epoll::add(&epoll, fd, epoll::EventData::new_u64(key), flags).map_err(|errno| internal(errno.into()))?;
-        }
+        poller.add(&wake, WAKE, EventFlags::IN).map_err(internal)?;
+        poller.add(&attachment, ATTACHMENT, EventFlags::IN).map_err(internal)?;
         let state = State {
             phase: Phase::Attached,
             token,
@@ -115,7 +111,7 @@ impl Shared {
             next_key: FIRST_CONNECTION,
             stopped: false,
         };
-        let shared = Arc::new(Shared { path, epoll, wake, state: Mutex::new(state) });
+        let shared = Arc::new(Shared { path, poller, wake, state: Mutex::new(state) });
         let own = shared.clone();
         quiet::spawn("hcs-link", move || own.run(attachment)).map_err(internal)?;
         Ok(shared)
@@ -183,23 +179,21 @@ impl Shared {
         };
         let join = varlink::encode_call(Join::NAME, &join, false)?;
         let connection = Arc::new(Connection::open(key, &self.path, join)?);
-        epoll::add(&self.epoll, &*connection, epoll::EventData::new_u64(key), epoll::EventFlags::ET)?;
+        self.poller.add(&*connection, key, EventFlags::empty())?;
         self.lock().connections.insert(key, connection.clone());
         Ok(connection)
     }
 
     /// Has the link's thread look after a connection from here on.
     pub fn arm(&self, connection: &Connection) {
-        let mut flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        flags.set(epoll::EventFlags::OUT, connection.wants_to_write());
-        // Only a connection that has been discarded cannot be armed, and then its call is settled.
-        let _ = epoll::modify(&self.epoll, connection, epoll::EventData::new_u64(connection.key), flags);
+        let mut flags = EventFlags::IN;
+        flags.set(EventFlags::OUT, connection.wants_to_write());
+        self.poller.change(connection, connection.key, flags);
     }
 
     /// Has the link's thread keep away from a connection.
     pub fn disarm(&self, connection: &Connection) {
-        let flags = epoll::EventFlags::ET;
-        let _ = epoll::modify(&self.epoll, connection, epoll::EventData::new_u64(connection.key), flags);
+        self.poller.change(connection, connection.key, EventFlags::empty());
     }
 
     /// Does what a look at a connection has found to do.
@@ -228,7 +222,7 @@ impl Shared {
         state.connections.remove(&connection.key);
         state.idle.retain(|other| other.key != connection.key);
         // Another thread may hold the descriptor open for a moment longer.
-        let _ = epoll::delete(&self.epoll, connection);
+        self.poller.remove(connection);
     }
 
     /// Keeps a call that the service cannot have seen for when it is back.
@@ -273,14 +267,11 @@ impl Shared {
 
     fn run(self: Arc<Self>, attachment: Attachment) {
         let mut way = WayBack { attachment: Some(attachment), attached: true, pause: FIRST_PAUSE };
-        let mut events = Vec::with_capacity(64);
+        let mut ready = Vec::new();
         loop {
-            let timeout = self.next_look(&way).and_then(|pause| Timespec::try_from(pause).ok());
-            events.clear();
-            // An interrupted wait is a look too early.
-            let _ = epoll::wait(&self.epoll, spare_capacity(&mut events), timeout.as_ref());
-            for event in &events {
-                match event.data.u64() {
+            self.poller.wait(self.next_look(&way), &mut ready);
+            for key in ready.drain(..) {
+                match key {
                     WAKE => {
                         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
                     }
@@ -288,7 +279,7 @@ impl Shared {
                     key => {
                         let connection = self.lock().connections.get(&key).cloned();
                         if let Some(connection) = connection {
-                            let pumped = connection.pump();
+                            let pumped = connection.pump(false);
                             self.settle(&connection, pumped);
                         }
                     }
@@ -380,10 +371,9 @@ impl Shared {
                 };
                 match Attachment::open(&self.path, &call) {
                     Ok(attachment) => {
-                        let mut flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-                        flags.set(epoll::EventFlags::OUT, attachment.wants_to_write());
-                        let data = epoll::EventData::new_u64(ATTACHMENT);
-                        if epoll::add(&self.epoll, &attachment, data, flags).is_ok() {
+                        let mut flags = EventFlags::IN;
+                        flags.set(EventFlags::OUT, attachment.wants_to_write());
+                        if self.poller.add(&attachment, ATTACHMENT, flags).is_ok() {
                             way.attachment = Some(attachment);
                         }
                     }

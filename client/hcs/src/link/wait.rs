@@ -3,10 +3,7 @@
 //! The thread that waits takes the reply in itself: that saves two switches between threads, which is most of
 //! what a call costs. Only one thread can do so for a connection at a time; others are told by `done`.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -31,7 +28,7 @@ impl Ticket {
         let Some((shared, connection, call)) = &self.0 else { return };
         let Some(_lead) = Lead::take(shared, connection) else { return };
         while connection.awaits(*call) {
-            let pumped = connection.pump();
+            let pumped = connection.pump(true);
             let over = pumped.finished.is_some();
             shared.settle(connection, pumped);
             if over || !connection.awaits(*call) {
@@ -55,7 +52,7 @@ struct Lead<'a>(&'a Shared, &'a Connection);
 
 impl<'a> Lead<'a> {
     fn take(shared: &'a Shared, connection: &'a Connection) -> Option<Lead<'a>> {
-        if connection.led.swap(true, Ordering::Acquire) {
+        if !connection.lead() {
             return None;
         }
         shared.disarm(connection);
@@ -65,9 +62,8 @@ impl<'a> Lead<'a> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        self.1.led.store(false, Ordering::Release);
         // A connection without a call stays unwatched: its end is seen when it is used.
-        if self.1.is_busy() {
+        if self.1.follow() {
             self.0.arm(self.1);
         }
     }
