@@ -122,13 +122,13 @@ static void reused_operation(void)
 
 /*
  * A pending operation refuses a second call and keeps the first. That it is caught pending is a matter of speed,
- * so one catch in many tries will do.
+ * so each is tried until it was caught once.
  */
 static void pending_operation(void)
 {
     int pending = 0, timeouts = 0, refusals = 0;
     HCS_OPERATION operation = HcsCreateOperation(NULL, NULL);
-    for (int i = 0; i < 12; ++i) {
+    for (int i = 0; i < 300 && !(pending && timeouts && refusals); ++i) {
         HCS_SYSTEM system = NULL;
         Wide id = unique_id(), document = container_document();
         CHECK_HR(S_OK, HcsCreateComputeSystem(id.text, document.text, operation, NULL, &system));
@@ -156,6 +156,32 @@ static void pending_operation(void)
     CHECK(refusals > 0);
     HcsCloseOperation(operation);
     closed_operation(operation);
+}
+
+/* A creation that was cancelled leaves nothing. That it is caught under way is a matter of speed, as above. */
+static void cancelled_creation(void)
+{
+    bool cancelled = false;
+    HCS_OPERATION operation = HcsCreateOperation(NULL, NULL);
+    for (int i = 0; i < 300 && !cancelled; ++i) {
+        HCS_SYSTEM system = NULL, other = NULL;
+        Wide id = unique_id(), document = container_document();
+        CHECK_HR(S_OK, HcsCreateComputeSystem(id.text, document.text, operation, NULL, &system));
+        HRESULT got = HcsCancelOperation(operation);
+        CHECK_HR_IN(got, S_OK, E_NOTIMPL);
+        HRESULT created = HcsWaitForOperationResult(operation, LIMIT, NULL);
+        if (got == S_OK) {
+            cancelled = true;
+            CHECK_HR(HRESULT_FROM_WIN32(ERROR_CANCELLED), created);
+            CHECK_HR(HCS_E_SYSTEM_NOT_FOUND, HcsOpenComputeSystem(id.text, GENERIC_ALL, &other));
+            CHECK_FAILS(HcsWaitForComputeSystemExit(system, LIMIT, NULL));
+        } else {
+            CHECK_HR(S_OK, created);
+        }
+        HcsCloseComputeSystem(system);
+    }
+    CHECK(cancelled);
+    HcsCloseOperation(operation);
 }
 
 /* hcsshim's fire and forget: the request outlives the operation, and the operation outlives the system handle. */
@@ -534,6 +560,7 @@ int main(void)
     fresh_operation();
     reused_operation();
     pending_operation();
+    cancelled_creation();
     closed_while_pending();
     closed_by_two();
     closed_under_a_wait();

@@ -182,7 +182,13 @@ HRESULT HcsWaitForOperationResultAndProcessInfo(HCS_OPERATION operation, DWORD t
 HRESULT HcsSetOperationCallback(HCS_OPERATION operation, const void *context, HCS_OPERATION_COMPLETION callback);
 
 /**
- * Calls cannot be cancelled: always E_NOTIMPL, and the request carries on. Synchronous.
+ * Cancels the call that an operation tracks, where that is possible: HcsCreateComputeSystem. The operation then completes
+ * with HRESULT_FROM_WIN32(ERROR_CANCELLED), and what the call had made is gone. Synchronous.
+ *
+ *     S_OK        the call is being cancelled; wait for the operation as usual
+ *     E_NOTIMPL   there is nothing that could be cancelled: the operation is not pending, not valid, or its call is one
+ *                 that carries on; to end a system terminate it
+ *     HCS_E_OPERATION_ALREADY_CANCELLED
  */
 HRESULT HcsCancelOperation(HCS_OPERATION operation);
 

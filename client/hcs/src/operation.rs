@@ -46,8 +46,8 @@ impl<T: Send + 'static> Operation<T> {
         self.outcome.blocking_recv().unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Asks for the call to be cancelled. Creations and calls that wait for their turn can be; they then fail
-    /// with [`Cause::Cancelled`] and leave nothing behind. Others answer [`Cause::NotImplemented`] and go on.
+    /// Asks for the call to be cancelled. The creation of a system can be; it then fails with
+    /// [`Cause::Cancelled`] and leaves nothing behind. Others answer [`Cause::NotImplemented`] and go on.
     pub fn cancel(&self) -> Operation<()> {
         Operation::begin(&self.link, 0, &CancelOperation { operation: self.number }, |_| Ok(()))
     }

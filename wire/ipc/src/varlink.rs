@@ -6,7 +6,7 @@ use hcs_core::{Cause, Error};
 use hcs_schema::{Any, DocumentError, ResultError};
 use serde::{Deserialize, Serialize};
 
-use crate::interface::NAME;
+use crate::interface::{NAME, SERVICE};
 
 /// A call.
 #[derive(Debug, Serialize, Deserialize)]
@@ -158,11 +158,23 @@ pub fn decode_reply(text: &[u8], fds: Vec<OwnedFd>) -> Result<Received, Failure>
     let Some(name) = reply.error else {
         return Ok(Received { parameters, fds, continues: reply.continues });
     };
+    if let Some(of_varlink) = name.strip_prefix(SERVICE).and_then(|rest| rest.strip_prefix('.')) {
+        return Err(Error::new(cause_of_varlink(of_varlink), format!("{of_varlink} {}", parameters.get())).into());
+    }
     let cause = name.strip_prefix(NAME).and_then(|rest| Cause::from_name(rest.trim_start_matches('.')));
     match (cause, serde_json::from_str::<ErrorParameters>(parameters.get())) {
         (Some(cause), Ok(particulars)) => {
             Err(Failure { cause, message: particulars.message, document: particulars.document })
         }
         _ => Err(unusable(format!("the service answered {name} {}", parameters.get()))),
+    }
+}
+
+/// What an error of `org.varlink.service` stands for: a method of another release, or a call made by hand.
+fn cause_of_varlink(name: &str) -> Cause {
+    match name {
+        "InvalidParameter" | "ExpectedMore" => Cause::InvalidArgument,
+        "PermissionDenied" => Cause::NotPrivileged,
+        _ => Cause::NotImplemented,
     }
 }

@@ -124,10 +124,19 @@ pub enum Request {
         /// Its id inside of the system.
         process_id: u32,
     },
-    /// Close the process's end of its standard input.
+    /// Close the process's end of its standard input; a console is typed the end of the input.
     CloseStdin {
         /// Its id inside of the system.
         process_id: u32,
+    },
+    /// Change the size of a process's console.
+    ResizeConsole {
+        /// Its id inside of the system.
+        process_id: u32,
+        /// The new height.
+        rows: u16,
+        /// The new width.
+        columns: u16,
     },
     /// hcsd knows how the system ended; the worker may go.
     Release,
