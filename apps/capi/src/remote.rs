@@ -81,3 +81,40 @@ impl Remote {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_handle_serves_calls_once_it_is_made() {
+        let remote = Remote::making(5);
+        assert_eq!(remote.get().unwrap_err().cause, Cause::InvalidState);
+        assert!(remote.made(Ok(7)));
+        assert_eq!(remote.get(), Ok(7));
+        assert_eq!(remote.close(), Some(7));
+        assert_eq!(remote.close(), None);
+    }
+
+    #[test]
+    fn what_was_closed_while_it_was_made_is_given_up() {
+        let remote = Remote::making(5);
+        assert_eq!(remote.close(), None);
+        assert!(!remote.made(Ok(7)));
+        assert_eq!(remote.get().unwrap_err().cause, Cause::InvalidArgument);
+    }
+
+    #[test]
+    fn who_waits_for_the_making_learns_its_end() {
+        for result in [Ok(7), Err(Cause::SystemNotFound)] {
+            let (sender, receiver) = mpsc::channel();
+            let remote = Remote::making(5);
+            assert!(matches!(remote.after_making(Box::new(move |made| sender.send(made).unwrap())), Ok(5)));
+            assert!(remote.made(result));
+            assert_eq!(receiver.try_recv(), Ok(result.ok()));
+            assert!(remote.after_making(Box::new(|_| ())).is_err());
+        }
+    }
+}

@@ -104,3 +104,41 @@ impl Pool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn jobs_of_one_strand_run_in_order() {
+        let strand = Arc::new(Strand::default());
+        let (sender, receiver) = mpsc::channel();
+        for number in 0..1000 {
+            let sender = sender.clone();
+            strand.push(move || sender.send(number).unwrap());
+        }
+        let order: Vec<i32> = (0..1000).map(|_| receiver.recv_timeout(PATIENCE).unwrap()).collect();
+        assert!(order.is_sorted());
+    }
+
+    #[test]
+    fn a_job_that_blocks_holds_up_no_other_strand() {
+        let (strands, (sender, receiver)) = ([(); 16].map(|()| Arc::new(Strand::default())), mpsc::channel());
+        // Each waits until all of them run.
+        let barrier = Arc::new(std::sync::Barrier::new(strands.len()));
+        for strand in &strands {
+            let (barrier, sender) = (barrier.clone(), sender.clone());
+            strand.push(move || {
+                barrier.wait();
+                sender.send(()).unwrap();
+            });
+        }
+        for _ in &strands {
+            receiver.recv_timeout(PATIENCE).unwrap();
+        }
+    }
+}

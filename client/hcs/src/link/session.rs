@@ -172,3 +172,95 @@ impl Watched {
         systems.chain(processes).map(|listener| (listener, LinkEvent::Disconnected)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    type Heard = Arc<Mutex<Vec<String>>>;
+
+    fn listener(name: &str, heard: &Heard) -> Listener {
+        let (name, heard) = (name.to_owned(), heard.clone());
+        Arc::new(move |event| {
+            let what = match event {
+                LinkEvent::Happened(kind, _) => format!("{kind:?}"),
+                LinkEvent::Disconnected => "Disconnected".to_owned(),
+            };
+            heard.lock().unwrap().push(format!("{name} {what}"));
+        })
+    }
+
+    fn tell(news: News) {
+        news.into_iter().for_each(|(listener, event)| listener(event));
+    }
+
+    fn exited(handle: Option<u64>, process: Option<u64>) -> Event {
+        let kind = if process.is_some() { EventKind::ProcessExited } else { EventKind::SystemExited };
+        Event { sequence: 1, r#type: kind, handle, process, data: None }
+    }
+
+    fn drain(heard: &Heard) -> Vec<String> {
+        std::mem::take(&mut heard.lock().unwrap())
+    }
+
+    #[test]
+    fn an_event_before_the_watch_is_told_when_it_begins_and_once() {
+        let (mut watched, heard) = (Watched::default(), Heard::default());
+        tell(watched.happened(exited(Some(1), None)));
+        assert!(drain(&heard).is_empty());
+        tell(watched.system(1, "web", "instance", listener("one", &heard)));
+        assert_eq!(drain(&heard), ["one SystemExited"]);
+        tell(watched.system(2, "db", "instance", listener("two", &heard)));
+        assert!(drain(&heard).is_empty());
+    }
+
+    #[test]
+    fn a_forgotten_handle_is_told_nothing() {
+        let (mut watched, heard) = (Watched::default(), Heard::default());
+        tell(watched.system(1, "web", "instance", listener("one", &heard)));
+        watched.forget_system(1);
+        tell(watched.happened(exited(Some(1), None)));
+        tell(watched.over());
+        assert!(drain(&heard).is_empty());
+    }
+
+    #[test]
+    fn processes_are_claimed_through_their_system_even_when_its_handle_is_closed() {
+        let (mut watched, heard) = (Watched::default(), Heard::default());
+        tell(watched.system(1, "web", "instance", listener("system", &heard)));
+        tell(watched.process(2, 1, 77, listener("process", &heard)));
+        watched.forget_system(1);
+        let claims = watched.claim(Some("token".to_owned())).claims.unwrap();
+        assert_eq!(claims.len(), 1);
+        assert_eq!((claims[0].handle, claims[0].processes[0].process, claims[0].processes[0].process_id), (1, 2, 77));
+        let attached = Attached { token: "token".to_owned(), handles: vec![1], processes: vec![2] };
+        let (news, superfluous) = watched.resumed(&attached);
+        assert!(news.is_empty());
+        assert_eq!(superfluous, [1]);
+        watched.forget_process(2);
+        assert!(watched.claim(None).claims.unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_does_not_come_back_is_told_as_lost() {
+        let (mut watched, heard) = (Watched::default(), Heard::default());
+        for handle in [1, 2] {
+            tell(watched.system(handle, "web", "instance", listener(&format!("system {handle}"), &heard)));
+        }
+        tell(watched.process(3, 1, 7, listener("process 3", &heard)));
+        let attached = Attached { token: "token".to_owned(), handles: vec![1], processes: vec![] };
+        tell(watched.resumed(&attached).0);
+        assert_eq!(drain(&heard), ["process 3 Disconnected", "system 2 Disconnected"]);
+    }
+
+    #[test]
+    fn events_that_nobody_wants_do_not_pile_up() {
+        let mut watched = Watched::default();
+        for handle in 0..2 * MOST_EARLY as u64 {
+            tell(watched.happened(exited(Some(handle), None)));
+        }
+        assert_eq!(watched.early.len(), MOST_EARLY);
+    }
+}

@@ -1,0 +1,181 @@
+//! The C library, as C and C++ programs see it: the programs of `tests/c`, built against the shipped headers.
+//!
+//! Each is built with every kind of wide literal, and run by itself and under valgrind.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use hcs_tests::{Service, binaries};
+
+/// How a program is built.
+#[derive(Clone, Copy, Debug)]
+enum Build {
+    /// `u"text"`, or `L"text"` under -fshort-wchar.
+    C { short_wchar: bool },
+    Cpp { short_wchar: bool },
+}
+
+const C: [Build; 2] = [Build::C { short_wchar: false }, Build::C { short_wchar: true }];
+const CPP: [Build; 2] = [Build::Cpp { short_wchar: false }, Build::Cpp { short_wchar: true }];
+
+/// The repository's folder of this name.
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
+/// A folder with the library under the names that the linker and the loader look for.
+fn library(at: &Path) {
+    for name in ["libcomputecore.so", "libcomputecore.so.1"] {
+        symlink(binaries::find("libcomputecore.so"), at.join(name)).expect("linking to the library");
+    }
+}
+
+/// Builds a program.
+fn build(source: &str, how: Build, at: &Path) -> PathBuf {
+    let (compiler, standard, short_wchar) = match how {
+        Build::C { short_wchar } => ("cc", "-std=c11", short_wchar),
+        Build::Cpp { short_wchar } => ("c++", "-std=c++17", short_wchar),
+    };
+    let program = at.join(source.replace('.', "-"));
+    let mut command = Command::new(compiler);
+    command.args([standard, "-g", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I"]).arg(folder("apps/capi/include"));
+    if short_wchar {
+        command.arg("-fshort-wchar");
+    }
+    let built = command
+        .arg(folder("tests/c").join(source))
+        .arg("-o")
+        .arg(&program)
+        .arg("-L")
+        .arg(at)
+        .args(["-lcomputecore", "-lpthread"])
+        .output()
+        .expect("running the compiler");
+    assert!(built.status.success(), "{source} {how:?}: {}", said(&built));
+    program
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Builds and runs a program in each way.
+fn passes(source: &str, builds: [Build; 2]) {
+    let service = Service::start();
+    let at = service.root().join("c");
+    fs::create_dir(&at).expect("a folder");
+    library(&at);
+    for how in builds {
+        let program = build(source, how, &at);
+        let run = |mut command: Command| {
+            let ended = command
+                .env("LD_LIBRARY_PATH", &at)
+                .env("HCS_SOCKET", service.socket())
+                .env("HCS_TEST_ROOTFS", service.rootfs())
+                .output()
+                .expect("running the program");
+            assert!(ended.status.success(), "{source} {how:?}: {:?}\n{}", ended.status, said(&ended));
+        };
+        run(Command::new(&program));
+        let mut valgrind = Command::new("valgrind");
+        valgrind
+            .args(["-q", "--error-exitcode=99", "--leak-check=full"])
+            // What a thread that lives until the end of the program holds is not lost.
+            .args(["--show-leak-kinds=definite", "--errors-for-leak-kinds=definite", "--track-fds=no"])
+            .arg(&program);
+        run(valgrind);
+    }
+    fs::remove_dir_all(&at).expect("removing the folder");
+}
+
+#[test]
+fn structs_have_the_layout_that_windows_programs_know() {
+    passes("layout.c", C);
+}
+
+#[test]
+fn headers_can_be_included_twice_and_in_any_spelling() {
+    passes("double_include.cpp", CPP);
+}
+
+#[test]
+fn windows_functions_work_over_descriptors() {
+    passes("win32.c", C);
+}
+
+#[test]
+fn the_host_service_answers_c_programs() {
+    passes("service.c", C);
+}
+
+#[test]
+fn the_tutorial_runs_through_one_operation() {
+    passes("tutorial.c", C);
+}
+
+#[test]
+fn the_tutorial_runs_in_cpp() {
+    passes("tutorial_cpp.cpp", CPP);
+}
+
+#[test]
+fn processes_have_pipes_signals_and_exit_codes() {
+    passes("exec.c", C);
+}
+
+#[test]
+fn callbacks_come_once_and_close_waits_for_them() {
+    passes("callbacks.c", C);
+}
+
+#[test]
+fn handles_are_safe_in_every_state() {
+    passes("lifetime.c", C);
+}
+
+/// The names in a version script.
+fn listed() -> BTreeSet<String> {
+    let map = fs::read_to_string(folder("apps/capi/computecore.map")).expect("the version script");
+    let names = map.lines().map(str::trim).filter_map(|line| line.strip_suffix(';'));
+    names.filter(|name| name.chars().all(char::is_alphanumeric)).map(str::to_owned).collect()
+}
+
+/// The functions that a header declares: lines that begin with a type and go on with `Name(`.
+fn declared() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for header in ["ComputeCore.h", "HcsPlatform.h"] {
+        let text = fs::read_to_string(folder("apps/capi/include").join(header)).expect("a header");
+        for line in text.lines().filter(|line| !line.starts_with([' ', '#', '/', '*', '_', '}'])) {
+            let is_other = ["typedef", "static", "extern"].iter().any(|word| line.starts_with(word));
+            let Some((before, _)) = line.split_once('(').filter(|_| !is_other) else { continue };
+            let name = before.rsplit([' ', '*']).next().unwrap_or_default();
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn the_library_exports_each_declared_function_in_its_version_and_nothing_else() {
+    let nm = Command::new("nm")
+        .args(["-D", "--defined-only", "--with-symbol-versions"])
+        .arg(binaries::find("libcomputecore.so"))
+        .output()
+        .expect("running nm");
+    assert!(nm.status.success(), "{}", said(&nm));
+    let exported: BTreeSet<String> = String::from_utf8_lossy(&nm.stdout)
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2))
+        .filter(|symbol| *symbol != "HCS_1.0@@HCS_1.0" && *symbol != "HCS_1.0")
+        .map(|symbol| symbol.strip_suffix("@@HCS_1.0").unwrap_or(symbol).to_owned())
+        .collect();
+    assert_eq!(exported, listed());
+    assert_eq!(exported, declared());
+    let core = exported.iter().filter(|name| name.starts_with("Hcs")).count();
+    assert_eq!(core, 44, "functions of the four groups");
+}
