@@ -81,7 +81,10 @@ impl Text {
         let units = unsafe { std::slice::from_raw_parts(self.0, length) };
         String::from_utf16(units).map(Some).map_err(|_| {
             let place = char::decode_utf16(units.iter().copied()).take_while(Result::is_ok).count();
-            Error::new(Cause::InvalidJson, format!("the text has half a character (a lone surrogate) at {place}"))
+            Error::new(
+                Cause::InvalidJson,
+                format!("the text has half a character (a lone surrogate) at {place}"),
+            )
         })
     }
 
@@ -105,7 +108,8 @@ impl Text {
 }
 
 fn parse(text: String) -> Result<Any, Error> {
-    Any::from_text(text).map_err(|error| Error::new(Cause::InvalidJson, format!("the document: {error}")).at("$"))
+    Any::from_text(text)
+        .map_err(|error| Error::new(Cause::InvalidJson, format!("the document: {error}")).at("$"))
 }
 
 /// A place of the caller for a result, or NULL.

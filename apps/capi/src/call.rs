@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use hcs::{
-    Error, Link,
-    link::Replied,
-};
+use hcs::{Error, Link, link::Replied};
 use hcs_ipc::compute::{Done, Method};
 
 use crate::{

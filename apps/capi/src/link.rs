@@ -2,10 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use hcs::{
-    Error, Link,
-    link::Options,
-};
+use hcs::{Error, Link, link::Options};
 
 /// The link and the process that made it: a child of fork has no part in its parent's session.
 static LINK: Mutex<Option<(u32, Link)>> = Mutex::new(None);

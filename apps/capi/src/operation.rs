@@ -8,10 +8,7 @@ use std::{
     time::Instant,
 };
 
-use hcs::{
-    Pipes,
-    link::Ticket,
-};
+use hcs::{Pipes, link::Ticket};
 use hcs_core::{Cause, HResult, operation::OperationType};
 
 use crate::{
@@ -171,13 +168,15 @@ impl Operation {
         let operation = self.clone();
         if let Some(callback) = inner.callback {
             let context = inner.context;
-            let strand = inner.subject.target.as_ref().map_or_else(Arc::<Strand>::default, |one| one.strand.clone());
+            let strand =
+                inner.subject.target.as_ref().map_or_else(Arc::<Strand>::default, |one| one.strand.clone());
             strand.push(move || {
                 if !operation.lock().is_closed {
                     callback(operation.handle, context);
                 }
             });
-        } else if let Some(target) = inner.subject.target.as_ref().filter(|target| target.wants_completions()) {
+        } else if let Some(target) = inner.subject.target.as_ref().filter(|target| target.wants_completions())
+        {
             target.tell_completion(move || !operation.lock().is_closed, News::Completed(self.handle));
         }
     }

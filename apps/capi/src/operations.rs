@@ -108,10 +108,15 @@ extern "C" fn HcsWaitForOperationResultAndProcessInfo(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn HcsSetOperationCallback(operation: Handle, context: Context, callback: Option<Completion>) -> Code {
-    outcome(table::operation(operation).and_then(|operation| {
-        operation.set_callback(context, callback.ok_or(Cause::InvalidArgument)?)
-    }))
+extern "C" fn HcsSetOperationCallback(
+    operation: Handle,
+    context: Context,
+    callback: Option<Completion>,
+) -> Code {
+    outcome(
+        table::operation(operation)
+            .and_then(|operation| operation.set_callback(context, callback.ok_or(Cause::InvalidArgument)?)),
+    )
 }
 
 #[unsafe(no_mangle)]

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use hcs::{
-    Link,
-    link::LinkEvent,
-};
+use hcs::{Link, link::LinkEvent};
 use hcs_core::Cause;
 use hcs_ipc::compute::EventKind;
 

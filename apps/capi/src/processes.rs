@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hcs::Pipes;
 use hcs_core::{Cause, Error, operation::OperationType};
 use hcs_ipc::compute::{
-    CreateProcess, Done, GetProcessInfo, GetProcessProperties, Method, ModifyProcess, OpenProcess, SignalProcess,
-    TerminateProcess,
+    CreateProcess, Done, GetProcessInfo, GetProcessProperties, Method, ModifyProcess, OpenProcess,
+    SignalProcess, TerminateProcess,
 };
 
 use crate::{
@@ -23,7 +23,11 @@ use crate::{
 };
 
 /// The process and the operation of a call, with the operation tracking it.
-fn begin(process: Handle, operation: Handle, kind: OperationType) -> Result<(Arc<Process>, Arc<Operation>), Code> {
+fn begin(
+    process: Handle,
+    operation: Handle,
+    kind: OperationType,
+) -> Result<(Arc<Process>, Arc<Operation>), Code> {
     let process = table::process(process).map_err(code)?;
     let operation = table::operation(operation).map_err(code)?;
     let target = Some(process.target.clone());
@@ -76,10 +80,11 @@ extern "C" fn HcsCreateProcess(
     if let Err(cause) = operation.begin(OperationType::CreateProcess, subject) {
         return code(cause);
     }
-    let (remote, parameters) = match system.remote.get().and_then(|remote| Ok((remote, parameters.document()?))) {
-        Ok(both) => both,
-        Err(error) => return operation.fail(error),
-    };
+    let (remote, parameters) =
+        match system.remote.get().and_then(|remote| Ok((remote, parameters.document()?))) {
+            Ok(both) => both,
+            Err(error) => return operation.fail(error),
+        };
     let number = system.link.next_operation();
     let made = Process::new(handle, system.handle, system.link.clone(), Remote::making(number));
     table::insert(handle, Object::Process(made.clone()));
@@ -116,7 +121,8 @@ extern "C" fn HcsOpenProcess(system: Handle, process_id: u32, access: u32, proce
             .link
             .call_wait(&OpenProcess { handle: remote, process_id })
             .map_err(|error| code(error.cause))?;
-        let made = Process::new(table::reserve(), system.handle, system.link.clone(), Remote::open(opened.process));
+        let made =
+            Process::new(table::reserve(), system.handle, system.link.clone(), Remote::open(opened.process));
         made.watch(opened.process, remote, process_id);
         process.set(made.handle);
         table::insert(made.handle, Object::Process(made));
@@ -188,9 +194,11 @@ extern "C" fn HcsSetProcessCallback(
             process.target.remove_events();
             Ok(())
         }
-        Some(callback) => {
-            process.target.set_events(Listener::new(Form::Events(callback, options), context, &process.target))
-        }
+        Some(callback) => process.target.set_events(Listener::new(
+            Form::Events(callback, options),
+            context,
+            &process.target,
+        )),
     }))
 }
 

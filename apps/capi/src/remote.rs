@@ -9,7 +9,11 @@ pub struct Remote(Mutex<State>);
 
 enum State {
     /// The call that makes it is under way; its number, for cancelling, and what waits for its end.
-    Making { number: u64, then: Vec<Then>, closed: bool },
+    Making {
+        number: u64,
+        then: Vec<Then>,
+        closed: bool,
+    },
     Open(u64),
     /// There never was one, or it is closed.
     None(Cause),
@@ -56,7 +60,11 @@ impl Remote {
         let mut state = self.lock();
         let State::Making { then, closed, .. } = &mut *state else { return false };
         let (then, wanted) = (std::mem::take(then), !*closed);
-        *state = if wanted { result.map_or_else(State::None, State::Open) } else { State::None(Cause::InvalidArgument) };
+        *state = if wanted {
+            result.map_or_else(State::None, State::Open)
+        } else {
+            State::None(Cause::InvalidArgument)
+        };
         drop(state);
         for task in then {
             task(result.ok());

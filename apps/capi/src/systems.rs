@@ -7,7 +7,8 @@ use hcs_core::{Cause, operation::OperationType};
 use hcs_ipc::compute::{
     CancelOperation, CrashComputeSystem, CreateComputeSystem, Done, EnumerateComputeSystems,
     GetComputeSystemProperties, Method, ModifyComputeSystem, OpenComputeSystem, PauseComputeSystem,
-    ResumeComputeSystem, SaveComputeSystem, ShutDownComputeSystem, StartComputeSystem, TerminateComputeSystem,
+    ResumeComputeSystem, SaveComputeSystem, ShutDownComputeSystem, StartComputeSystem,
+    TerminateComputeSystem,
 };
 use hcs_schema::Any;
 
@@ -27,7 +28,11 @@ use crate::{
 pub const GENERIC_ALL: u32 = 0x1000_0000;
 
 /// The system and the operation of a call, with the operation tracking it.
-fn begin(system: Handle, operation: Handle, kind: OperationType) -> Result<(Arc<System>, Arc<Operation>), Code> {
+fn begin(
+    system: Handle,
+    operation: Handle,
+    kind: OperationType,
+) -> Result<(Arc<System>, Arc<Operation>), Code> {
     let system = table::system(system).map_err(code)?;
     let operation = table::operation(operation).map_err(code)?;
     let subject = Subject { system: system.handle, process: 0, target: Some(system.target.clone()) };
@@ -238,7 +243,12 @@ extern "C" fn HcsGetComputeSystemProperties(system: Handle, operation: Handle, q
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn HcsModifyComputeSystem(system: Handle, operation: Handle, request: Text, identity: Context) -> Code {
+extern "C" fn HcsModifyComputeSystem(
+    system: Handle,
+    operation: Handle,
+    request: Text,
+    identity: Context,
+) -> Code {
     if request.is_null() || identity != 0 {
         return code(Cause::InvalidArgument);
     }

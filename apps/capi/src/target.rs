@@ -111,7 +111,9 @@ impl Target {
             return;
         }
         match &exit {
-            Exit::Exited(kind, document) => self.tell_all(&inner, &News::Event(*kind, Some(document.clone()))),
+            Exit::Exited(kind, document) => {
+                self.tell_all(&inner, &News::Event(*kind, Some(document.clone())))
+            }
             Exit::Lost => self.tell_all(&inner, &News::Disconnected),
             Exit::Failed(_) => {}
         }

@@ -11,11 +11,7 @@ use hcs_schema::{
 };
 use serde::Serialize;
 
-use crate::{
-    Error, EventStream, Link, Operation, System,
-    link::Options,
-    system::Identity,
-};
+use crate::{Error, EventStream, Link, Operation, System, link::Options, system::Identity};
 
 /// A session with the host compute service.
 #[derive(Clone)]
@@ -49,12 +45,17 @@ impl Client {
     /// tolerated, as the C API does; [`System::warnings`] names them.
     pub fn create_from(&self, id: &str, document: Any, strict: bool) -> Operation<System> {
         let number = self.link.next_operation();
-        let call =
-            CreateComputeSystem { id: id.to_owned(), document, strict: Some(strict), operation: Some(number) };
+        let call = CreateComputeSystem {
+            id: id.to_owned(),
+            document,
+            strict: Some(strict),
+            operation: Some(number),
+        };
         let (link, id) = (self.link.clone(), id.to_owned());
         Operation::begin(&self.link, number, &call, move |(created, _)| {
             let runtime_id = created.runtime_id;
-            let identity = Identity { id, runtime_id, instance: created.instance, warnings: created.warnings };
+            let identity =
+                Identity { id, runtime_id, instance: created.instance, warnings: created.warnings };
             Ok(System::new(link, created.handle, identity))
         })
     }
@@ -93,7 +94,9 @@ impl Client {
 
     /// Puts a crash report into the service's store and tells its name there.
     pub fn submit_crash_report(&self, report: &CrashReport) -> Operation<String> {
-        Operation::begin(&self.link, 0, &SubmitWerReport { report: to_any(report) }, |(reply, _)| Ok(reply.report))
+        Operation::begin(&self.link, 0, &SubmitWerReport { report: to_any(report) }, |(reply, _)| {
+            Ok(reply.report)
+        })
     }
 
     /// The service's store of crash reports.

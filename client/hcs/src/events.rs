@@ -1,11 +1,6 @@
 //! Events: of one handle, and of all systems of the service.
 
-use std::{
-    io,
-    net::Shutdown,
-    os::unix::net::UnixStream,
-    path::Path,
-};
+use std::{io, net::Shutdown, os::unix::net::UnixStream, path::Path};
 
 use hcs_core::Cause;
 pub use hcs_ipc::compute::SystemEvent;
@@ -96,9 +91,13 @@ fn read(from: &UnixStream, to: &mpsc::UnboundedSender<Result<SystemEvent, Error>
     let mut buffer = vec![0; 16 << 10];
     loop {
         match socket::receive(from, &mut buffer) {
-            Ok(received) if received.length == 0 => return Err(lost("the stream of events has ended".to_owned())),
+            Ok(received) if received.length == 0 => {
+                return Err(lost("the stream of events has ended".to_owned()));
+            }
             Ok(received) => {
-                decoder.feed(&buffer[..received.length], received.fds).map_err(|error| lost(error.to_string()))?;
+                decoder
+                    .feed(&buffer[..received.length], received.fds)
+                    .map_err(|error| lost(error.to_string()))?;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 // An interrupted wait is a look too early.

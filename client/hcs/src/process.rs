@@ -7,7 +7,8 @@ use hcs_ipc::compute::{
     EventKind, GetProcessInfo, GetProcessProperties, ModifyProcess, SignalProcess, TerminateProcess,
 };
 use hcs_schema::{
-    CloseHandle, ConsoleSize, ModifyOperation, ProcessModifyRequest, ProcessStatus, SignalProcessOptions, StdHandle,
+    CloseHandle, ConsoleSize, ModifyOperation, ProcessModifyRequest, ProcessStatus, SignalProcessOptions,
+    StdHandle,
 };
 use tokio::sync::watch;
 
@@ -35,11 +36,9 @@ impl Pipes {
         let mut fds: Vec<Option<OwnedFd>> = fds.into_iter().map(Some).collect();
         let mut take = |place: Option<u32>| match place {
             None => Ok(None),
-            Some(place) => fds
-                .get_mut(place as usize)
-                .and_then(Option::take)
-                .map(Some)
-                .ok_or_else(|| Error::from(hcs_core::Error::new(Cause::Unexpected, "a pipe is missing in the reply"))),
+            Some(place) => fds.get_mut(place as usize).and_then(Option::take).map(Some).ok_or_else(|| {
+                Error::from(hcs_core::Error::new(Cause::Unexpected, "a pipe is missing in the reply"))
+            }),
         };
         Ok(Pipes { stdin: take(places[0])?, stdout: take(places[1])?, stderr: take(places[2])? })
     }

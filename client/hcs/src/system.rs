@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use hcs_core::Cause;
 use hcs_ipc::compute::{
-    CrashComputeSystem, CreateProcess, EventKind, GetComputeSystemProperties, ModifyComputeSystem, OpenProcess,
-    PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem, ShutDownComputeSystem, StartComputeSystem,
-    TerminateComputeSystem, Warning,
+    CrashComputeSystem, CreateProcess, EventKind, GetComputeSystemProperties, ModifyComputeSystem,
+    OpenProcess, PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem, ShutDownComputeSystem,
+    StartComputeSystem, TerminateComputeSystem, Warning,
 };
 use hcs_schema::{
-    Any, CrashOptions, ModifySettingRequest, PauseOptions, ProcessParameters, Properties, SaveOptions, ShutdownOptions,
-    SystemExitStatus, SystemPropertyQuery,
+    Any, CrashOptions, ModifySettingRequest, PauseOptions, ProcessParameters, Properties, SaveOptions,
+    ShutdownOptions, SystemExitStatus, SystemPropertyQuery,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -50,7 +50,12 @@ impl System {
     pub(crate) fn new(link: Link, handle: u64, identity: Identity) -> System {
         let told = Arc::new(Told { exit: watch::Sender::new(None), listeners: Default::default() });
         let listener = told.clone();
-        link.watch_system(handle, &identity.id, &identity.instance, Arc::new(move |event| listener.hear(event)));
+        link.watch_system(
+            handle,
+            &identity.id,
+            &identity.instance,
+            Arc::new(move |event| listener.hear(event)),
+        );
         System(Arc::new(Inner { link, handle, identity, told }))
     }
 

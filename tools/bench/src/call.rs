@@ -72,7 +72,9 @@ pub fn measure_with_library(folder: &Path, placement: &str, at_most: &str) -> Ou
     println!("{}", library_figures.line("HcsGetComputeSystemProperties"));
     println!("{:<44} {ratio:>9.2}", "times the echo");
     if ratio > at_most {
-        return Err(format!("the call takes {ratio:.2} times as long as the echo; {at_most} are allowed").into());
+        return Err(
+            format!("the call takes {ratio:.2} times as long as the echo; {at_most} are allowed").into()
+        );
     }
     Ok(())
 }

@@ -48,18 +48,19 @@ impl Library {
                     *mut c_void,
                     extern "C" fn(*const u16, *const u16, Handle, *const c_void, *mut Handle) -> i32,
                 >(find("HcsCreateComputeSystem")?),
-                properties: std::mem::transmute::<*mut c_void, extern "C" fn(Handle, Handle, *const u16) -> i32>(
-                    find("HcsGetComputeSystemProperties")?,
-                ),
+                properties: std::mem::transmute::<
+                    *mut c_void,
+                    extern "C" fn(Handle, Handle, *const u16) -> i32,
+                >(find("HcsGetComputeSystemProperties")?),
                 wait: std::mem::transmute::<*mut c_void, extern "C" fn(Handle, u32, *mut *mut u16) -> i32>(
                     find("HcsWaitForOperationResult")?,
                 ),
-                free: std::mem::transmute::<*mut c_void, extern "C" fn(*mut c_void) -> *mut c_void>(
-                    find("LocalFree")?,
-                ),
-                close_system: std::mem::transmute::<*mut c_void, extern "C" fn(Handle)>(
-                    find("HcsCloseComputeSystem")?,
-                ),
+                free: std::mem::transmute::<*mut c_void, extern "C" fn(*mut c_void) -> *mut c_void>(find(
+                    "LocalFree",
+                )?),
+                close_system: std::mem::transmute::<*mut c_void, extern "C" fn(Handle)>(find(
+                    "HcsCloseComputeSystem",
+                )?),
             })
         }
     }
@@ -92,11 +93,8 @@ impl System<'_> {
 
     fn finish(&self, started: i32) -> Outcome<String> {
         let mut document = ptr::null_mut();
-        let code = if started < 0 {
-            started
-        } else {
-            (self.library.wait)(self.operation, u32::MAX, &mut document)
-        };
+        let code =
+            if started < 0 { started } else { (self.library.wait)(self.operation, u32::MAX, &mut document) };
         let text = read(document);
         (self.library.free)(document.cast());
         if code < 0 { Err(format!("{code:#x}: {text}").into()) } else { Ok(text) }

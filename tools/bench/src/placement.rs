@@ -18,7 +18,8 @@ impl Placement {
     /// The cases that this machine has.
     pub fn all() -> Outcome<Vec<Placement>> {
         let allowed = sched_getaffinity(None)?;
-        let processors: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|one| allowed.is_set(*one)).take(2).collect();
+        let processors: Vec<usize> =
+            (0..CpuSet::MAX_CPU).filter(|one| allowed.is_set(*one)).take(2).collect();
         Ok(match processors[..] {
             [one, other] => {
                 vec![Placement { client: one, server: one }, Placement { client: one, server: other }]

@@ -59,7 +59,12 @@ pub fn forget(fd: RawFd) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn CreateEventW(_attributes: Context, manual_reset: i32, initial_state: i32, name: Text) -> Handle {
+extern "C" fn CreateEventW(
+    _attributes: Context,
+    manual_reset: i32,
+    initial_state: i32,
+    name: Text,
+) -> Handle {
     let make = || {
         if !name.is_null() {
             return Err(Win32Error::NOT_SUPPORTED);

@@ -42,7 +42,13 @@ fn check(handle: Handle, overlapped: Context, forbidden: OFlags) -> Result<i32, 
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn ReadFile(handle: Handle, buffer: Buffer, size: u32, read: Out<u32>, overlapped: Context) -> i32 {
+extern "C" fn ReadFile(
+    handle: Handle,
+    buffer: Buffer,
+    size: u32,
+    read: Out<u32>,
+    overlapped: Context,
+) -> i32 {
     read.clear();
     let receive = || {
         let fd = check(handle, overlapped, OFlags::WRONLY)?;
@@ -52,7 +58,7 @@ extern "C" fn ReadFile(handle: Handle, buffer: Buffer, size: u32, read: Out<u32>
         let bytes: &mut [MaybeUninit<u8>] = buffer.bytes(size).ok_or(Win32Error::INVALID_PARAMETER)?;
         loop {
             match rustix::io::read(borrow(fd), &mut *bytes) {
-                Ok((filled, _)) if filled.is_empty() => return end_of(fd),
+                Ok(([], _)) => return end_of(fd),
                 Ok((filled, _)) => {
                     read.set(filled.len() as u32);
                     return Ok(());

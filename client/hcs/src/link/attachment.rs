@@ -59,7 +59,9 @@ impl Attachment {
             match socket::receive(&self.socket, &mut buffer) {
                 // What came before the end still counts; the end is seen next time.
                 Ok(received) if received.length == 0 && !replies.is_empty() => return Ok(replies),
-                Ok(received) if received.length == 0 => return Err(lost(io::ErrorKind::UnexpectedEof.into())),
+                Ok(received) if received.length == 0 => {
+                    return Err(lost(io::ErrorKind::UnexpectedEof.into()));
+                }
                 Ok(received) => self
                     .decoder
                     .feed(&buffer[..received.length], received.fds)

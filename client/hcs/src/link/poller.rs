@@ -42,9 +42,8 @@ impl Poller {
     pub fn wait(&self, timeout: Option<Duration>, keys: &mut Vec<u64>) {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST];
         // Rounded up, so that a deadline has come when the wait for it ends.
-        let milliseconds = timeout.map_or(-1, |timeout| {
-            i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
-        });
+        let milliseconds = timeout
+            .map_or(-1, |timeout| i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
         // rustix calls epoll_pwait without its sixth argument, which valgrind reports in every program that uses the
         // C library.
         // SAFETY: the descriptor is ours, and the array has room for as many events as is said.

@@ -59,7 +59,8 @@ impl Watched {
     /// Watches a system's handle.
     pub fn system(&mut self, handle: u64, id: &str, instance: &str, listener: Listener) -> News {
         let (id, instance) = (id.to_owned(), instance.to_owned());
-        let entry = WatchedSystem { id, instance, listener: Some(listener.clone()), processes: BTreeMap::new() };
+        let entry =
+            WatchedSystem { id, instance, listener: Some(listener.clone()), processes: BTreeMap::new() };
         self.systems.insert(handle, entry);
         self.take_early(Key::System(handle), &listener)
     }
@@ -111,7 +112,9 @@ impl Watched {
     pub fn happened(&mut self, event: Event) -> News {
         let told = LinkEvent::Happened(event.r#type, event.data);
         let (key, listener) = match (event.handle, event.process) {
-            (_, Some(process)) => (Key::Process(process), self.processes.get(&process).map(|one| one.listener.clone())),
+            (_, Some(process)) => {
+                (Key::Process(process), self.processes.get(&process).map(|one| one.listener.clone()))
+            }
             (Some(handle), None) => {
                 (Key::System(handle), self.systems.get(&handle).and_then(|one| one.listener.clone()))
             }
@@ -234,7 +237,10 @@ mod tests {
         watched.forget_system(1);
         let claims = watched.claim(Some("token".to_owned())).claims.unwrap();
         assert_eq!(claims.len(), 1);
-        assert_eq!((claims[0].handle, claims[0].processes[0].process, claims[0].processes[0].process_id), (1, 2, 77));
+        assert_eq!(
+            (claims[0].handle, claims[0].processes[0].process, claims[0].processes[0].process_id),
+            (1, 2, 77)
+        );
         let attached = Attached { token: "token".to_owned(), handles: vec![1], processes: vec![2] };
         let (news, superfluous) = watched.resumed(&attached);
         assert!(news.is_empty());

@@ -338,7 +338,9 @@ impl Shared {
                 self.begin(call);
             }
             for handle in superfluous {
-                if let Ok(text) = varlink::encode_call(CloseComputeSystem::NAME, &CloseComputeSystem { handle }, false) {
+                if let Ok(text) =
+                    varlink::encode_call(CloseComputeSystem::NAME, &CloseComputeSystem { handle }, false)
+                {
                     self.begin(Pending { text, done: Box::new(|_| ()) });
                 }
             }
