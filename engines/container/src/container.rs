@@ -118,3 +118,10 @@ pub fn remove_leftovers(cgroup_parent: &str, runtime_id: &str) -> Result<(), Err
     cgroup.kill()?;
     cgroup.remove()
 }
+
+/// Removes what a service that is left without containers has in the cgroup hierarchies.
+pub fn remove_empty_parent(cgroup_parent: &str) {
+    if let Ok(layout) = Layout::of_this_host() {
+        Cgroup::remove_parent(&layout, cgroup_parent);
+    }
+}

@@ -15,6 +15,7 @@
 pub mod cgroup;
 pub mod command_line;
 pub mod confinement;
+pub mod console;
 pub mod container;
 pub mod init;
 mod launch;
@@ -26,6 +27,7 @@ pub mod process;
 mod process_list;
 pub mod process_plan;
 mod report;
+mod streams;
 mod sys;
 pub mod users;
 

@@ -46,13 +46,13 @@ const HARMLESS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
 /// Makes the tree. The caller is in new mount, pid, network and ipc namespaces.
 pub fn make(plan: &MountPlan) -> Result<(), Failed> {
     change_root(plan)?;
-    let proc = mount(Step::Proc, c"proc", &[], HARMLESS, c"proc", 0o555)?;
-    let _ = proc;
+    mount(Step::Proc, c"proc", &[], HARMLESS, c"proc", 0o555)?;
     mount(Step::Sys, c"sysfs", &[], HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY, c"sys", 0o555)?;
     let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let dev = mount(Step::Dev, c"tmpfs", &[(c"mode", c"755"), (c"size", c"65536k")], nosuid, c"dev", 0o755)?;
     make_devices(dev.as_fd()).map_err(|errno| (Step::DevNodes, errno))?;
-    let console = [(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0620")];
+    // 5 is the group tty of every distribution.
+    let console = [(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0620"), (c"gid", c"5")];
     mount(Step::DevPts, c"devpts", &console, nosuid, c"dev/pts", 0o755)?;
     let shared = [(c"mode", c"1777"), (c"size", c"65536k")];
     mount(Step::DevShm, c"tmpfs", &shared, HARMLESS, c"dev/shm", 0o755)?;

@@ -79,11 +79,11 @@ pub const PROCESS: &[Line] = &[
     ("ProcessParameters", "WorkingDirectory", Honoured),
     ("ProcessParameters", "Environment", Honoured),
     ("ProcessParameters", "RestrictedToken", Refused(LATER)),
-    ("ProcessParameters", "EmulateConsole", Refused(LATER)),
+    ("ProcessParameters", "EmulateConsole", Honoured),
     ("ProcessParameters", "CreateStdInPipe", Honoured),
     ("ProcessParameters", "CreateStdOutPipe", Honoured),
     ("ProcessParameters", "CreateStdErrPipe", Honoured),
-    ("ProcessParameters", "ConsoleSize", Inert("the process has no console")),
+    ("ProcessParameters", "ConsoleSize", Honoured),
     ("ProcessParameters", "UseExistingLogin", Inert("a login session changes nothing for a process on Linux")),
     ("ProcessParameters", "UseLegacyConsole", Inert("there is one kind of console on Linux")),
     ("ProcessParameters", "OciProcess", Refused(LATER)),
@@ -143,9 +143,19 @@ fn is_below(path: &str, above: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hcs_schema::{ComputeSystem, Document, ProcessParameters, Shape};
+    use hcs_schema::{ComputeSystem, Document, Kind, ProcessParameters, Shape};
 
     use super::*;
+
+    /// The document that a member holds, by itself or many times.
+    fn shape_within(kind: Kind) -> Option<&'static Shape> {
+        match kind {
+            Kind::Document(shape) => Some(shape),
+            Kind::Array(element, _) => shape_within(element()),
+            Kind::Map(_, value) => shape_within(value()),
+            _ => None,
+        }
+    }
 
     /// Every member that can be reached without passing through a refused or inert one is in the table.
     fn missing(table: &[Line], shape: &'static Shape, found: &mut Vec<String>) {
@@ -153,7 +163,7 @@ mod tests {
             match table.iter().find(|(owner, name, _)| *owner == shape.name && *name == member.name) {
                 None => found.push(format!("{}.{}", shape.name, member.name)),
                 Some((_, _, Honoured)) => {
-                    if let Some(inner) = (member.kind)().shape() {
+                    if let Some(inner) = shape_within((member.kind)()) {
                         missing(table, inner, found);
                     }
                 }

@@ -10,9 +10,8 @@ use std::{
 
 use hcs_core::{Cause, Error};
 use rustix::{
-    fs::{CWD, Mode, OFlags},
+    fs::Mode,
     io::Errno,
-    pipe::PipeFlags,
     process::{WaitId, WaitIdOptions},
     thread::{Gid, Uid},
 };
@@ -20,9 +19,11 @@ use rustix::{
 use crate::{
     cgroup::{Cgroup, Join},
     confinement::CAPABILITIES,
+    console::Console,
     launch::{c_string, c_strings, hold_capabilities, join_cgroup, limit_capabilities},
     process_plan::ProcessPlan,
     report::{self, Reporter, Step},
+    streams::{self, ChildStreams, Streams},
     sys::{self, CStringList, Clone},
     users::{self, Identity},
 };
@@ -39,6 +40,8 @@ pub struct Process {
     pub stdout: Option<OwnedFd>,
     /// Our end of its standard error.
     pub stderr: Option<OwnedFd>,
+    /// Its console, which is then in the place of all three.
+    pub console: Option<Console>,
 }
 
 /// Everything that the child needs, made before it is born.
@@ -46,7 +49,7 @@ struct Prepared<'a> {
     init: BorrowedFd<'a>,
     join: Join,
     reporter: Reporter,
-    streams: [OwnedFd; 3],
+    streams: ChildStreams,
     programs: Vec<CString>,
     arguments: CStringList,
     environment: CStringList,
@@ -70,15 +73,13 @@ pub(crate) fn start(
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
         environment.push(format!("HOME={}", identity.home));
     }
-    let (stdin_of_child, stdin) = input(plan.stdin)?;
-    let (stdout_of_child, stdout) = output(plan.stdout)?;
-    let (stderr_of_child, stderr) = output(plan.stderr)?;
+    let (streams, ours) = streams::make(plan, init, identity.uid)?;
     let (reporter, listener) = report::channel()?;
     let prepared = Prepared {
         init,
         join: cgroup.join()?,
         reporter,
-        streams: [stdin_of_child, stdout_of_child, stderr_of_child],
+        streams,
         programs: programs(plan, &environment)?,
         arguments: CStringList::new(c_strings(&plan.arguments)?),
         environment: CStringList::new(c_strings(&environment)?),
@@ -100,7 +101,8 @@ pub(crate) fn start(
                 return Err(explain(outcome, plan));
             }
             let process_id = outcome.into_result("starting the process")?;
-            Ok(Process { process_id, pidfd, stdin, stdout, stderr })
+            let Streams { stdin, stdout, stderr, console } = ours;
+            Ok(Process { process_id, pidfd, stdin, stdout, stderr, console })
         }
         Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "making a process")),
     }
@@ -113,7 +115,7 @@ fn explain(outcome: report::Outcome, plan: &ProcessPlan) -> Error {
     let error = outcome.into_result(&format!("starting {program:?}")).err().unwrap_or(Cause::Unexpected.into());
     match step {
         Some(Step::Execute) => error
-            .at(if plan.program.is_some() { "$.ApplicationName" } else { "$.CommandLine" })
+            .at(&plan.program_path)
             .hint("The program must be in the container and be executable there."),
         Some(Step::WorkingDirectory) => error.at("$.WorkingDirectory"),
         Some(Step::User) => error.at("$.User"),
@@ -129,32 +131,6 @@ fn programs(plan: &ProcessPlan, environment: &[String]) -> Result<Vec<CString>, 
     }
     let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
     path.split(':').filter(|folder| !folder.is_empty()).map(|folder| c_string(&format!("{folder}/{name}"))).collect()
-}
-
-fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
-    rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
-        .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))
-}
-
-fn input(wanted: bool) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
-    if !wanted {
-        return Ok((null(OFlags::RDONLY)?, None));
-    }
-    let (read, write) = pipe()?;
-    Ok((read, Some(write)))
-}
-
-fn output(wanted: bool) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
-    if !wanted {
-        return Ok((null(OFlags::WRONLY)?, None));
-    }
-    let (read, write) = pipe()?;
-    Ok((write, Some(read)))
-}
-
-fn null(flags: OFlags) -> Result<OwnedFd, Error> {
-    rustix::fs::openat(CWD, c"/dev/null", flags | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|error| Error::from_errno(error.raw_os_error(), "opening /dev/null"))
 }
 
 /// The child: everything up to exec.
@@ -181,7 +157,7 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     join_cgroup(&prepared.join)?;
     sys::enter_namespaces(prepared.init, NAMESPACES).map_err(|errno| (Step::EnterNamespaces, errno))?;
     rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
-    connect_streams(&prepared.streams).map_err(|errno| (Step::Streams, errno))?;
+    streams::connect(&prepared.streams)?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     sys::reset_signals();
     become_user(prepared)?;
@@ -189,14 +165,6 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
         .map_err(|errno| (Step::WorkingDirectory, errno))?;
     rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
     Ok(())
-}
-
-/// Puts the streams at 0, 1 and 2 and marks everything else as closed on exec.
-fn connect_streams(streams: &[OwnedFd; 3]) -> Result<(), Errno> {
-    rustix::stdio::dup2_stdin(&streams[0])?;
-    rustix::stdio::dup2_stdout(&streams[1])?;
-    rustix::stdio::dup2_stderr(&streams[2])?;
-    sys::close_on_exec_from(3)
 }
 
 fn become_user(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {

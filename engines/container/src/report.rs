@@ -58,6 +58,7 @@ steps! {
     NoNewPrivileges = 23, "forbidding new privileges";
     Execute = 24, "running the program";
     Signals = 25, "taking over the signals";
+    Console = 26, "taking the console";
 }
 
 const PROCESS_ID: u32 = 0;

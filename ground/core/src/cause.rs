@@ -162,12 +162,13 @@ impl Cause {
     pub const fn from_errno(errno: i32) -> Cause {
         match errno {
             2 => Cause::FileNotFound,
-            20 => Cause::PathNotFound,
+            20 | 40 => Cause::PathNotFound,
+            8 => Cause::ImageMismatch,
             1 | 13 => Cause::AccessDenied,
             12 => Cause::OutOfMemory,
             16 | 26 => Cause::InUse,
             17 => Cause::FileExists,
-            22 => Cause::InvalidArgument,
+            22 | 36 => Cause::InvalidArgument,
             23 | 24 => Cause::TooManyOpenFiles,
             28 | 122 => Cause::DiskFull,
             32 => Cause::BrokenPipe,

@@ -1,6 +1,7 @@
 //! The walk of a parsed document along its type.
 //!
-//! Called by `read`. One walk finds the first mistake, or else every unknown member and every member present.
+//! Called by `read`. One walk finds the first mistake, or else every unknown member and every member present; it
+//! goes on past mistakes if it is asked for all of them.
 //! What passes here is certain to deserialise into the Rust type, so the rules must not be laxer than those
 //! of the types.
 
@@ -21,13 +22,33 @@ const NAMED: usize = 12;
 pub(crate) struct Check {
     /// Whether an unknown member is a mistake.
     strict: bool,
+    /// The mistakes so far, if all are wanted; otherwise the first one ends the walk.
+    mistakes: Option<Vec<DocumentError>>,
     pub(crate) unknown: Vec<UnknownMember>,
     pub(crate) present: Vec<PresentMember>,
 }
 
 impl Check {
     pub(crate) fn new(strict: bool) -> Self {
-        Self { strict, unknown: Vec::new(), present: Vec::new() }
+        Self { strict, mistakes: None, unknown: Vec::new(), present: Vec::new() }
+    }
+
+    /// Every mistake in `node`, unknown members among them, in document order.
+    pub(crate) fn all_mistakes(kind: Kind, node: &Node, path: Path<'_>) -> Vec<DocumentError> {
+        let mut check = Self { mistakes: Some(Vec::new()), ..Self::new(true) };
+        let last = check.value(kind, node, path).err();
+        check.mistakes.into_iter().flatten().chain(last).collect()
+    }
+
+    /// Lets a mistake end the walk, or keeps it and goes on.
+    fn settle(&mut self, result: Result<(), DocumentError>) -> Result<(), DocumentError> {
+        match (result, &mut self.mistakes) {
+            (Err(mistake), Some(mistakes)) => {
+                mistakes.push(mistake);
+                Ok(())
+            }
+            (result, _) => result,
+        }
     }
 
     /// Checks that `node` is of `kind`.
@@ -55,10 +76,10 @@ impl Check {
             (Kind::Map(key, value), Node::Object(members)) => return self.map(key, value, members, path),
             (Kind::Array(_, Some(length)), Node::Array(items)) if items.len() != length => Some(Malformed),
             (Kind::Array(item, _), Node::Array(items)) => {
-                return items
-                    .iter()
-                    .enumerate()
-                    .try_for_each(|(index, node)| self.value(item(), node, path.index(index)));
+                return items.iter().enumerate().try_for_each(|(index, node)| {
+                    let result = self.value(item(), node, path.index(index));
+                    self.settle(result)
+                });
             }
             (Kind::Either(text, _), Node::Text(_)) => return self.value(text(), node, path),
             (Kind::Either(_, other), Node::Integer(_) | Node::Float(_)) => {
@@ -81,7 +102,10 @@ impl Check {
         for (name, node) in members {
             let at = path.member(name);
             match shape.member(name) {
-                None => self.unknown(shape, name, at)?,
+                None => {
+                    let result = self.unknown(shape, name, at);
+                    self.settle(result)?;
+                }
                 // Null is how some clients write "absent".
                 Some(_) if matches!(node, Node::Null) => {}
                 Some(member) => {
@@ -92,20 +116,17 @@ impl Check {
                         name: member.name,
                         is_default: is_default(kind, node),
                     });
-                    self.value(kind, node, at)?;
+                    let result = self.value(kind, node, at);
+                    self.settle(result)?;
                 }
             }
         }
         let is_given = |name| members.iter().any(|(n, node)| n == name && !matches!(node, Node::Null));
-        match shape.members.iter().find(|member| member.required && !is_given(member.name)) {
-            None => Ok(()),
-            Some(missing) => Err(DocumentError::new(
-                DocumentErrorKind::Missing,
-                path.member(missing.name),
-                "nothing",
-                expected((missing.kind)()),
-            )),
-        }
+        shape.members.iter().filter(|member| member.required && !is_given(member.name)).try_for_each(|missing| {
+            let expected = expected((missing.kind)());
+            let path = path.member(missing.name);
+            self.settle(Err(DocumentError::new(DocumentErrorKind::Missing, path, "nothing", expected)))
+        })
     }
 
     fn unknown(&mut self, shape: &'static Shape, name: &str, at: Path<'_>) -> Result<(), DocumentError> {
@@ -131,32 +152,34 @@ impl Check {
         let mut guids = HashSet::new();
         for (name, node) in members {
             let at = path.member(name);
-            let refuse = |mistake, expected: String| {
-                Err(DocumentError::new(mistake, at, format!("the key {name:?}"), expected))
-            };
-            match key {
-                Key::Text => {}
-                Key::Integer(integer) => match decimal(name) {
-                    None => return refuse(DocumentErrorKind::Malformed, integer.expected_key()),
-                    Some(number) if !integer.contains(number) => {
-                        return refuse(DocumentErrorKind::OutOfRange, integer.expected_key());
-                    }
-                    Some(_) => {}
-                },
-                Key::Guid => match name.parse::<Guid>() {
-                    Err(_) => {
-                        let expected = expected(Kind::Text(Format::Guid));
-                        return refuse(DocumentErrorKind::Malformed, expected);
-                    }
-                    Ok(guid) if !guids.insert(guid) => {
-                        return refuse(DocumentErrorKind::Duplicate, "each GUID once".into());
-                    }
-                    Ok(_) => {}
-                },
-            }
-            self.value(value(), node, at)?;
+            let result = check_key(key, name, at, &mut guids);
+            self.settle(result)?;
+            let result = self.value(value(), node, at);
+            self.settle(result)?;
         }
         Ok(())
+    }
+}
+
+/// Checks the key of a map's entry; `guids` are those that came before it.
+fn check_key(key: Key, name: &str, at: Path<'_>, guids: &mut HashSet<Guid>) -> Result<(), DocumentError> {
+    let refuse = |mistake, expected: String| {
+        Err(DocumentError::new(mistake, at, format!("the key {name:?}"), expected))
+    };
+    match key {
+        Key::Text => Ok(()),
+        Key::Integer(integer) => match decimal(name) {
+            None => refuse(DocumentErrorKind::Malformed, integer.expected_key()),
+            Some(number) if !integer.contains(number) => {
+                refuse(DocumentErrorKind::OutOfRange, integer.expected_key())
+            }
+            Some(_) => Ok(()),
+        },
+        Key::Guid => match name.parse::<Guid>() {
+            Err(_) => refuse(DocumentErrorKind::Malformed, expected(Kind::Text(Format::Guid))),
+            Ok(guid) if !guids.insert(guid) => refuse(DocumentErrorKind::Duplicate, "each GUID once".into()),
+            Ok(_) => Ok(()),
+        },
     }
 }
 

@@ -45,5 +45,5 @@ pub use guid::{Guid, NotAGuid};
 pub use json_schema::json_schema;
 pub use kind::{Choice, Choices, Document, Format, Integer, Key, Kind, Member, Shape, Typed};
 pub use mac_address::{MacAddress, NotAMacAddress};
-pub use read::{PresentMember, Reading, UnknownMember, read, read_strict};
+pub use read::{PresentMember, Reading, UnknownMember, mistakes, read, read_strict};
 pub use signal::Signal;

@@ -70,6 +70,15 @@ pub fn read_strict<T: Document>(text: &str) -> Result<T, DocumentError> {
     read_with(Check::new(true), "$", text).map(|reading| reading.value)
 }
 
+/// Every mistake in a document, in document order; unknown members are mistakes. For people who write documents.
+pub fn mistakes<T: Document>(text: &str) -> Vec<DocumentError> {
+    match Node::parse("$", text) {
+        Ok(node) => Check::all_mistakes(T::kind(), &node, Path::Root("$")),
+        // Past a mistake of syntax nothing can be known.
+        Err(mistake) => vec![mistake],
+    }
+}
+
 fn read_with<T: Document>(mut check: Check, root: &str, text: &str) -> Result<Reading<T>, DocumentError> {
     let node = Node::parse(root, text)?;
     check.value(T::kind(), &node, Path::Root(root))?;

@@ -377,3 +377,29 @@ fn strict_reading_refuses_unknown_members_only() {
     assert_eq!(unknown(r#"{"Owner":1,"Foo":1}"#).kind, WrongType);
     assert!(read_strict::<ComputeSystem>(r#"{"HostedSystem":{"Foo":1}}"#).is_ok());
 }
+
+#[test]
+fn all_mistakes_of_a_document_are_told_in_its_order() {
+    let text = r#"{
+        "Ownr": "a",
+        "SchemaVersion": {"Minor": -1},
+        "Container": {"MappedDirectories": [{"ReadOnly": 1}, {"ReadOnly": true, "HostPth": "/"}], "Memory": 5}
+    }"#;
+    let found = hcs_schema::mistakes::<ComputeSystem>(text);
+    let paths: Vec<&str> = found.iter().map(|mistake| mistake.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "$.Ownr",
+            "$.SchemaVersion.Minor",
+            "$.SchemaVersion.Major",
+            "$.Container.MappedDirectories[0].ReadOnly",
+            "$.Container.MappedDirectories[1].HostPth",
+            "$.Container.Memory",
+        ]
+    );
+    assert!(found[0].expected.contains("'Owner'"), "{}", found[0]);
+    assert_eq!(hcs_schema::mistakes::<ComputeSystem>("{").len(), 1);
+    assert_eq!(hcs_schema::mistakes::<ComputeSystem>("[]").len(), 1);
+    assert_eq!(hcs_schema::mistakes::<ComputeSystem>("{}"), []);
+}

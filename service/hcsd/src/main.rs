@@ -19,6 +19,7 @@ mod connection;
 mod host;
 mod methods;
 mod operations;
+mod process_identity;
 mod record;
 mod registry;
 mod restart;
@@ -37,6 +38,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let arguments = config::Arguments::parse();
     systemd::start_log();
+    systemd::keep_descriptors();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

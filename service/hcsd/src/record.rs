@@ -10,6 +10,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::process_identity::ProcessIdentity;
+
 /// The form of record that this release writes.
 const VERSION: u32 = 1;
 
@@ -32,6 +34,9 @@ pub struct Record {
     pub holders: Vec<String>,
     /// The cgroup folder of the service that made it.
     pub cgroup_parent: String,
+    /// Its worker, to be killed if it does not answer.
+    #[serde(default)]
+    pub worker: Option<ProcessIdentity>,
 }
 
 impl Record {
@@ -46,6 +51,7 @@ impl Record {
             created: false,
             holders: Vec::new(),
             cgroup_parent: cgroup_parent.to_owned(),
+            worker: None,
         }
     }
 

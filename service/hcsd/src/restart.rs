@@ -4,92 +4,113 @@
 //! Every live system has a folder with a record and its worker's socket. A broken folder never keeps the
 //! service from starting; it is logged and removed.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use hcs_core::{Error, Exit, Lifecycle, SystemId};
+use hcs_core::{Error, Exit, Lifecycle, State, SystemId};
 use hcs_ipc::worker::Phase;
 
 use crate::{
     record::Record,
     registry::{self, CLAIM_TIME},
     service::Service,
-    system::{Facts, Setting, System, remove_leftovers, state_of},
-    worker::{self, Worker},
+    system::{Facts, Queue, Setting, System, remove_leftovers},
+    worker,
 };
 
-/// Deals with every folder that is there, all at once: a worker that hangs delays only itself.
+/// When no worker has answered for this long, those that have not are left to answer later.
+const SILENCE: Duration = Duration::from_millis(250);
+
+/// Deals with every folder that is there, all at once. Returns when all is settled but what hangs: a worker
+/// that does not answer delays only itself, and its system is known until it is given up.
 pub async fn take_over(service: &Arc<Service>) {
     let Ok(folders) = fs::read_dir(service.config.systems()) else { return };
     let mut tasks = tokio::task::JoinSet::new();
     for folder in folders.flatten() {
-        let service = service.clone();
-        tasks.spawn(async move {
-            let folder = folder.path();
-            if let Err(error) = take_over_one(&service, &folder).await {
+        let folder = folder.path();
+        match Found::read(&folder) {
+            Ok(found) => {
+                if found.created {
+                    // The folder's name is made from the id, so no two folders have one id.
+                    let _ = service.registry.enter(&found.system);
+                }
+                tasks.spawn(found.take_over(service.clone()));
+            }
+            Err(error) => {
                 tracing::error!(folder = %folder.display(), %error, "a system could not be taken over");
                 registry::remove_folder(&folder);
             }
-        });
+        }
     }
-    tasks.join_all().await;
+    while let Ok(Some(_)) = tokio::time::timeout(SILENCE, tasks.join_next()).await {}
+    tasks.detach_all();
 }
 
-async fn take_over_one(service: &Arc<Service>, folder: &Path) -> Result<(), Error> {
-    let record = Record::read(folder).map_err(|error| Error::from_io(&error, "reading the record"))?;
-    let id = SystemId::new(&record.id)?;
-    let found = match worker::find(folder).await {
-        Ok(found) => found,
-        // It answers wrongly or not at all: nothing good comes of it.
-        Err(error) => {
-            tracing::warn!(%id, %error, "a worker cannot be adopted");
-            None
+/// A system of which there is a record; whether it lives is not known yet.
+struct Found {
+    system: Arc<System>,
+    queue: Queue,
+    folder: PathBuf,
+    created: bool,
+}
+
+impl Found {
+    fn read(folder: &Path) -> Result<Found, Error> {
+        let record = Record::read(folder).map_err(|error| Error::from_io(&error, "reading the record"))?;
+        let id = SystemId::new(&record.id)?;
+        let facts = Facts { id, warnings: Vec::new(), folder: folder.to_owned() };
+        let created = record.created;
+        // Until the worker says what it really does.
+        let (system, queue) = System::new(facts, record, Lifecycle::adopted(State::Running));
+        Ok(Found { system, queue, folder: folder.to_owned(), created })
+    }
+
+    async fn take_over(self, service: Arc<Service>) {
+        let (worker, welcome) = match worker::find(&self.folder).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(id = %self.system.id, %error, "a worker cannot be adopted");
+                return self.give_up(&service).await;
+            }
+        };
+        if welcome.phase == Phase::Idle || !self.created {
+            tracing::info!(id = %self.system.id, "a half-made system is torn down");
+            worker.kill().await;
+            return self.give_up(&service).await;
         }
-    };
-    let facts = Facts { id, warnings: Vec::new(), folder: folder.to_owned() };
-    match found {
-        Some((worker, welcome)) => match welcome.phase.clone() {
-            Phase::Exited(exit) => {
-                let (system, queue) = System::new(facts, record, Lifecycle::adopted(state_of(&Phase::Running)));
-                let setting = Setting { service: service.clone(), system: system.clone(), worker, queue };
-                setting.adopt(&welcome);
-                service.registry.remember_ended(system);
-                setting.conclude(exit).await;
-            }
-            phase if phase == Phase::Idle || !record.created => {
-                tracing::info!(id = %facts.id, "a half-made system is torn down");
-                tear_down(facts, record, worker).await;
-            }
-            phase => {
-                let (system, queue) = System::new(facts, record, Lifecycle::adopted(state_of(&phase)));
-                let setting = Setting { service: service.clone(), system: system.clone(), worker, queue };
-                setting.adopt(&welcome);
-                service.registry.enter(&system)?;
-                tracing::info!(id = %system.id, state = system.state().name(), "a system is adopted");
-                tokio::spawn(setting.run());
-                tokio::spawn(await_holders(system));
-            }
-        },
-        None => {
-            let created = record.created;
-            let (system, queue) = System::new(facts, record, Lifecycle::adopted(state_of(&Phase::Running)));
-            drop(queue);
-            remove_leftovers(&system).await;
-            registry::remove_folder(folder);
+        let system = self.system;
+        let setting = Setting { service: service.clone(), system: system.clone(), worker, queue: self.queue };
+        setting.adopt(&welcome);
+        if let Phase::Exited(exit) = welcome.phase {
+            service.registry.remember_ended(system);
+            setting.conclude(exit).await;
+        } else {
+            tracing::info!(id = %system.id, state = system.state().name(), "a system is adopted");
+            tokio::spawn(setting.run());
+            tokio::spawn(await_holders(system));
+        }
+    }
+
+    /// Removes a system whose worker is dead, does not answer, or never made it.
+    async fn give_up(self, service: &Arc<Service>) {
+        let Found { system, queue, folder, created } = self;
+        // What was asked of it meanwhile is answered by this.
+        drop(queue);
+        if let Some(worker) = system.recorded().worker {
+            worker::kill(worker).await;
+        }
+        remove_leftovers(&system).await;
+        service.registry.forget(&system);
+        registry::remove_folder(&folder);
+        if created {
             system.report_end(service, &Exit::WorkerDied { code: None });
-            if created {
-                service.registry.remember_ended(system);
-            }
+            service.registry.remember_ended(system);
         }
     }
-    Ok(())
-}
-
-async fn tear_down(facts: Facts, record: Record, worker: Worker) {
-    let folder = facts.folder.clone();
-    let (system, _queue) = System::new(facts, record, Lifecycle::new());
-    worker.kill().await;
-    remove_leftovers(&system).await;
-    registry::remove_folder(&folder);
 }
 
 /// A system that ends with its last handle waits for those who held one to come back.

@@ -10,6 +10,7 @@ use std::{
     path::Path,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use hcs_core::{Cause, Error};
@@ -49,6 +50,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
         _ = interrupt.recv() => {}
     }
     systemd::notify("STOPPING=1");
+    service.leave_cgroups();
     tracing::info!("stopped; systems go on");
     Ok(())
 }
@@ -98,7 +100,7 @@ async fn accept(service: &Arc<Service>, listener: UnixListener) {
                     Err(error) => {
                         // Out of descriptors, most likely: those who are in go on, and one who leaves makes room.
                         tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::task::yield_now().await;
+                        tokio::time::sleep(Duration::from_millis(10)).await;
                     }
                 }
             }

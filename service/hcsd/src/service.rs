@@ -76,6 +76,14 @@ impl Service {
         sessions.insert(token, Arc::downgrade(session)).and_then(|old| old.upgrade())
     }
 
+    /// Removes the cgroup folders of this service that nothing is in.
+    pub fn leave_cgroups(&self) {
+        if let Some(groups) = &*self.cpu_groups.lock().unwrap_or_else(PoisonError::into_inner) {
+            groups.leave();
+        }
+        hcs_container::container::remove_empty_parent(&self.config.cgroup_parent);
+    }
+
     fn sessions(&self) -> MutexGuard<'_, HashMap<String, Weak<Session>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,7 +99,7 @@ fn open_cpu_groups(config: &Config) -> Option<CpuGroups> {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let mount = CpusetMount::find(&mountinfo)?;
     let folder = format!("{}/cpu-groups", config.cgroup_parent);
-    match CpuGroups::open_in(mount, std::path::Path::new(&folder), &config.state.join("cpu-groups")) {
+    match CpuGroups::open(mount, std::path::Path::new(&folder), &config.state.join("cpu-groups")) {
         Ok(groups) => {
             for problem in groups.problems() {
                 tracing::warn!(%problem, "a CPU group is not as it was recorded");

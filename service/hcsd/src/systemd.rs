@@ -1,6 +1,6 @@
 //! What a service manager expects: a socket handed over, a word when ready, and lines for its journal.
 
-// UNSAFETY: one descriptor number is taken over from the service manager.
+// UNSAFETY: one descriptor number is taken over from the service manager, and close_range is not in rustix.
 #![expect(unsafe_code)]
 
 use std::{
@@ -29,6 +29,17 @@ pub fn start_log() {
     }
 }
 
+/// Keeps what this process was started with from its workers, which outlive it: a pipe of whoever started the
+/// service would otherwise stay open for as long as a system lives.
+pub fn keep_descriptors() {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: three integers; descriptors are marked and none is closed, so no owner is surprised.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result != 0 {
+        tracing::warn!(error = %std::io::Error::last_os_error(), "inherited descriptors could not be marked");
+    }
+}
+
 /// The listening socket that the service manager has opened for us, if any.
 pub fn activated_socket() -> Option<OwnedFd> {
     const FIRST: i32 = 3;
@@ -38,9 +49,7 @@ pub fn activated_socket() -> Option<OwnedFd> {
     }
     // SAFETY: LISTEN_PID says that the descriptors from 3 on were opened for this very process; nothing here
     // has opened or taken descriptor 3 before, because this runs once, first, and the variable names us.
-    let socket = unsafe { OwnedFd::from_raw_fd(FIRST) };
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).ok()?;
-    Some(socket)
+    Some(unsafe { OwnedFd::from_raw_fd(FIRST) })
 }
 
 /// Tells the service manager something, if there is one.

@@ -17,8 +17,10 @@ use hcs_ipc::{
     stream::Stream,
     worker::{Hello, VERSIONS, Welcome},
 };
-use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::process::Signal;
 use tokio::process::{Child, Command};
+
+use crate::process_identity::ProcessIdentity;
 
 /// How long a worker may take to greet. It does so before anything that can hang.
 const GREETING: Duration = Duration::from_secs(5);
@@ -67,23 +69,26 @@ pub async fn start(folder: &Path, program: &OwnedFd, name: &str) -> Result<Worke
     }
 }
 
-/// Finds the worker of a system that another hcsd has started. `None` if there is none.
-pub async fn find(folder: &Path) -> Result<Option<(Worker, Welcome)>, Error> {
-    let (stream, welcome) = match greet(folder).await {
-        Ok(greeted) => greeted,
-        Err(error) if error.errno.is_some() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let pid = Pid::from_raw(welcome.pid as i32).ok_or(Cause::Unexpected)?;
+/// Finds the worker of a system that another hcsd has started; fails if it is dead or does not answer.
+pub async fn find(folder: &Path) -> Result<(Worker, Welcome), Error> {
+    let (stream, welcome) = greet(folder).await?;
     // The worker has just spoken and has not been released, so the number is still its own.
-    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)
-        .map_err(|errno| Error::from_errno(errno.raw_os_error(), "finding the worker"))?;
-    Ok(Some((Worker { stream, process: Process::Adopted(pidfd) }, welcome)))
+    let pidfd = ProcessIdentity::of(welcome.pid)
+        .and_then(ProcessIdentity::open)
+        .ok_or_else(|| Error::new(Cause::Unexpected, "the worker died while it was found"))?;
+    Ok((Worker { stream, process: Process::Adopted(pidfd) }, welcome))
+}
+
+/// Kills a worker that cannot be spoken to. One that is gone already is fine.
+pub async fn kill(worker: ProcessIdentity) {
+    if let Some(pidfd) = worker.open() {
+        Process::Adopted(pidfd).kill().await;
+    }
 }
 
 async fn greet(folder: &Path) -> Result<(Stream, Welcome), Error> {
     let failed = |error: io::Error| Error::from_io(&error, "speaking to the worker");
-    let stream = socket::connect(&socket_path(folder)).and_then(Stream::new).map_err(failed)?;
+    let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new).map_err(failed)?;
     let exchange = async move {
         let mut stream = stream;
         let hello = serde_json::to_vec(&Hello { versions: VERSIONS.to_vec() }).map_err(|error| failed(error.into()))?;
@@ -103,6 +108,14 @@ async fn greet(folder: &Path) -> Result<(Stream, Welcome), Error> {
 }
 
 impl Worker {
+    /// Which process it is, if it still is one.
+    pub fn identity(&self) -> Option<ProcessIdentity> {
+        match &self.process {
+            Process::Child(child) => ProcessIdentity::of(child.id()?),
+            Process::Adopted(_) => None,
+        }
+    }
+
     /// Kills the worker and returns its exit code where it can be known: exit code, or 128 + signal.
     pub async fn kill(mut self) -> Option<u32> {
         self.process.kill().await

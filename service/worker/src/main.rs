@@ -9,9 +9,11 @@
 
 mod connection;
 mod output;
+mod properties;
 mod relay;
 mod requests;
 mod system;
+mod tracked;
 mod worker;
 
 use std::{os::fd::AsFd, process::ExitCode};
@@ -19,6 +21,8 @@ use std::{os::fd::AsFd, process::ExitCode};
 fn main() -> ExitCode {
     // A session of its own: the terminal of whoever started hcsd must not stop or end it.
     let _ = rustix::process::setsid();
+    // It is run by the number of a descriptor, which would otherwise be what process lists show.
+    let _ = rustix::thread::set_name(c"hcs-worker");
     let listener = match std::io::stdin().as_fd().try_clone_to_owned() {
         Ok(listener) => listener,
         Err(error) => {

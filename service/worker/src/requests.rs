@@ -2,12 +2,13 @@
 
 use std::{os::fd::OwnedFd, time::Duration};
 
+use hcs_container::console::Size;
 use hcs_core::{Cause, Error};
 use hcs_ipc::worker::{Answer, Request};
 use hcs_schema::Any;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::system::{Ends, System};
+use crate::{properties, system::System, tracked::Ends};
 
 /// An answer with its descriptors; `None` when it follows later.
 pub type Answered = Option<(Answer, Vec<OwnedFd>)>;
@@ -35,12 +36,15 @@ fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
         }
         Request::Pause => system.freeze(true)?,
         Request::Resume => system.freeze(false)?,
-        Request::Statistics => return Ok(document(&system.statistics()?)),
-        Request::ProcessList => return Ok(document(&system.process_list()?)),
+        Request::Statistics => return Ok(document(&properties::statistics(system)?)),
+        Request::ProcessList => return Ok(document(&properties::process_list(system)?)),
         Request::CreateProcess { plan } => return Ok(started(system.start_process(&parse(&plan)?)?)),
         Request::Signal { process_id, signal } => system.signal(process_id, signal)?,
         Request::ProcessInfo { process_id } => return Ok(started(system.ends(process_id)?)),
         Request::CloseStdin { process_id } => system.close_stdin(process_id)?,
+        Request::ResizeConsole { process_id, rows, columns } => {
+            system.resize(process_id, Size { rows, columns })?;
+        }
         // The loop ends the worker; nobody waits for an answer.
         Request::Release => {}
     }

@@ -6,18 +6,22 @@
 
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd},
     time::{Duration, Instant, SystemTime},
 };
 
-use hcs_container::{Container, Plan, ProcessPlan, process};
-use hcs_core::{Cause, Error, Exit, timestamp};
+use hcs_container::{
+    Container, Plan, ProcessPlan,
+    console::{Console, Size},
+    process,
+};
+use hcs_core::{Cause, Error, Exit};
 use hcs_ipc::worker::{Notice, Phase, ProcessExit, ProcessRecord};
-use hcs_schema::{MemoryStats, ProcessorStats, Properties, Statistics, StorageStats};
 
 use crate::{
     output::Output,
     relay::{Flow, Relay},
+    tracked::{Ends, Tracked, track},
 };
 
 /// How many ended processes are remembered, so that a system that runs for years does not grow.
@@ -33,32 +37,10 @@ pub struct System {
     started: Option<(SystemTime, Instant)>,
 }
 
-/// A process and what the worker holds for it.
-pub struct Tracked {
-    record: ProcessRecord,
-    pidfd: Option<OwnedFd>,
-    /// The way of its standard input.
-    pub relay: Option<Relay>,
-    stdout: Option<Output>,
-    stderr: Option<Output>,
-}
-
 /// Why the system is coming to its end.
 struct Ending {
     exit: Exit,
     kill_at: Option<Instant>,
-}
-
-/// The pipe ends of a process, for the client.
-pub struct Ends {
-    /// The process's id in the container.
-    pub process_id: u32,
-    /// Write end.
-    pub stdin: Option<OwnedFd>,
-    /// Read end.
-    pub stdout: Option<OwnedFd>,
-    /// Read end.
-    pub stderr: Option<OwnedFd>,
 }
 
 impl System {
@@ -187,6 +169,9 @@ impl System {
     /// Closes a process's standard input.
     pub fn close_stdin(&mut self, process_id: u32) -> Result<(), Error> {
         let tracked = self.live(process_id)?;
+        if let Some(shared) = &tracked.console {
+            return shared.console.end_input();
+        }
         // What the client wrote before is still delivered: the relay moves it before it goes.
         if let Some(mut relay) = tracked.relay.take() {
             relay.pump();
@@ -200,34 +185,52 @@ impl System {
             return Err(Cause::InvalidState.into());
         }
         let started = self.container()?.start_process(plan)?;
-        let process_id = started.process_id;
-        let (relay, stdin) = match started.stdin {
-            Some(to_process) => Relay::new(to_process).map(|(relay, client)| (Some(relay), Some(client)))?,
-            None => (None, None),
-        };
-        let remember = |end: &Option<OwnedFd>| end.as_ref().map(Output::remember).transpose();
-        let tracked = Tracked {
-            record: ProcessRecord { process_id, exit: None },
-            pidfd: Some(started.pidfd),
-            relay,
-            stdout: remember(&started.stdout)?,
-            stderr: remember(&started.stderr)?,
-        };
+        let (tracked, ends) = track(started, plan)?;
         // An ended process of the same number makes room for this one.
-        self.ended_in_order.retain(|id| *id != process_id);
-        self.processes.insert(process_id, tracked);
-        Ok(Ends { process_id, stdin, stdout: started.stdout, stderr: started.stderr })
+        self.ended_in_order.retain(|id| *id != ends.process_id);
+        self.processes.insert(ends.process_id, tracked);
+        Ok(ends)
     }
 
     /// Fresh pipe ends of a living process.
     pub fn ends(&mut self, process_id: u32) -> Result<Ends, Error> {
         let tracked = self.live(process_id)?;
+        if let Some(shared) = &tracked.console {
+            return shared.ends(process_id);
+        }
         Ok(Ends {
             process_id,
             stdin: tracked.relay.as_ref().map(Relay::client_end).transpose()?,
             stdout: tracked.stdout.as_ref().map(Output::read_end).transpose()?,
             stderr: tracked.stderr.as_ref().map(Output::read_end).transpose()?,
         })
+    }
+
+    /// Changes the size of a process's console.
+    pub fn resize(&mut self, process_id: u32, size: Size) -> Result<(), Error> {
+        let shared = self.live(process_id)?.console.as_ref();
+        let shared = shared.ok_or_else(|| {
+            Error::new(Cause::NotSupported, "the process has no console")
+                .at("$.ConsoleSize")
+                .hint("Create the process with EmulateConsole.")
+        })?;
+        shared.console.resize(size)
+    }
+
+    /// The consoles that nobody asked for an end of, to be polled.
+    pub fn unread_consoles(&self) -> impl Iterator<Item = (u32, &Console)> {
+        self.processes.iter().filter_map(|(id, tracked)| {
+            let shared = tracked.console.as_ref().filter(|shared| shared.unread)?;
+            Some((*id, &shared.console))
+        })
+    }
+
+    /// Takes what was said on such a console.
+    pub fn discard_output(&mut self, process_id: u32) {
+        if let Some(shared) = self.processes.get_mut(&process_id).and_then(|tracked| tracked.console.as_mut()) {
+            // A console that nobody has open would be ready for ever.
+            shared.unread = shared.console.discard();
+        }
     }
 
     /// Sends a signal.
@@ -253,6 +256,7 @@ impl System {
         tracked.relay = None;
         tracked.stdout = None;
         tracked.stderr = None;
+        tracked.console = None;
         tracked.record.exit = Some(ProcessExit { code });
         let notice = Notice::ProcessExited(tracked.record.clone());
         self.ended_in_order.push_back(process_id);
@@ -286,40 +290,21 @@ impl System {
             }
             None => Exit::InitDied { code },
         };
-        container.remove()?;
+        // Init is reaped and cannot be waited for again, so the system ends here, whatever is left of it.
+        if let Err(error) = container.remove() {
+            eprintln!("hcs-worker: cleaning up: {error}");
+        }
         self.phase = Phase::Exited(exit.clone());
         Ok(Some(Notice::SystemExited(exit)))
     }
 
-    /// The Statistics property.
-    pub fn statistics(&self) -> Result<Properties, Error> {
-        let counters = self.container()?.counters()?;
-        let uptime = self.started.map_or(Duration::ZERO, |(_, since)| since.elapsed());
-        let statistics = Statistics {
-            timestamp: Some(timestamp::format(SystemTime::now())),
-            container_start_time: self.started.map(|(time, _)| timestamp::format(time)),
-            uptime_100ns: Some((uptime.as_nanos() / 100) as u64),
-            processor: Some(ProcessorStats {
-                total_runtime_100ns: Some(counters.cpu_total / 100),
-                runtime_user_100ns: Some(counters.cpu_user / 100),
-                runtime_kernel_100ns: Some(counters.cpu_system / 100),
-            }),
-            memory: Some(MemoryStats {
-                memory_usage_commit_bytes: Some(counters.memory),
-                memory_usage_commit_peak_bytes: Some(counters.memory_peak),
-                memory_usage_private_working_set_bytes: Some(counters.memory_private),
-            }),
-            storage: None::<StorageStats>,
-        };
-        Ok(Properties { statistics: Some(statistics), ..Properties::default() })
+    /// When it was started.
+    pub fn started(&self) -> Option<(SystemTime, Instant)> {
+        self.started
     }
 
-    /// The ProcessList property.
-    pub fn process_list(&self) -> Result<Properties, Error> {
-        Ok(Properties { process_list: Some(self.container()?.processes()?), ..Properties::default() })
-    }
-
-    fn container(&self) -> Result<&Container, Error> {
+    /// The container, once there is one.
+    pub fn container(&self) -> Result<&Container, Error> {
         self.container.as_ref().ok_or_else(|| Cause::InvalidState.into())
     }
 }

@@ -41,6 +41,7 @@ enum Ready {
     Init,
     Process(u32),
     Input(u32),
+    Unread(u32),
 }
 
 /// A worker that nobody asked for anything in this time was left by a service that died right after starting it.
@@ -99,6 +100,10 @@ impl Worker {
             who.push(Ready::Input(process_id));
             fds.push(PollFd::new(relay.process_end(), PollFlags::empty()));
         }
+        for (process_id, console) in self.system.unread_consoles() {
+            who.push(Ready::Unread(process_id));
+            fds.push(PollFd::new(console, PollFlags::IN));
+        }
         // Last: what processes say comes before the end of the system.
         if let Some(init) = self.system.init() {
             who.push(Ready::Init);
@@ -130,6 +135,7 @@ impl Worker {
                 }
             }
             Ready::Input(process_id) => self.system.pump(process_id),
+            Ready::Unread(process_id) => self.system.discard_output(process_id),
             Ready::Init => match self.system.init_ended() {
                 Ok(Some(notice)) => self.ended(notice),
                 Ok(None) => {}

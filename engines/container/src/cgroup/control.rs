@@ -220,6 +220,14 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Removes the folder in which a service's groups are, where it is empty.
+    pub fn remove_parent(layout: &Layout, parent: &str) {
+        for folder in layout.folders(parent, "").into_keys() {
+            // Not empty means in use, and not there is what is wanted.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+
     /// The processes in the group and below it, by their ids on the host.
     pub fn processes(&self) -> Result<Vec<u32>, Error> {
         let folder = self.folder_of("pids").ok_or(Cause::NotSupported)?;

@@ -1,22 +1,17 @@
-//! CPU groups: named sets of processors that systems are bound to.
+//! CPU groups: named sets of processors that virtual machines are bound to.
 //!
-//! The service property and the service setting "CpuGroup" end here, and so does the binding of a system. A
-//! group is a cgroup `<mount>/hcs/cpu-groups/<id>` with the cpuset controller, plus a record in the state
+//! The service property and the service setting "CpuGroup" end here. A container document cannot name a group,
+//! so nothing joins one yet. A group is a cgroup `<mount>/<folder>/<id>` with the cpuset controller, plus a record in the state
 //! folder. What must hold: a record is written before the cgroup is touched, so that after a crash
 //! [`CpuGroups::open`] can finish or undo what was under way; a group with members is never removed.
-//!
-//! Joining moves a process out of the cgroup it was in, on version 2 for all controllers. A system that has a
-//! cgroup of its own is therefore better bound by making that cgroup below [`CpuGroups::cgroup_of`]; on
-//! version 2 a group holds either processes or such cgroups with controllers, not both.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::cpu_group_error::CpuGroupError;
 use super::cpu_group_records::{GroupRecord, GroupRecords, canonical_id};
 use super::cpuset_mount::CpusetMount;
 use super::group_cgroups::{FULL_CAPACITY, GroupCgroups};
-use super::process_home::Home;
 use super::processor_set;
 
 /// Property code: the group's share of its processors' time in 65536ths.
@@ -26,9 +21,6 @@ pub const PROPERTY_PRIORITY: u32 = 0x0002_0000;
 /// Property code: processors kept idle.
 pub const PROPERTY_IDLE_RESERVE: u32 = 0x0003_0000;
 
-/// Where groups live below the mount.
-const FOLDER: &str = "hcs/cpu-groups";
-
 type Result<T> = std::result::Result<T, CpuGroupError>;
 
 /// The CPU groups of this host.
@@ -37,8 +29,6 @@ pub struct CpuGroups {
     cgroups: GroupCgroups,
     records: GroupRecords,
     groups: BTreeMap<String, GroupRecord>,
-    /// Where members were before, by process and group; lost with the service, then they leave to the mount.
-    homes: HashMap<u32, (String, Home)>,
     problems: Vec<CpuGroupError>,
 }
 
@@ -56,19 +46,14 @@ pub struct CpuGroup {
 impl CpuGroups {
     /// Loads the recorded groups and brings the cgroups to what is recorded.
     ///
-    /// What cannot be brought there does not keep the service from starting; see [`CpuGroups::problems`].
-    pub fn open(mount: CpusetMount, state_dir: &Path) -> Result<Self> {
-        Self::open_in(mount, Path::new(FOLDER), state_dir)
-    }
-
-    /// The same with another folder below the mount: a second service on one host must not share it, because
-    /// what is not recorded in `state_dir` is removed from it.
-    pub fn open_in(mount: CpusetMount, folder: &Path, state_dir: &Path) -> Result<Self> {
+    /// What cannot be brought there does not keep the service from starting; see [`CpuGroups::problems`]. The
+    /// folder below the mount is of this service alone: what is not recorded in `state_dir` is removed from it.
+    pub fn open(mount: CpusetMount, folder: &Path, state_dir: &Path) -> Result<Self> {
         let records = GroupRecords::open(state_dir)?;
         let (loaded, problems) = records.load()?;
         let groups = loaded.into_iter().map(|record| (record.group.clone(), record)).collect();
         let cgroups = GroupCgroups::new(mount, folder);
-        let mut opened = Self { cgroups, records, groups, homes: HashMap::new(), problems };
+        let mut opened = Self { cgroups, records, groups, problems };
         opened.reconcile();
         Ok(opened)
     }
@@ -81,6 +66,11 @@ impl CpuGroups {
     /// Whether [`PROPERTY_CAPACITY`] can be set here.
     pub fn has_capacity(&self) -> bool {
         self.cgroups.has_capacity()
+    }
+
+    /// Removes the folder of the groups where it is empty.
+    pub fn leave(&self) {
+        self.cgroups.remove_levels();
     }
 
     /// All groups by id.
@@ -129,7 +119,6 @@ impl CpuGroups {
             let (processes, cgroups) = self.cgroups.members(&group)?;
             return Err(CpuGroupError::InUse { group, processes, cgroups });
         }
-        self.homes.retain(|_, (joined, _)| *joined != group);
         self.groups.remove(&group);
         self.records.remove(&group)
     }
@@ -165,39 +154,6 @@ impl CpuGroups {
             }
             _ => Err(CpuGroupError::UnknownProperty { code }),
         }
-    }
-
-    /// Moves a process into a group; its later children start there.
-    ///
-    /// On version 1 a limited group also takes the process out of its cgroup in the cpu hierarchy.
-    pub fn join(&mut self, id: &str, pid: u32) -> Result<()> {
-        let record = self.record(id)?;
-        // Again, because processors or memory that came and went have emptied version 1 cgroups.
-        self.cgroups.realise(record)?;
-        let joined = (record.group.clone(), self.cgroups.home_of(pid));
-        let home = match self.homes.get(&pid) {
-            // From one group to another: home is where the process was before the first.
-            Some((group, home)) if self.cgroups.members(group)?.0.contains(&pid) => (joined.0, home.clone()),
-            _ => joined,
-        };
-        if let Err(error) = self.cgroups.admit(record, pid) {
-            let _ = self.cgroups.dismiss(pid, Some(&home.1));
-            return Err(error);
-        }
-        self.homes.insert(pid, home);
-        Ok(())
-    }
-
-    /// Moves a process back to where it was before it joined. One that is in no group, or gone, is no error.
-    pub fn leave(&mut self, pid: u32) -> Result<()> {
-        self.cgroups.dismiss(pid, self.homes.get(&pid).map(|(_, home)| home))?;
-        self.homes.remove(&pid);
-        Ok(())
-    }
-
-    /// The cgroup of a group in the cpuset hierarchy, below which a system's own cgroup can be made.
-    pub fn cgroup_of(&self, id: &str) -> Result<PathBuf> {
-        Ok(self.cgroups.dir(&self.record(id)?.group))
     }
 
     fn record(&self, id: &str) -> Result<&GroupRecord> {

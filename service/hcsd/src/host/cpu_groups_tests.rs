@@ -4,6 +4,7 @@ use super::super::cpuset_mount::CgroupVersion;
 use super::super::scratch::Scratch;
 use super::*;
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 const A: &str = "36ab08cb-3a76-4b38-992e-00000000000a";
@@ -28,7 +29,7 @@ fn version_2(tree: &Scratch) -> CpusetMount {
 }
 
 fn open(tree: &Scratch, mount: CpusetMount) -> CpuGroups {
-    CpuGroups::open(mount, &tree.path().join("state")).unwrap()
+    CpuGroups::open(mount, Path::new("hcs/cpu-groups"), &tree.path().join("state")).unwrap()
 }
 
 #[test]
@@ -42,25 +43,20 @@ fn a_group_on_version_1() {
         assert_eq!(tree.get(&format!("cpuset/{level}/cpuset.mems")), "0-1");
     }
     let dir = format!("cpuset/hcs/cpu-groups/{A}");
-    assert_eq!(groups.cgroup_of(A).unwrap(), tree.path().join(&dir));
     assert_eq!(tree.get(&format!("{dir}/cpuset.cpus")), "1,3");
     assert_eq!(tree.get(&format!("{dir}/cpuset.mems")), "0-1");
     // No limit, no cgroup in the other hierarchy.
     assert!(!tree.path().join("cpu/hcs").exists());
 
     let pid = std::process::id();
-    groups.join(A, pid).unwrap();
-    assert_eq!(tree.get(&format!("{dir}/cgroup.procs")), pid.to_string());
+    tree.put(&format!("{dir}/cgroup.procs"), &format!("{pid}\n"));
     groups.set_property(A, PROPERTY_CAPACITY, 32_768).unwrap();
     let limited = format!("cpu/hcs/cpu-groups/{A}");
     assert_eq!(tree.get(&format!("{limited}/cpu.cfs_quota_us")), "100000");
     assert_eq!(tree.get(&format!("{limited}/cgroup.procs")), pid.to_string());
     assert!(matches!(groups.delete(A), Err(CpuGroupError::InUse { processes, .. }) if processes == [pid]));
 
-    groups.leave(pid).unwrap();
-    assert_eq!(tree.get("cpuset/cgroup.procs"), pid.to_string());
-    assert_eq!(tree.get("cpu/cgroup.procs"), pid.to_string());
-    // A plain folder keeps what was written; the kernel would have moved it.
+    // The member leaves.
     tree.put(&format!("{dir}/cgroup.procs"), "");
     tree.put(&format!("{limited}/cgroup.procs"), "");
     groups.set_property(A, PROPERTY_CAPACITY, 65_536).unwrap();
@@ -69,6 +65,8 @@ fn a_group_on_version_1() {
     assert!(!tree.path().join(&dir).exists() && !tree.path().join(&limited).exists());
     assert!(groups.list().is_empty());
     assert_eq!(fs::read_dir(tree.path().join("state")).unwrap().count(), 0);
+    groups.leave();
+    assert!(!tree.path().join("cpuset/hcs").exists() && !tree.path().join("cpu/hcs").exists());
 }
 
 #[test]
@@ -208,7 +206,7 @@ impl Drop for Cleanup {
 }
 
 #[test]
-fn a_child_process_joins_and_leaves_a_real_group() {
+fn a_real_group_binds_its_member_and_is_not_removed_with_it() {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let Some(mount) = CpusetMount::find(&mountinfo) else {
         eprintln!("not run: this host has no writable cgroup mount with the cpuset controller");
@@ -231,12 +229,12 @@ fn a_child_process_joins_and_leaves_a_real_group() {
         let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
         line.split_whitespace().nth(1).unwrap().to_owned()
     };
-    let (cgroups_before, allowed_before) = (proc_file("cgroup"), allowed());
 
     let groups_folder = Path::new(&folder).join("cpu-groups");
-    let mut groups = CpuGroups::open_in(mount.clone(), &groups_folder, state.path()).unwrap();
+    let mut groups = CpuGroups::open(mount.clone(), &groups_folder, state.path()).unwrap();
     groups.create(A, 1, &[0]).unwrap();
-    groups.join(A, pid).unwrap();
+    let member = mount.path.join(&groups_folder).join(A).join("cgroup.procs");
+    fs::write(member, pid.to_string()).unwrap();
     assert_eq!(allowed(), "0");
     assert!(proc_file("cpuset").trim_end().ends_with(&format!("{folder}/cpu-groups/{A}")));
     if groups.has_capacity() {
@@ -252,22 +250,15 @@ fn a_child_process_joins_and_leaves_a_real_group() {
     assert!(matches!(groups.delete(A), Err(CpuGroupError::InUse { processes, .. }) if processes == [pid]));
 
     // A second service start finds the group, with its member, as it was.
-    let mut again = CpuGroups::open_in(mount, &groups_folder, state.path()).unwrap();
+    let again = CpuGroups::open(mount.clone(), &groups_folder, state.path()).unwrap();
     assert!(again.problems().is_empty(), "{:?}", again.problems());
     assert_eq!(again.list(), groups.list());
     assert_eq!(allowed(), "0");
 
-    groups.leave(pid).unwrap();
-    assert_eq!(proc_file("cgroup"), cgroups_before);
-    assert_eq!(allowed(), allowed_before);
-
-    // Met as a member by a service that does not know its home, it leaves the group all the same.
-    groups.join(A, pid).unwrap();
-    again.join(A, pid).unwrap();
-    again.leave(pid).unwrap();
-    assert!(!proc_file("cgroup").contains(&folder));
-    groups.leave(pid).unwrap();
-    assert!(matches!(groups.join(A, u32::MAX >> 2), Err(CpuGroupError::NoSuchProcess { .. })));
+    // The member leaves, in each hierarchy.
+    for root in [Some(&mount.path), mount.cpu.as_ref()].into_iter().flatten() {
+        fs::write(root.join("cgroup.procs"), pid.to_string()).unwrap();
+    }
     groups.delete(A).unwrap();
     let folders = cleanup.folders.clone();
     for dir in &folders {

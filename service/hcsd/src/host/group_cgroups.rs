@@ -14,7 +14,6 @@ use super::cpu_group_error::CpuGroupError;
 use super::cpu_group_records::{GroupRecord, canonical_id};
 use super::cpu_list;
 use super::cpuset_mount::{CgroupVersion, CpusetMount};
-use super::process_home::Home;
 
 /// The capacity that is no limit: all the time of the group's processors.
 pub const FULL_CAPACITY: u32 = 65_536;
@@ -163,36 +162,14 @@ impl GroupCgroups {
         Ok(true)
     }
 
-    /// Moves a process into a group whose cgroups are there.
-    pub fn admit(&self, record: &GroupRecord, pid: u32) -> Result<(), CpuGroupError> {
-        cgroup::move_process(&self.dir(&record.group), pid)?;
-        match self.quota_dir(&record.group) {
-            Some((_, dir)) if record.capacity < FULL_CAPACITY => cgroup::move_process(&dir, pid),
-            _ => Ok(()),
-        }
-    }
-
-    /// Moves a process out of every group, to its home if that is still there, else to the mount.
-    pub fn dismiss(&self, pid: u32, home: Option<&Home>) -> Result<(), CpuGroupError> {
-        let homes = [home.map(|home| &home.cpuset), home.and_then(|home| home.cpu.as_ref())];
-        let mounts = [Some(&self.mount.path), self.mount.cpu.as_ref()];
-        for ((root, home), mount) in self.roots().iter().zip(homes).zip(mounts) {
-            let Some(mount) = mount else { continue };
-            if !cgroup::processes(root)?.contains(&pid) {
-                continue;
-            }
-            let target = home.filter(|home| home.is_dir()).unwrap_or(mount);
-            match cgroup::move_process(target, pid) {
-                Ok(()) | Err(CpuGroupError::NoSuchProcess { .. }) => {}
-                Err(error) => return Err(error),
+    /// Removes the folder that holds the groups, and those above it that are its own, where they are empty.
+    pub fn remove_levels(&self) {
+        for mount in std::iter::once(&self.mount.path).chain(&self.mount.cpu) {
+            for level in self.levels(mount).iter().skip(1).rev() {
+                // Not empty means in use, and not there is what is wanted.
+                let _ = cgroup::remove(level);
             }
         }
-        Ok(())
-    }
-
-    /// Where a process is now, for [`GroupCgroups::dismiss`].
-    pub fn home_of(&self, pid: u32) -> Home {
-        Home::of(pid, &self.mount, &self.folder)
     }
 
     /// A process that joined before there was a limit is not in the cgroup that holds it.

@@ -15,7 +15,7 @@
 //! | [`crashes`] | submitted crash reports |
 //!
 //! Beneath them: `group_cgroups` (the cgroups of a CPU group), `cgroup_dir` (the files of one cgroup),
-//! `process_home` (where a member goes back to), `processor_set` (the check of a wanted set),
+//! `processor_set` (the check of a wanted set),
 //! `cpu_group_records` and `durable` (state files that survive a crash), `cpu_list` (the kernel's list
 //! syntax). [`cpu_group_error`] is the one error type of the CPU groups.
 //!
@@ -34,7 +34,6 @@ pub mod crashes;
 mod durable;
 mod group_cgroups;
 pub mod memory;
-mod process_home;
 mod processor_set;
 pub mod topology;
 

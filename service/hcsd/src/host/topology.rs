@@ -45,16 +45,6 @@ pub enum SubnodeKind {
     L3,
 }
 
-impl SubnodeKind {
-    /// The name the documents use.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cluster => "Cluster",
-            Self::L3 => "L3",
-        }
-    }
-}
-
 /// Reads the processors below a sysfs root, normally `/sys`.
 ///
 /// Fails only if neither a list of online processors nor a single processor folder can be read.
@@ -201,7 +191,6 @@ mod tests {
             LogicalProcessor { index: 4, node: 1, package: 1, core: 2, subnodes: vec![l3(2)] },
         ];
         assert_eq!(read, expected);
-        assert_eq!(cluster.kind.name(), "Cluster");
     }
 
     #[test]

@@ -62,10 +62,13 @@ async fn make(
     let asked = system.ask(Call::Create, Request::Create { plan });
     tokio::pin!(asked);
     let outcome = tokio::select! {
+        // The request goes out first: it is what the actor answers when the creation is given up.
+        biased;
         outcome = &mut asked => outcome,
         Ok(()) = cancelled => {
             system.abandon();
-            asked.await
+            // Also when the worker was quicker: who was told that the call is cancelled finds nothing.
+            asked.await.and_then(|_| Err(Error::new(Cause::Cancelled, "the creation was given up")))
         }
     };
     if let Err(error) = outcome {
@@ -190,7 +193,9 @@ async fn prepare(context: &Context, design: Design) -> Result<(Arc<System>, Sett
         let failed = |error: std::io::Error| Error::from_io(&error, "writing the record of the system");
         fs::create_dir(&folder).map_err(failed)?;
         system.recorded().write(&folder).map_err(failed)?;
-        worker::start(&folder, &service.worker_program, &system.runtime_id.to_string()).await
+        let worker = worker::start(&folder, &service.worker_program, &system.runtime_id.to_string()).await?;
+        system.update_record(|record| record.worker = worker.identity());
+        Ok(worker)
     };
     match started.await {
         Ok(worker) => {

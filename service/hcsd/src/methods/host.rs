@@ -1,13 +1,14 @@
 //! The host and the service: what they are, what can be changed, crash reports.
 
 use std::{
+    io,
     path::Path,
     sync::{MutexGuard, PoisonError},
 };
 
 use hcs_core::{Cause, Error};
 use hcs_ipc::compute::{
-    CrashReportEntry, CrashReportsReply, Done, GetServiceProperties, ListCrashReports, ModifyServiceSettings,
+    CrashReportEntry, CrashReportReply, CrashReportsReply, Done, GetCrashReport, GetServiceProperties, ListCrashReports, ModifyServiceSettings,
     PropertiesReply, SubmitWerReport, SubmittedReport,
 };
 use hcs_schema::{
@@ -226,7 +227,7 @@ fn explain(error: &CpuGroupError) -> Error {
     let cause = match error {
         CpuGroupError::BadId { .. }
         | CpuGroupError::CountMismatch { .. }
-        | CpuGroupError::NoProcessors { .. }
+        | CpuGroupError::NoProcessors
         | CpuGroupError::DuplicateProcessor { .. }
         | CpuGroupError::UnusableProcessor { .. }
         | CpuGroupError::BadCapacity { .. }
@@ -269,4 +270,16 @@ pub async fn list_crashes(
         .map(|entry| CrashReportEntry { report: entry.id, id: entry.system_id, time: entry.time_unix as i64 })
         .collect();
     Ok(CrashReportsReply { reports }.into())
+}
+
+/// Gives a crash report back.
+pub async fn get_crash(context: Context, call: GetCrashReport) -> Result<Outcome<CrashReportReply>, Error> {
+    let crashes = context.service.crashes.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = crashes.read(&call.report).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::new(Cause::NotFound, error.to_string()),
+        _ => Error::from_io(&error, "reading the crash report"),
+    })?;
+    let document = Any::from_text(&text)
+        .map_err(|error| Error::new(Cause::Unexpected, format!("reading the crash report: {error}")))?;
+    Ok(CrashReportReply { document }.into())
 }

@@ -101,6 +101,7 @@ pub async fn dispatch(service: &Arc<Service>, session: &Arc<Session>, method: &s
         ModifyServiceSettings => host::modify;
         SubmitWerReport => host::submit_crash;
         ListCrashReports => host::list_crashes;
+        GetCrashReport => host::get_crash;
         ListOperations => systems::list_operations;
         CancelOperation => systems::cancel_operation;
     }

@@ -154,14 +154,20 @@ fn status(process: &Process) -> Result<Outcome<StatusReply>, Error> {
     Ok(StatusReply { status: Any::from_value(&process.status()).unwrap_or_default() }.into())
 }
 
-/// Closes a stream; this version has no consoles to resize.
+/// Resizes the console or closes a stream.
 pub async fn modify(context: Context, call: ModifyProcess) -> Result<Outcome<Done>, Error> {
     let (system, process) = context.session.process(call.process)?;
     let request = hcs_schema::read::<ProcessModifyRequest>(call.request.get())?.value;
     let process_id = alive(&process)?;
     match request.operation.unwrap_or_default() {
         ModifyOperation::ConsoleSize => {
-            Err(Error::new(Cause::NotSupported, "the process has no console").at("$.ConsoleSize"))
+            let missing = || Error::new(Cause::InvalidData, "found nothing").at("$.ConsoleSize");
+            let size = request.console_size.ok_or_else(missing)?;
+            let (rows, columns) = (size.height.unwrap_or(0), size.width.unwrap_or(0));
+            system
+                .ask(Call::GetProperties, Request::ResizeConsole { process_id, rows, columns })
+                .await
+                .map(|_| done())
         }
         ModifyOperation::CloseHandle => {
             match request.close_handle.and_then(|close| close.handle).unwrap_or_default() {

@@ -38,8 +38,7 @@ pub async fn get(
             properties.property_responses = Some(responses);
         }
     }
-    let properties = Any::from_value(&properties)
-        .map_err(|error| Error::new(Cause::Unexpected, format!("writing the properties: {error}")))?;
+    let properties = Any::from_value(&properties).map_err(unwritable)?;
     Ok(PropertiesReply { properties }.into())
 }
 
@@ -73,7 +72,7 @@ async fn ask(system: &System, request: Request) -> Result<Properties, Error> {
 async fn respond(system: &System, name: &str) -> PropertyResponse {
     let asked = async {
         if name == "Warnings" {
-            return Any::from_value(&json!(system.warnings)).map_err(|error| error.to_string().into_cause());
+            return Any::from_value(&json!(system.warnings)).map_err(unwritable);
         }
         let kind = SystemPropertyType::parse(name)
             .ok_or_else(|| Error::new(Cause::NotSupported, format!("there is no property {name:?}")))?;
@@ -82,7 +81,7 @@ async fn respond(system: &System, name: &str) -> PropertyResponse {
         let whole = serde_json::to_value(&properties).unwrap_or_default();
         // The one member that was asked for, by itself.
         let member = whole.as_object().and_then(|members| members.values().next().cloned());
-        Any::from_value(&member.unwrap_or_default()).map_err(|error| error.to_string().into_cause())
+        Any::from_value(&member.unwrap_or_default()).map_err(unwritable)
     };
     match asked.await {
         Ok(response) => PropertyResponse { response: Some(response), error: None },
@@ -90,14 +89,8 @@ async fn respond(system: &System, name: &str) -> PropertyResponse {
     }
 }
 
-trait IntoCause {
-    fn into_cause(self) -> Error;
-}
-
-impl IntoCause for String {
-    fn into_cause(self) -> Error {
-        Error::new(Cause::Unexpected, self)
-    }
+fn unwritable(error: impl std::fmt::Display) -> Error {
+    Error::new(Cause::Unexpected, format!("writing the properties: {error}"))
 }
 
 /// Lists the systems that a query selects.

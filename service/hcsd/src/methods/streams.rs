@@ -100,7 +100,7 @@ fn reclaim(service: &Service, session: &Arc<Session>, claims: &[Claim]) -> (Vec<
             handles.push(claim.handle);
         }
         for process in &claim.processes {
-            if let Some(found) = system.process(process.process_id)
+            if let Some(found) = system.claimed_process(process.process_id)
                 && session.reopen_process(process.process, &system, &found).is_ok()
             {
                 processes.push(process.process);

@@ -11,7 +11,7 @@ use hcs_ipc::{
 };
 use hcs_schema::{
     Any, CrashOptions, OperationFailureDetail, PauseOptions, PauseSuspensionLevel, SaveOptions, SaveType,
-    ShutdownMechanism, ShutdownOptions, ShutdownType,
+    ShutdownOptions, ShutdownType,
 };
 
 use super::{Context, Outcome, done, options, reserved, within};
@@ -59,10 +59,8 @@ pub async fn shut_down(context: Context, call: ShutDownComputeSystem) -> Result<
     if let Some(kind) = wanted.type_.filter(|kind| *kind != ShutdownType::Shutdown) {
         return Err(unsupported("$.Type", &kind));
     }
-    if let Some(mechanism) = wanted.mechanism.filter(|one| *one == ShutdownMechanism::IntegrationService) {
-        // A container has one way to stop, and clients send this to every kind of system; it is the same stop.
-        tracing::debug!(%mechanism, "a container needs no mechanism");
-    }
+    // Mechanism, Force and Reason are for guests with more than one way to stop. Clients send them to every kind
+    // of system; a container has one way, whatever they say.
     let request = Request::ShutDown { grace_milliseconds: GRACE_MILLISECONDS };
     ask::<ShutDownComputeSystem>(&context, call.handle, call.operation, Call::ShutDown, request)
         .await

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, os::fd::OwnedFd, sync::Arc, time::Duration};
 
-use hcs_core::{Call, Cause, Error, Exit, State};
+use hcs_core::{Call, Cause, Error, Exit, Lifecycle, State};
 use hcs_ipc::{
     Message,
     compute::SystemEventKind,
@@ -89,6 +89,7 @@ fn name(request: &Request) -> &'static str {
         Request::Signal { .. } => "Signal",
         Request::ProcessInfo { .. } => "ProcessInfo",
         Request::CloseStdin { .. } => "CloseStdin",
+        Request::ResizeConsole { .. } => "ResizeConsole",
         Request::Release => "Release",
     }
 }
@@ -115,14 +116,18 @@ impl Setting {
     /// Takes over what a worker that was found tells about its system.
     pub fn adopt(&self, welcome: &Welcome) {
         let mut view = self.system.view();
+        view.life = Lifecycle::adopted(state_of(&welcome.phase));
         for record in &welcome.processes {
             view.processes.insert(record.process_id, Process::new(record.process_id, record.exit));
+            if record.exit.is_some() {
+                view.process_ended(record.process_id);
+            }
         }
     }
 }
 
 /// The state that a worker's phase stands for.
-pub fn state_of(phase: &Phase) -> State {
+fn state_of(phase: &Phase) -> State {
     match phase {
         Phase::Idle => State::Creating,
         Phase::Created => State::Created,
@@ -184,7 +189,14 @@ impl Actor {
                 }
                 self.send(Call::Terminate, Request::Terminate { exit }, None)
             }
-            Command::Abandon => Some(End::NeverCreated),
+            Command::Abandon => {
+                let under_way = self.system.view().life.under_way();
+                if under_way == Some(Call::Create) {
+                    return Some(End::NeverCreated);
+                }
+                // It exists and everybody has heard of it, so they must hear of its end.
+                self.obey(Command::End(Exit::TerminatedByClient))
+            }
         }
     }
 
@@ -269,7 +281,7 @@ impl Actor {
         if let Ok((Answer::Started { process_id, .. }, _)) = &outcome
             && self.system.process(*process_id).is_none_or(|process| process.exit().is_some())
         {
-            self.system.view().processes.insert(*process_id, Process::new(*process_id, None));
+            self.system.view().process_created(*process_id);
             self.tell(SystemEventKind::ProcessCreated, None);
         }
         if outcome.is_ok() {
@@ -288,6 +300,7 @@ impl Actor {
     fn process_ended(&self, record: &ProcessRecord) {
         if let (Some(process), Some(exit)) = (self.system.process(record.process_id), record.exit) {
             process.ended(exit);
+            self.system.view().process_ended(record.process_id);
             self.tell(SystemEventKind::ProcessExited, Any::from_value(&process.status()).ok());
         }
     }

@@ -9,7 +9,7 @@ mod process;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-pub use actor::{Setting, remove_leftovers, state_of};
+pub use actor::{Queue, Setting, remove_leftovers};
 use hcs_core::{Call, Cause, Error, Exit, Lifecycle, RuntimeId, State, SystemId};
 use hcs_ipc::{
     compute::{EventKind, SystemEventKind, Warning},
@@ -23,6 +23,9 @@ use crate::{record::Record, service::Service, session::Session};
 
 /// The exit of a process that died by SIGKILL.
 const KILLED: ProcessExit = ProcessExit { code: 137 };
+
+/// How many ended processes are remembered, so that a system that runs for years does not grow.
+const REMEMBERED: usize = 4096;
 
 /// An answer of a worker with its descriptors, or why there is none.
 pub type Answered = Result<(Answer, Vec<std::os::fd::OwnedFd>), Error>;
@@ -52,7 +55,27 @@ pub struct System {
 struct View {
     life: Lifecycle,
     processes: std::collections::BTreeMap<u32, Arc<Process>>,
+    /// The ids of those that have ended, oldest first.
+    ended: std::collections::VecDeque<u32>,
     handles: Vec<(Weak<Session>, u64)>,
+}
+
+impl View {
+    /// A process was made. An ended one of the same number makes room for it.
+    fn process_created(&mut self, process_id: u32) {
+        self.ended.retain(|id| *id != process_id);
+        self.processes.insert(process_id, Process::new(process_id, None));
+    }
+
+    /// A process has ended. The oldest are forgotten, as in the worker; handles to them stay good.
+    fn process_ended(&mut self, process_id: u32) {
+        self.ended.push_back(process_id);
+        if self.ended.len() > REMEMBERED
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.processes.remove(&oldest);
+        }
+    }
 }
 
 /// What the actor is asked.
@@ -87,7 +110,7 @@ impl System {
             terminate_on_last_handle: record.terminate_on_last_handle,
             warnings: facts.warnings,
             folder: facts.folder,
-            view: Mutex::new(View { life, processes: Default::default(), handles: Vec::new() }),
+            view: Mutex::new(View { life, processes: Default::default(), ended: Default::default(), handles: Vec::new() }),
             record: Mutex::new(record),
             commands,
             exit: watch::Sender::new(None),
@@ -162,6 +185,17 @@ impl System {
     /// A process by its id in the system.
     pub fn process(&self, process_id: u32) -> Option<Arc<Process>> {
         self.view().processes.get(&process_id).cloned()
+    }
+
+    /// A process that a client knows from before a restart. Of a system that has ended every process has, also
+    /// one whose worker took the knowledge of it along.
+    pub fn claimed_process(&self, process_id: u32) -> Option<Arc<Process>> {
+        let ended = self.exit().is_some();
+        let mut view = self.view();
+        if ended {
+            view.processes.entry(process_id).or_insert_with(|| Process::new(process_id, Some(KILLED)));
+        }
+        view.processes.get(&process_id).cloned()
     }
 
     /// How many handles there are to it.
