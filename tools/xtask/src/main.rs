@@ -1,2 +1,58 @@
-//! Stub.
-fn main() {}
+//! `cargo xtask`: what is done with this tree, one verb per file.
+//!
+//! Every verb is a plain sequence of commands that can also be typed by hand; a verb that fails names the one to
+//! repeat. The standard library and a JSON reader are all it needs, because it is the first thing that a fresh
+//! machine builds.
+#![forbid(unsafe_code)]
+
+mod command;
+mod demo;
+mod folder;
+mod host;
+mod install;
+mod rows;
+mod schema;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// What a verb returns; the error is one or more lines for people.
+type Outcome<T = ()> = Result<T, String>;
+
+const USAGE: &str = "\
+cargo xtask <verb>
+
+  demo             install what is missing, build, run a container under a private service, remove it all
+  test [--full]    install what the tests need, run all of them; --full adds the long ones
+  install [--demo] install what the tests (or only what the demo) need
+  rows             check that every crate depends only on the rows that its row allows
+  schema [--check] write ground/schema/hcs.schema.json from the types, or only compare";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        ["demo"] => demo::run(),
+        ["demo", demo::STAGE] => demo::stage(),
+        ["test"] => test::run(false),
+        ["test", "--full"] => test::run(true),
+        ["install"] => install::run(install::Purpose::Test),
+        ["install", "--demo"] => install::run(install::Purpose::Demo),
+        ["rows"] => rows::run(),
+        ["schema"] => schema::write(),
+        ["schema", "--check"] => schema::check(),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("there is no verb `{}`\n\n{USAGE}", other.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

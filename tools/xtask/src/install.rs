@@ -1,0 +1,105 @@
+//! Installs what is missing, and nothing else: Debian packages, parts of the Rust toolchain, cargo-deny.
+//!
+//! cargo-deny goes into the target folder at a fixed version, so that everybody checks with the same one and the
+//! user's own tools are left alone. It is built without optimisation: that takes one minute on two processors
+//! instead of two, and a check takes a second either way. The tests run under plain `cargo test`, because building
+//! cargo-nextest would add two to three minutes to every run on a fresh machine.
+
+use crate::{Outcome, command::Line, host, workspace::Workspace};
+
+/// What something is installed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The demonstration.
+    Demo,
+    /// The tests.
+    Test,
+}
+
+/// A Debian package, and how to see that what we want of it is there, wherever it came from.
+struct Need {
+    package: &'static str,
+    is_met: fn() -> bool,
+}
+
+const DEMO: &[Need] = &[
+    // The order matters: the second is asked of the first.
+    Need { package: "gcc", is_met: || host::program("cc").is_some() },
+    Need { package: "libc6-dev", is_met: host::has_static_libc },
+    Need { package: "busybox-static", is_met: || host::static_busybox().is_some() },
+];
+
+const TEST: &[Need] = &[
+    Need { package: "g++", is_met: || host::program("c++").is_some() },
+    Need { package: "valgrind", is_met: || host::program("valgrind").is_some() },
+    Need { package: "python3", is_met: || host::program("python3").is_some() },
+    Need { package: "pkg-config", is_met: || host::program("pkg-config").is_some() },
+    Need { package: "binutils", is_met: || host::program("nm").is_some() },
+];
+
+const DENY_VERSION: &str = "0.20.2";
+
+/// Installs.
+pub fn run(purpose: Purpose) -> Outcome {
+    let test: &[Need] = if purpose == Purpose::Test { TEST } else { &[] };
+    let missing: Vec<&str> =
+        DEMO.iter().chain(test).filter(|need| !(need.is_met)()).map(|need| need.package).collect();
+    install_packages(&missing)?;
+    if purpose == Purpose::Test {
+        let workspace = Workspace::load()?;
+        install_component(&workspace, "rustfmt", "cargo fmt --version")?;
+        install_component(&workspace, "clippy", "cargo clippy --version")?;
+        install_deny(&workspace)?;
+    }
+    Ok(())
+}
+
+fn install_packages(missing: &[&str]) -> Outcome {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let install = format!("apt-get install -y --no-install-recommends {}", missing.join(" "));
+    if host::program("apt-get").is_none() {
+        return Err(format!(
+            "these are missing, and there is no apt-get to install them (names of Debian packages): {}",
+            missing.join(" ")
+        ));
+    }
+    if !host::is_root() {
+        return Err(format!("these are missing: {}; install them: sudo {install}", missing.join(" ")));
+    }
+    println!("installing {}", missing.join(", "));
+    let root = std::path::Path::new("/");
+    if let Err(error) = Line::of("apt-get update -qq").run(root) {
+        // What the machine knows of packages may still be good enough.
+        eprintln!("{error}");
+    }
+    Line::of(&install).with("DEBIAN_FRONTEND", "noninteractive".as_ref()).run(root)
+}
+
+fn install_component(workspace: &Workspace, component: &str, sign: &str) -> Outcome {
+    if Line::of(sign).succeeds() {
+        return Ok(());
+    }
+    if host::program("rustup").is_none() {
+        return Err(format!("{component} is missing; install that part of your Rust toolchain"));
+    }
+    Line::of(&format!("rustup component add {component}")).run(&workspace.root)
+}
+
+fn install_deny(workspace: &Workspace) -> Outcome {
+    let tools = workspace.tools();
+    let program = tools.join("bin/cargo-deny");
+    let version = Line::new([program.display().to_string().as_str(), "--version"]);
+    if program.exists() && version.output(&workspace.root)?.trim().ends_with(DENY_VERSION) {
+        return Ok(());
+    }
+    println!("building cargo-deny {DENY_VERSION}, about a minute on two processors");
+    let install = "cargo install --quiet --locked --debug --no-default-features --force --version";
+    let root = tools.display().to_string();
+    Line::new(install.split(' ').chain([DENY_VERSION, "--root", &root, "cargo-deny"]))
+        // Beside our own build, or Cargo would see two workspaces take turns in one folder.
+        .with("CARGO_TARGET_DIR", &tools.join("build"))
+        .run(&workspace.root)?;
+    std::fs::remove_dir_all(tools.join("build")).map_err(|error| format!("{}: {error}", tools.display()))
+}

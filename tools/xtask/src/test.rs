@@ -1,0 +1,113 @@
+//! `cargo xtask test`: everything that must hold before a change is taken, one command after the other.
+//!
+//! The cheap checks come first. The first failure ends the run and names the command to repeat.
+
+use std::time::{Duration, Instant};
+
+use crate::{Outcome, command::Line, host, workspace::Workspace};
+
+/// What a call that does nothing may cost, in echoes of the same bytes over a bare socket. Measured in `--full` only,
+/// because a machine that is busy with something else fails it.
+const MAX_CALL_RATIO: &str = "3";
+
+/// A named command.
+struct Step {
+    name: &'static str,
+    line: Line,
+}
+
+/// Runs all steps.
+pub fn run(full: bool) -> Outcome {
+    if !host::is_root() {
+        return Err(
+            "the end-to-end tests make containers, which takes root; as any other user run the parts that \
+                    docs/development.md lists"
+                .to_owned(),
+        );
+    }
+    let workspace = Workspace::load()?;
+    let steps = steps(&workspace, full);
+    let mut times = Vec::new();
+    let mut outcome = Ok(());
+    for (index, step) in steps.iter().enumerate() {
+        println!("\n== {}/{} {}: {}", index + 1, steps.len(), step.name, step.line);
+        let began = Instant::now();
+        let result = step.line.run(&workspace.root);
+        times.push((step.name, began.elapsed()));
+        if let Err(error) = result {
+            let repeat = format!("the step `{}` failed; to repeat it:\n\n  {}\n", step.name, step.line);
+            outcome = Err(format!("{error}\n{repeat}"));
+            break;
+        }
+    }
+    println!("\n{}", table(&times));
+    outcome
+}
+
+fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
+    let step = |name, line: &str| Step { name, line: Line::of(line) };
+    let deny = workspace.tools().join("bin/cargo-deny").display().to_string();
+    let deny = Line::new([deny.as_str(), "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
+    let mut unit = "cargo test --workspace --exclude hcs-tests --locked --quiet".to_owned();
+    let mut end_to_end = "cargo test -p hcs-tests --locked".to_owned();
+    if full {
+        // A long test is marked `#[ignore = "long: …"]`.
+        unit += " -- --include-ignored";
+        end_to_end += " -- --include-ignored";
+    }
+    let mut steps = vec![
+        step("install", "cargo xtask install"),
+        step("format", "cargo fmt --all --check"),
+        step("rows", "cargo xtask rows"),
+        Step { name: "licences", line: deny },
+        step("lints", "cargo clippy --workspace --all-targets --locked --quiet -- -D warnings"),
+        step("schema", "cargo xtask schema --check"),
+        step("build", "cargo build --release --locked --quiet"),
+        step("unit tests", &unit),
+        Step { name: "end-to-end", line: Line::of(&end_to_end).with("HCS_BIN_DIR", &workspace.release()) },
+    ];
+    if full {
+        let bench = workspace.release().join("hcs-bench").display().to_string();
+        steps.push(Step {
+            name: "bench",
+            line: Line::new([bench.as_str(), "call", "--at-most", MAX_CALL_RATIO]),
+        });
+    }
+    steps
+}
+
+/// The times of the steps, and their sum.
+fn table(times: &[(&str, Duration)]) -> String {
+    let sum = ("total", times.iter().map(|(_, time)| time).sum());
+    let line = |(name, time): &(&str, Duration)| format!("{name:<12} {:>7.1} s", time.as_secs_f64());
+    times.iter().chain([&sum]).map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(full: bool) -> Vec<String> {
+        let workspace = Workspace { root: "/tree".into(), target: "/tree/target".into(), crates: Vec::new() };
+        steps(&workspace, full).iter().map(|step| step.line.to_string()).collect()
+    }
+
+    #[test]
+    fn the_end_to_end_tests_are_told_where_the_programs_are() {
+        let last = lines(false).pop().unwrap();
+        assert_eq!(last, "HCS_BIN_DIR=/tree/target/release cargo test -p hcs-tests --locked");
+    }
+
+    #[test]
+    fn full_adds_the_long_tests_and_the_measurement() {
+        let full = lines(true);
+        assert_eq!(full.iter().filter(|line| line.ends_with("-- --include-ignored")).count(), 2);
+        assert_eq!(full.last().unwrap(), "/tree/target/release/hcs-bench call --at-most 3");
+    }
+
+    #[test]
+    fn times_are_a_table_with_a_sum() {
+        let times = [("format", Duration::from_millis(1234)), ("end-to-end", Duration::from_secs(100))];
+        assert_eq!(table(&times), "format           1.2 s\nend-to-end     100.0 s\ntotal          101.2 s");
+    }
+}
