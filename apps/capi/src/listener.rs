@@ -2,14 +2,11 @@
 
 use std::{
     ptr,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, ThreadId},
 };
 
-use crate::{
-    abi::{self, Context, EventCallback, Handle, NotificationCallback},
-    target::Target,
-};
+use crate::abi::{self, Context, EventCallback, Handle, NotificationCallback};
 
 /// `HcsEventOptionEnableOperationCallbacks`.
 const OPERATION_CALLBACKS: u32 = 1;
@@ -45,7 +42,6 @@ pub enum News {
 pub struct Listener {
     form: Form,
     context: Context,
-    target: Weak<Target>,
     state: Mutex<State>,
     idle: Condvar,
 }
@@ -57,20 +53,14 @@ struct State {
 }
 
 impl Listener {
-    /// A callback of the handle that `target` belongs to.
-    pub fn new(form: Form, context: Context, target: &Arc<Target>) -> Arc<Listener> {
-        let target = Arc::downgrade(target);
-        Arc::new(Listener { form, context, target, state: Mutex::default(), idle: Condvar::new() })
+    /// A callback with its context.
+    pub fn new(form: Form, context: Context) -> Arc<Listener> {
+        Arc::new(Listener { form, context, state: Mutex::default(), idle: Condvar::new() })
     }
 
     /// Whether it is told of completed calls.
     pub fn wants_completions(&self) -> bool {
         matches!(self.form, Form::Events(_, options) if options & OPERATION_CALLBACKS != 0)
-    }
-
-    /// The handle's target, while the handle is open.
-    pub fn target(&self) -> Option<Arc<Target>> {
-        self.target.upgrade()
     }
 
     /// Calls it, unless it has been removed.

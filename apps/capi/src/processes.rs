@@ -194,11 +194,7 @@ extern "C" fn HcsSetProcessCallback(
             process.target.remove_events();
             Ok(())
         }
-        Some(callback) => process.target.set_events(Listener::new(
-            Form::Events(callback, options),
-            context,
-            &process.target,
-        )),
+        Some(callback) => process.target.set_events(Listener::new(Form::Events(callback, options), context)),
     }))
 }
 
@@ -223,11 +219,11 @@ extern "C" fn HcsRegisterProcessCallback(
         let registration = registration.required()?;
         let process = table::process(process)?;
         let callback = callback.ok_or(Cause::InvalidArgument)?;
-        let listener = Listener::new(Form::Notifications(callback), context, &process.target);
+        let registered =
+            process.target.add_notifications(Listener::new(Form::Notifications(callback), context));
         let handle = table::reserve();
-        table::insert(handle, Object::Callback(listener.clone()));
+        table::insert(handle, Object::Callback(registered));
         registration.set(handle);
-        process.target.add_notifications(listener);
         Ok(())
     };
     abi::outcome(register())
@@ -235,8 +231,5 @@ extern "C" fn HcsRegisterProcessCallback(
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsUnregisterProcessCallback(registration: Handle) -> Code {
-    abi::outcome(table::remove_callback(registration).map(|listener| match listener.target() {
-        Some(target) => target.remove_notifications(&listener),
-        None => listener.remove(),
-    }))
+    abi::outcome(table::remove_callback(registration).map(|registration| registration.remove()))
 }

@@ -278,7 +278,7 @@ extern "C" fn HcsSetComputeSystemCallback(
             system.target.remove_events();
             return Ok(());
         };
-        let listener = Listener::new(Form::Events(callback, options), context, &system.target);
+        let listener = Listener::new(Form::Events(callback, options), context);
         system.target.set_events(listener)?;
         if let Some(creation) = system.creation() {
             creation.tell_late();

@@ -10,7 +10,7 @@ use std::{
 
 use hcs_core::Cause;
 
-use crate::{abi::Handle, listener::Listener, operation::Operation, process::Process, system::System};
+use crate::{abi::Handle, operation::Operation, process::Process, system::System, target::Registration};
 
 /// What a handle stands for.
 pub enum Object {
@@ -21,7 +21,7 @@ pub enum Object {
     /// `HCS_PROCESS`.
     Process(Arc<Process>),
     /// `HCS_CALLBACK`.
-    Callback(Arc<Listener>),
+    Callback(Arc<Registration>),
 }
 
 static TABLE: LazyLock<RwLock<HashMap<Handle, Object>>> = LazyLock::new(RwLock::default);
@@ -78,5 +78,5 @@ removers! {
     remove_operation Operation Operation;
     remove_system System System;
     remove_process Process Process;
-    remove_callback Callback Listener;
+    remove_callback Callback Registration;
 }

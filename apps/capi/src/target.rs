@@ -1,7 +1,7 @@
 //! What a system and a process handle have in common: listeners, the news of the exit, and waiting for it.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     time::Instant,
 };
 
@@ -41,6 +41,22 @@ struct Inner {
     closed: bool,
 }
 
+/// A notification callback of a handle, which may be closed before it.
+pub struct Registration {
+    target: Weak<Target>,
+    listener: Arc<Listener>,
+}
+
+impl Registration {
+    /// Removes the callback and waits for it.
+    pub fn remove(&self) {
+        if let Some(target) = self.target.upgrade() {
+            target.lock().notifications.retain(|other| !Arc::ptr_eq(other, &self.listener));
+        }
+        self.listener.remove();
+    }
+}
+
 impl Target {
     /// Whether completed calls are told by events of this handle.
     pub fn wants_completions(&self) -> bool {
@@ -67,16 +83,11 @@ impl Target {
     }
 
     /// Adds a notification callback, in the same way.
-    pub fn add_notifications(&self, listener: Arc<Listener>) {
+    pub fn add_notifications(self: &Arc<Self>, listener: Arc<Listener>) -> Arc<Registration> {
         let mut inner = self.lock();
         self.greet(&inner, &listener);
-        inner.notifications.push(listener);
-    }
-
-    /// Removes one and waits for it.
-    pub fn remove_notifications(&self, listener: &Arc<Listener>) {
-        self.lock().notifications.retain(|other| !Arc::ptr_eq(other, listener));
-        listener.remove();
+        inner.notifications.push(listener.clone());
+        Arc::new(Registration { target: Arc::downgrade(self), listener })
     }
 
     fn greet(&self, inner: &Inner, listener: &Arc<Listener>) {

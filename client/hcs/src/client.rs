@@ -1,17 +1,20 @@
 //! The service as a whole: systems made, opened and listed, the host's properties and settings, crash reports.
 
-use hcs_core::Cause;
 use hcs_ipc::compute::{
     CrashReportEntry, CreateComputeSystem, EnumerateComputeSystems, GetServiceProperties, ListCrashReports,
     ListOperations, ModifyServiceSettings, OpenComputeSystem, PendingOperation, SubmitWerReport,
 };
 use hcs_schema::{
-    Any, ComputeSystem, CrashReport, Document, ModificationRequest, Properties, ServiceProperties,
+    Any, ComputeSystem, CrashReport, ModificationRequest, Properties, ServiceProperties,
     ServicePropertyQuery, SystemQuery,
 };
-use serde::Serialize;
 
-use crate::{Error, EventStream, Link, Operation, System, link::Options, system::Identity};
+use crate::{
+    Error, EventStream, Link, Operation, System,
+    document::{from_any, to_any},
+    link::Options,
+    system::Identity,
+};
 
 /// A session with the host compute service.
 #[derive(Clone)]
@@ -108,17 +111,4 @@ impl Client {
     pub fn operations(&self) -> Operation<Vec<PendingOperation>> {
         Operation::begin(&self.link, 0, &ListOperations {}, |(reply, _)| Ok(reply.operations))
     }
-}
-
-/// A document as it travels.
-pub(crate) fn to_any(document: &impl Serialize) -> Any {
-    // The types of the schema always have a text.
-    Any::from_value(document).unwrap_or_default()
-}
-
-/// A document of the service.
-pub(crate) fn from_any<T: Document>(document: &Any) -> Result<T, Error> {
-    hcs_schema::read::<T>(document.get()).map(|reading| reading.value).map_err(|error| {
-        hcs_core::Error::new(Cause::Unexpected, format!("a document of the service: {error}")).into()
-    })
 }

@@ -25,6 +25,7 @@
 
 mod blocking;
 mod client;
+mod document;
 mod events;
 pub mod link;
 mod operation;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::{
     Error, Link, Operation,
     blocking::block_on,
-    client::{from_any, to_any},
+    document::{from_any, to_any},
     link::LinkEvent,
 };
 

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     Error, Event, Link, Operation, Pipes, Process,
     blocking::block_on,
-    client::{from_any, to_any},
+    document::{from_any, to_any},
     link::LinkEvent,
 };
 

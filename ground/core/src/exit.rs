@@ -53,9 +53,10 @@ impl Exit {
             Exit::ShutDownForced | Exit::TerminatedByClient | Exit::TerminatedByService => {
                 NotificationType::ForcedExit
             }
-            Exit::OutOfMemory | Exit::GuestCrashed { .. } | Exit::InitDied { .. } | Exit::WorkerDied { .. } => {
-                NotificationType::UnexpectedExit
-            }
+            Exit::OutOfMemory
+            | Exit::GuestCrashed { .. }
+            | Exit::InitDied { .. }
+            | Exit::WorkerDied { .. } => NotificationType::UnexpectedExit,
         }
     }
 

@@ -8,9 +8,9 @@
 use crate::error::{DocumentError, DocumentErrorKind};
 use crate::format::{is_base64, is_date_time};
 use crate::kind::{Choices, Format, Integer, Key, Kind, Shape};
+use crate::member::{PresentMember, UnknownMember};
 use crate::node::Node;
 use crate::path::Path;
-use crate::read::{PresentMember, UnknownMember};
 use crate::suggest::{nearest, ranked};
 use crate::{Guid, MacAddress};
 use std::collections::HashSet;
@@ -122,11 +122,13 @@ impl Check {
             }
         }
         let is_given = |name| members.iter().any(|(n, node)| n == name && !matches!(node, Node::Null));
-        shape.members.iter().filter(|member| member.required && !is_given(member.name)).try_for_each(|missing| {
-            let expected = expected((missing.kind)());
-            let path = path.member(missing.name);
-            self.settle(Err(DocumentError::new(DocumentErrorKind::Missing, path, "nothing", expected)))
-        })
+        shape.members.iter().filter(|member| member.required && !is_given(member.name)).try_for_each(
+            |missing| {
+                let expected = expected((missing.kind)());
+                let path = path.member(missing.name);
+                self.settle(Err(DocumentError::new(DocumentErrorKind::Missing, path, "nothing", expected)))
+            },
+        )
     }
 
     fn unknown(&mut self, shape: &'static Shape, name: &str, at: Path<'_>) -> Result<(), DocumentError> {

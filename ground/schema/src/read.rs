@@ -7,9 +7,9 @@
 use crate::check::Check;
 use crate::error::{DocumentError, DocumentErrorKind};
 use crate::kind::Document;
+use crate::member::{PresentMember, UnknownMember};
 use crate::node::Node;
 use crate::path::Path;
-use std::fmt;
 
 /// A document and what was noticed while reading it.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,39 +20,6 @@ pub struct Reading<T> {
     pub unknown: Vec<UnknownMember>,
     /// Every known member that occurs and is not null, in document order, outer before inner.
     pub present: Vec<PresentMember>,
-}
-
-/// A member that its type does not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownMember {
-    /// Where it stands.
-    pub path: String,
-    /// The member that was perhaps meant.
-    pub suggestion: Option<&'static str>,
-}
-
-/// A member that occurs in a document. An engine walks these to refuse by name what it cannot do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PresentMember {
-    /// Where it stands.
-    pub path: String,
-    /// Schema name of the type it belongs to, such as `Container`.
-    pub owner: &'static str,
-    /// Its name.
-    pub name: &'static str,
-    /// Whether it holds what its absence means: false, zero, the first value of an enumeration, empty text,
-    /// list or map. Some clients write every member. Never true of an object, whose mere presence may matter.
-    pub is_default: bool,
-}
-
-impl fmt::Display for UnknownMember {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: unknown member, ignored", self.path)?;
-        match self.suggestion {
-            Some(suggestion) => write!(f, "; did you mean '{suggestion}'?"),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Reads a document; unknown members are reported in the result.

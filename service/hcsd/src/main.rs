@@ -4,7 +4,7 @@
 //! runs no workload: each system has a worker process that outlives it, so even kill -9 of hcsd loses nothing.
 //!
 //! ```text
-//!  server ── connection (a task each) ── methods ── session (handles, events)
+//!  server ── conversation (a task per connection) ── methods ── session (handles, events)
 //!                                           │
 //!                                        registry ── system (a task each) ── worker process
 //! ```
@@ -16,12 +16,15 @@
 mod access;
 mod config;
 mod connection;
+mod conversation;
 mod host;
 mod methods;
 mod operations;
 mod process_identity;
+mod random;
 mod record;
 mod registry;
+mod reply;
 mod restart;
 mod server;
 mod service;

@@ -99,7 +99,9 @@ impl Operations {
             .entries
             .values_mut()
             .find(|entry| entry.operation == operation && entry.session == of_session)
-            .ok_or_else(|| Error::new(Cause::NotFound, format!("no call with the number {operation} is under way")))?;
+            .ok_or_else(|| {
+                Error::new(Cause::NotFound, format!("no call with the number {operation} is under way"))
+            })?;
         match std::mem::replace(&mut entry.cancel, Cancel::Done) {
             Cancel::Possible(cancel) => {
                 // A call that has just ended needs no telling.

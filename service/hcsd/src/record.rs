@@ -41,7 +41,13 @@ pub struct Record {
 
 impl Record {
     /// A record of a system that is about to be made.
-    pub fn new(id: &str, instance: &str, owner: &str, terminate_on_last_handle: bool, cgroup_parent: &str) -> Record {
+    pub fn new(
+        id: &str,
+        instance: &str,
+        owner: &str,
+        terminate_on_last_handle: bool,
+        cgroup_parent: &str,
+    ) -> Record {
         Record {
             version: VERSION,
             id: id.to_owned(),

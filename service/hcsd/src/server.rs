@@ -25,11 +25,12 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{config::Config, connection::Connection, restart, service::Service, systemd};
+use crate::{config::Config, connection::Connection, conversation, restart, service::Service, systemd};
 
 /// Runs the service until it is told to stop. Systems go on without it.
 pub async fn run(config: Config) -> Result<(), Error> {
-    let failed = |error: &io::Error| Error::from_io(error, format!("listening at {}", config.socket.display()));
+    let failed =
+        |error: &io::Error| Error::from_io(error, format!("listening at {}", config.socket.display()));
     let activated = systemd::activated_socket();
     let service = Service::new(config.clone())?;
     restart::take_over(&service).await;
@@ -112,8 +113,10 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std
     let Ok(socket) = socket.into_std().map(OwnedFd::from) else { return };
     let Ok(peer) = socket::peer(&socket) else { return };
     let refusal = if !service.access.allows(peer, &socket) {
-        Some(Error::new(Cause::NotPrivileged, format!("user {} may not use the service", peer.uid))
-            .hint("Use it as root, or as a member of the group hcs."))
+        Some(
+            Error::new(Cause::NotPrivileged, format!("user {} may not use the service", peer.uid))
+                .hint("Use it as root, or as a member of the group hcs."),
+        )
     } else {
         let mut counts = counts.borrow_mut();
         let of_user = counts.by_user.get(&peer.uid).copied().unwrap_or(0);
@@ -131,7 +134,7 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std
         match refusal {
             Some(error) => refuse(stream, &error).await,
             None => {
-                if let Err(error) = Connection::new(service, stream).serve().await {
+                if let Err(error) = conversation::serve(Connection::new(service, stream)).await {
                     tracing::debug!(pid = peer.pid, uid = peer.uid, %error, "a connection was closed");
                 }
                 let mut counts = counts.borrow_mut();

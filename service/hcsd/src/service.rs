@@ -13,7 +13,11 @@ use hcs_core::Error;
 use crate::{
     access::Access,
     config::Config,
-    host::{cpu_groups::CpuGroups, cpuset_mount::CpusetMount, crashes::{self, CrashStore}},
+    host::{
+        cpu_groups::CpuGroups,
+        cpuset_mount::CpusetMount,
+        crashes::{self, CrashStore},
+    },
     operations::Operations,
     registry::Registry,
     session::Session,

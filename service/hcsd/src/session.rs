@@ -63,7 +63,11 @@ impl Session {
     }
 
     /// Makes a handle to a process.
-    pub fn open_process(self: &Arc<Self>, system: &Arc<System>, process: &Arc<Process>) -> Result<u64, Error> {
+    pub fn open_process(
+        self: &Arc<Self>,
+        system: &Arc<System>,
+        process: &Arc<Process>,
+    ) -> Result<u64, Error> {
         let number = self.insert(None, Handle::Process(system.clone(), process.clone()))?;
         process.handle_opened(self, number);
         Ok(number)

@@ -34,7 +34,8 @@ pub fn start_log() {
 pub fn keep_descriptors() {
     const FIRST: libc::c_uint = 3;
     // SAFETY: three integers; descriptors are marked and none is closed, so no owner is surprised.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result != 0 {
         tracing::warn!(error = %std::io::Error::last_os_error(), "inherited descriptors could not be marked");
     }

@@ -39,8 +39,13 @@ impl Watch {
     /// Tells everybody.
     pub fn tell(&self, kind: SystemEventKind, id: &str, state: &str, data: Option<Any>) {
         let mut inner = self.lock();
-        let event =
-            SystemEvent { sequence: inner.next, r#type: kind, id: id.to_owned(), state: state.to_owned(), data };
+        let event = SystemEvent {
+            sequence: inner.next,
+            r#type: kind,
+            id: id.to_owned(),
+            state: state.to_owned(),
+            data,
+        };
         inner.next += 1;
         if inner.past.len() == REMEMBERED {
             inner.past.pop_front();
@@ -57,9 +62,9 @@ impl Watch {
         let (sender, receiver) = mpsc::channel(MAX_QUEUED_EVENTS);
         inner.listeners.push(sender);
         let oldest = inner.past.front().map_or(inner.next, |event| event.sequence);
-        let past = since.filter(|since| *since + 1 >= oldest && *since < inner.next).map(|since| {
-            inner.past.iter().filter(|event| event.sequence > since).cloned().collect()
-        });
+        let past = since
+            .filter(|since| *since + 1 >= oldest && *since < inner.next)
+            .map(|since| inner.past.iter().filter(|event| event.sequence > since).cloned().collect());
         (receiver, past, inner.next.saturating_sub(1))
     }
 

@@ -91,12 +91,12 @@ async fn greet(folder: &Path) -> Result<(Stream, Welcome), Error> {
     let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new).map_err(failed)?;
     let exchange = async move {
         let mut stream = stream;
-        let hello = serde_json::to_vec(&Hello { versions: VERSIONS.to_vec() }).map_err(|error| failed(error.into()))?;
+        let hello = serde_json::to_vec(&Hello { versions: VERSIONS.to_vec() })
+            .map_err(|error| failed(error.into()))?;
         stream.send(hello, Vec::new()).await.map_err(failed)?;
         let message = stream.receive().await.map_err(failed)?;
         let message = message.ok_or_else(|| Error::new(Cause::Unexpected, "the worker died at once"))?;
-        let welcome: Welcome =
-            serde_json::from_slice(&message.text).map_err(|error| failed(error.into()))?;
+        let welcome: Welcome = serde_json::from_slice(&message.text).map_err(|error| failed(error.into()))?;
         if welcome.version.is_none() {
             return Err(Error::new(Cause::UnsupportedProtocolVersion, "the worker is of another release"));
         }

@@ -52,8 +52,9 @@ fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
 }
 
 fn parse<T: DeserializeOwned>(plan: &Any) -> Result<T, Error> {
-    serde_json::from_str(plan.get())
-        .map_err(|error| Error::new(Cause::Unexpected, format!("the worker does not understand the plan: {error}")))
+    serde_json::from_str(plan.get()).map_err(|error| {
+        Error::new(Cause::Unexpected, format!("the worker does not understand the plan: {error}"))
+    })
 }
 
 fn document(value: &impl Serialize) -> Answered {

@@ -227,7 +227,8 @@ impl System {
 
     /// Takes what was said on such a console.
     pub fn discard_output(&mut self, process_id: u32) {
-        if let Some(shared) = self.processes.get_mut(&process_id).and_then(|tracked| tracked.console.as_mut()) {
+        if let Some(shared) = self.processes.get_mut(&process_id).and_then(|tracked| tracked.console.as_mut())
+        {
             // A console that nobody has open would be ready for ever.
             shared.unread = shared.console.discard();
         }

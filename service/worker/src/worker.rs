@@ -83,8 +83,7 @@ impl Worker {
         let mut who = vec![Ready::Listener];
         let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
         if let Some(connection) = &self.connection {
-            let wanted =
-                if connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            let wanted = if connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             who.push(Ready::Connection);
             fds.push(PollFd::new(&connection.socket, wanted));
         }

@@ -117,7 +117,8 @@ impl Link {
     ) -> Ticket {
         match varlink::encode_call(method, parameters, false) {
             Ok(text) if text.len() <= hcs_ipc::limits::MAX_MESSAGE => {
-                self.0.shared.begin(connection::Pending { text, done: Box::new(done) })
+                let call = connection::Pending { text, done: Box::new(done) };
+                Ticket::new(&self.0.shared, self.0.shared.begin(call))
             }
             Ok(text) => {
                 let what = format!("the documents of a call have {} bytes", text.len());

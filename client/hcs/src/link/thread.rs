@@ -33,7 +33,6 @@ use super::{
     poller::Poller,
     quiet,
     session::{Listener, News, Watched},
-    wait::Ticket,
 };
 use crate::Error;
 
@@ -128,8 +127,9 @@ impl Shared {
         self.lock().phase == Phase::Over
     }
 
-    /// Makes a call.
-    pub fn begin(self: &Arc<Self>, mut call: Pending) -> Ticket {
+    /// Makes a call. The connection that it is on and its number there, unless it is over or has to wait for the
+    /// service to come back.
+    pub fn begin(self: &Arc<Self>, mut call: Pending) -> Option<(Arc<Connection>, u64)> {
         loop {
             let idle = {
                 let mut state = self.lock();
@@ -137,12 +137,12 @@ impl Shared {
                     Phase::Attached => state.idle.pop(),
                     Phase::Away { .. } => {
                         state.waiting.push_back(call);
-                        return Ticket::over();
+                        return None;
                     }
                     Phase::Over => {
                         drop(state);
                         (call.done)(Err(over()));
-                        return Ticket::over();
+                        return None;
                     }
                 }
             };
@@ -151,17 +151,17 @@ impl Shared {
                 Err(error) if is_absence(&error) => {
                     // The thread has not noticed yet. It will, or the call's time runs out there.
                     self.postpone(call);
-                    return Ticket::over();
+                    return None;
                 }
                 Err(error) => {
                     (call.done)(Err(unreachable(&self.path, &error)));
-                    return Ticket::over();
+                    return None;
                 }
             };
             match connection.send(call) {
                 Ok(number) => {
                     self.arm(&connection);
-                    return Ticket::new(self.clone(), connection, number);
+                    return Some((connection, number));
                 }
                 Err(unsent) => {
                     self.discard(&connection);

@@ -18,8 +18,8 @@ impl Ticket {
         Ticket(None)
     }
 
-    pub(super) fn new(shared: Arc<Shared>, connection: Arc<Connection>, call: u64) -> Ticket {
-        Ticket(Some((shared, connection, call)))
+    pub(super) fn new(shared: &Arc<Shared>, under_way: Option<(Arc<Connection>, u64)>) -> Ticket {
+        Ticket(under_way.map(|(connection, call)| (shared.clone(), connection, call)))
     }
 
     /// Takes the reply in when it comes. Returns when the call is over, when the time has come, or at once when

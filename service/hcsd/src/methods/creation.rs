@@ -10,8 +10,9 @@ use hcs_ipc::{
 };
 use hcs_schema::{Any, ComputeSystem, OperationFailureDetail, Reading, Version};
 
-use super::{Context, Outcome, streams::random_guid, within};
+use super::{Context, Outcome, within};
 use crate::{
+    random,
     record::Record,
     registry,
     system::{Facts, Setting, System},
@@ -56,7 +57,8 @@ async fn make(
     for warning in &design.warnings {
         tracing::warn!(path = %warning.path, message = %warning.message, "a member has no effect");
     }
-    let plan = Any::from_value(&design.plan).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
+    let plan =
+        Any::from_value(&design.plan).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
     let (system, setting) = prepare(context, design).await?;
     let task = tokio::spawn(setting.run());
     let asked = system.ask(Call::Create, Request::Create { plan });
@@ -111,10 +113,10 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
     check_version(document.schema_version.as_ref())?;
     check_kind(document)?;
     let (plan, notices) = Plan::new(&reading, id.as_str(), id.runtime_id(), cgroup_parent)?;
-    let unknown = reading.unknown.iter().map(|unknown| Warning {
-        path: unknown.path.clone(),
-        message: unknown.to_string(),
-    });
+    let unknown = reading
+        .unknown
+        .iter()
+        .map(|unknown| Warning { path: unknown.path.clone(), message: unknown.to_string() });
     let inert = notices.into_iter().map(|policy::Notice { path, message }| Warning { path, message });
     let warnings = unknown.chain(inert).collect();
     Ok(Design {
@@ -177,7 +179,7 @@ fn check_kind(document: &ComputeSystem) -> Result<(), Error> {
 /// Takes the id, writes the intent down, starts the worker. On failure nothing is left.
 async fn prepare(context: &Context, design: Design) -> Result<(Arc<System>, Setting), Error> {
     let service = &context.service;
-    let instance = random_guid().to_string();
+    let instance = random::guid().to_string();
     let folder = registry::folder(&service.config.systems(), &design.id);
     let record = Record::new(
         design.id.as_str(),

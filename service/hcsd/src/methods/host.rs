@@ -8,15 +8,16 @@ use std::{
 
 use hcs_core::{Cause, Error};
 use hcs_ipc::compute::{
-    CrashReportEntry, CrashReportReply, CrashReportsReply, Done, GetCrashReport, GetServiceProperties, ListCrashReports, ModifyServiceSettings,
-    PropertiesReply, SubmitWerReport, SubmittedReport,
+    CrashReportEntry, CrashReportReply, CrashReportsReply, Done, GetCrashReport, GetServiceProperties,
+    ListCrashReports, ModifyServiceSettings, PropertiesReply, SubmitWerReport, SubmittedReport,
 };
 use hcs_schema::{
     Any, BasicInformation, CpuGroupAffinity, CpuGroupConfig, CpuGroupConfigurations, CpuGroupProperty,
-    CrashReport, CreateGroupOperation, DeleteGroupOperation, GetPropertyType, HostProcessorModificationRequest,
-    LogicalProcessor, ModificationRequest, ModifyPropertyType, ModifyServiceOperation, ProcessorCapabilitiesInfo,
-    ProcessorFeature, ProcessorTopology, PropertyResponse, QoSCapabilities, ServicePropertyQuery,
-    ServiceProperties, SetPropertyOperation, Subnode, SubnodeType, Version, XsaveProcessorFeature,
+    CrashReport, CreateGroupOperation, DeleteGroupOperation, GetPropertyType,
+    HostProcessorModificationRequest, LogicalProcessor, ModificationRequest, ModifyPropertyType,
+    ModifyServiceOperation, ProcessorCapabilitiesInfo, ProcessorFeature, ProcessorTopology, PropertyResponse,
+    QoSCapabilities, ServiceProperties, ServicePropertyQuery, SetPropertyOperation, Subnode, SubnodeType,
+    Version, XsaveProcessorFeature,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -67,7 +68,8 @@ pub async fn properties(
 }
 
 fn document(value: &impl Serialize) -> Result<Any, Error> {
-    Any::from_value(value).map_err(|error| Error::new(Cause::Unexpected, format!("writing a document: {error}")))
+    Any::from_value(value)
+        .map_err(|error| Error::new(Cause::Unexpected, format!("writing a document: {error}")))
 }
 
 fn answer(service: &Service, kind: GetPropertyType) -> Result<Any, Error> {
@@ -184,12 +186,16 @@ pub async fn modify(context: Context, call: ModifyServiceSettings) -> Result<Out
     match request.property_type {
         Some(ModifyPropertyType::CpuGroup) => {}
         Some(other) => {
-            return Err(Error::new(Cause::NotSupported, format!("found {other}, which means nothing on Linux"))
-                .at("$.PropertyType"));
+            return Err(Error::new(
+                Cause::NotSupported,
+                format!("found {other}, which means nothing on Linux"),
+            )
+            .at("$.PropertyType"));
         }
         None => return Err(Error::new(Cause::InvalidData, "found nothing").at("$.PropertyType")),
     }
-    let settings = request.settings.unwrap_or_default().read_at::<HostProcessorModificationRequest>("$.Settings")?;
+    let settings =
+        request.settings.unwrap_or_default().read_at::<HostProcessorModificationRequest>("$.Settings")?;
     let details = settings.value.operation_details.unwrap_or_default();
     let mut groups = groups(&context.service);
     let groups = groups.as_mut().ok_or_else(|| {

@@ -4,7 +4,7 @@ use hcs_ipc::{interface, varlink};
 use hcs_schema::Any;
 use serde_json::{Value, json};
 
-use crate::connection::{Encoded, encoded};
+use crate::reply::{Encoded, encoded};
 
 /// Answers a method of `org.varlink.service`, or says that there is no such method.
 pub fn answer(method: &str, parameters: &Any) -> Encoded {

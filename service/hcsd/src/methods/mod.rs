@@ -10,7 +10,7 @@ pub mod sessions;
 pub mod streams;
 pub mod systems;
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use hcs_core::{Cause, Error};
 use hcs_ipc::{
@@ -22,25 +22,11 @@ use serde_json::json;
 use tracing::Instrument;
 
 use crate::{
-    connection::{Encoded, encode, encoded},
     operations::Entered,
+    reply::{Encoded, Outcome, encode, encoded},
     service::Service,
     session::Session,
 };
-
-/// A reply and its descriptors.
-pub struct Outcome<T> {
-    /// The reply.
-    pub reply: T,
-    /// What goes beside it.
-    pub fds: Vec<OwnedFd>,
-}
-
-impl<T> From<T> for Outcome<T> {
-    fn from(reply: T) -> Outcome<T> {
-        Outcome { reply, fds: Vec::new() }
-    }
-}
 
 /// What every method gets.
 #[derive(Clone)]
@@ -53,14 +39,24 @@ pub struct Context {
 
 impl Context {
     /// Enters a call in the table of operations, under the span of the operation.
-    pub fn operation(&self, operation: Option<u64>, method: &'static str, id: &str) -> (Entered, tracing::Span) {
+    pub fn operation(
+        &self,
+        operation: Option<u64>,
+        method: &'static str,
+        id: &str,
+    ) -> (Entered, tracing::Span) {
         let entered = self.service.operations.enter(&self.session, operation, method, Some(id.to_owned()));
         (entered, tracing::info_span!("operation", method, id, operation))
     }
 }
 
 /// Finds the method, reads its parameters, has it done.
-pub async fn dispatch(service: &Arc<Service>, session: &Arc<Session>, method: &str, parameters: &Any) -> Encoded {
+pub async fn dispatch(
+    service: &Arc<Service>,
+    session: &Arc<Session>,
+    method: &str,
+    parameters: &Any,
+) -> Encoded {
     let context = Context { service: service.clone(), session: session.clone() };
     macro_rules! methods {
         ($( $name:ident => $function:path; )+) => {

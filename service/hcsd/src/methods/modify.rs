@@ -24,15 +24,20 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
     system.admits(Call::Modify)?;
     let path = request.resource_path.unwrap_or_default();
     let error = if path.is_empty() {
-        Error::new(Cause::InvalidState, "a request for the guest only needs a virtual machine with a guest service")
-            .at("$.GuestRequest")
+        Error::new(
+            Cause::InvalidState,
+            "a request for the guest only needs a virtual machine with a guest service",
+        )
+        .at("$.GuestRequest")
     } else if CONTAINER_PATHS.contains(&path.as_str()) {
-        Error::new(Cause::NotSupported, format!("{path} cannot be changed by this version")).at("$.ResourcePath")
+        Error::new(Cause::NotSupported, format!("{path} cannot be changed by this version"))
+            .at("$.ResourcePath")
     } else if path.starts_with("VirtualMachine/") {
         Error::new(Cause::NotSupported, format!("{path} belongs to virtual machines, this is a container"))
             .at("$.ResourcePath")
     } else {
-        Error::new(Cause::InvalidData, format!("found {path:?}, which is no resource path")).at("$.ResourcePath")
+        Error::new(Cause::InvalidData, format!("found {path:?}, which is no resource path"))
+            .at("$.ResourcePath")
     };
     Err(error.during(OperationFailureDetail::Modify))
 }

@@ -13,8 +13,8 @@ use hcs_ipc::{
     worker::{Answer, Request},
 };
 use hcs_schema::{
-    Any, ModifyOperation, OperationFailureDetail, ProcessModifyRequest, ProcessParameters, ProcessSignal, Signal,
-    SignalProcessOptions, StdHandle,
+    Any, ModifyOperation, OperationFailureDetail, ProcessModifyRequest, ProcessParameters, ProcessSignal,
+    Signal, SignalProcessOptions, StdHandle,
 };
 
 use super::{Context, Outcome, done, options, reserved, within};
@@ -114,9 +114,12 @@ pub async fn signal(context: Context, call: SignalProcess) -> Result<Outcome<Don
         None => SIGTERM,
         Some(Signal::Number(number @ 1..=LAST_SIGNAL)) => number as i32,
         Some(Signal::Number(number)) => {
-            return Err(Error::new(Cause::InvalidData, format!("found {number}, expected 1 to {LAST_SIGNAL}"))
-                .at("$.Signal")
-                .during(OperationFailureDetail::SignalProcess));
+            return Err(Error::new(
+                Cause::InvalidData,
+                format!("found {number}, expected 1 to {LAST_SIGNAL}"),
+            )
+            .at("$.Signal")
+            .during(OperationFailureDetail::SignalProcess));
         }
         Some(Signal::Name(ProcessSignal::CtrlC | ProcessSignal::CtrlBreak)) => SIGINT,
         Some(Signal::Name(ProcessSignal::CtrlClose | ProcessSignal::CtrlLogOff)) => SIGHUP,
@@ -187,7 +190,10 @@ pub async fn modify(context: Context, call: ModifyProcess) -> Result<Outcome<Don
 }
 
 /// Waits for the end of a process.
-pub async fn wait_for_exit(context: Context, call: WaitForProcessExit) -> Result<Outcome<StatusReply>, Error> {
+pub async fn wait_for_exit(
+    context: Context,
+    call: WaitForProcessExit,
+) -> Result<Outcome<StatusReply>, Error> {
     let (_, process) = context.session.process(call.process)?;
     process.wait_for_exit().await;
     status(&process)

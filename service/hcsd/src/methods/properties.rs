@@ -117,15 +117,16 @@ fn selects(query: &SystemQuery, properties: &Properties) -> bool {
     let among = |wanted: &Option<Vec<String>>, value: &Option<String>, fold: bool| {
         wanted.as_ref().is_none_or(|wanted| {
             let value = value.as_deref().unwrap_or_default();
-            wanted.iter().any(|one| {
-                if fold { one.to_uppercase() == value.to_uppercase() } else { one == value }
-            })
+            wanted
+                .iter()
+                .any(|one| if fold { one.to_uppercase() == value.to_uppercase() } else { one == value })
         })
     };
     among(&query.ids, &properties.id, true)
         && among(&query.names, &properties.name, true)
         && among(&query.owners, &properties.owner, false)
-        && query.types.as_ref().is_none_or(|types| {
-            properties.system_type.is_some_and(|kind| types.contains(&kind))
-        })
+        && query
+            .types
+            .as_ref()
+            .is_none_or(|types| properties.system_type.is_some_and(|kind| types.contains(&kind)))
 }

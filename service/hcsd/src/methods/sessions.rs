@@ -4,8 +4,11 @@ use hcs_core::{Cause, Error};
 use hcs_ipc::compute::{Done, Join};
 use hcs_schema::Any;
 
-use super::{Outcome, done, read};
-use crate::connection::{Connection, Encoded, encode};
+use super::{done, read};
+use crate::{
+    connection::Connection,
+    reply::{Encoded, Outcome, encode},
+};
 
 /// Joins, and says whether that succeeded. The handles of the connection's own session are closed.
 ///

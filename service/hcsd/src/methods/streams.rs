@@ -5,7 +5,8 @@ use std::{io, sync::Arc};
 use hcs_core::SystemId;
 use hcs_ipc::{
     compute::{
-        Attach, AttachReply, Attached, Claim, Method, SystemEvent, SystemEventKind, WatchEvents, WatchEventsReply,
+        Attach, AttachReply, Attached, Claim, Method, SystemEvent, SystemEventKind, WatchEvents,
+        WatchEventsReply,
     },
     interface, varlink,
 };
@@ -13,14 +14,15 @@ use hcs_schema::{Any, Guid};
 use serde_json::json;
 
 use super::read;
-use crate::{
-    connection::{Connection, encoded},
-    service::Service,
-    session::Session,
-};
+use crate::{connection::Connection, random, reply::encoded, service::Service, session::Session};
 
 /// Serves a stream until either side ends it. The connection is of no other use afterwards.
-pub async fn serve(connection: &mut Connection, method: &str, parameters: &Any, more: bool) -> io::Result<bool> {
+pub async fn serve(
+    connection: &mut Connection,
+    method: &str,
+    parameters: &Any,
+    more: bool,
+) -> io::Result<bool> {
     if !more {
         let name = format!("{}.ExpectedMore", interface::SERVICE);
         connection.stream.send(encoded(varlink::encode_named_error(&name, &json!({}))), Vec::new()).await?;
@@ -37,7 +39,8 @@ async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<boo
         Ok(call) => call,
         Err((text, fds)) => return connection.stream.send(text, fds).await.map(|()| true),
     };
-    let token = call.token.filter(|token| Guid::NIL.to_string().len() <= token.len()).unwrap_or_else(random_token);
+    let token =
+        call.token.filter(|token| Guid::NIL.to_string().len() <= token.len()).unwrap_or_else(random_token);
     let (session, mut events) = Session::attached(token.clone());
     let replaced = connection.service.enter_session(&session);
     let (handles, processes) = reclaim(&connection.service, &session, &call.claims.unwrap_or_default());
@@ -70,24 +73,7 @@ async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<boo
 
 /// 128 bits that nobody can guess.
 fn random_token() -> String {
-    random_guid().to_string()
-}
-
-/// A GUID of random bits.
-pub fn random_guid() -> Guid {
-    let mut bytes = [0; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(count) => filled += count,
-            Err(rustix::io::Errno::INTR) => {}
-            // The kernel refuses only before it has booted.
-            Err(_) => break,
-        }
-    }
-    bytes[6] = (bytes[6] & 0x0F) | 0x40;
-    bytes[8] = (bytes[8] & 0x3F) | 0x80;
-    Guid::from_bytes(bytes)
+    random::guid().to_string()
 }
 
 /// Makes the handles of a client that comes back valid again, as far as what they stood for is known.

@@ -3,9 +3,10 @@
 use hcs_core::{Call, Cause, Error, Exit, SystemId};
 use hcs_ipc::{
     compute::{
-        CancelOperation, CloseComputeSystem, CrashComputeSystem, Done, ListOperations, Method, OpenComputeSystem,
-        OpenedSystem, OperationsReply, PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem,
-        ShutDownComputeSystem, StartComputeSystem, StatusReply, TerminateComputeSystem, WaitForComputeSystemExit,
+        CancelOperation, CloseComputeSystem, CrashComputeSystem, Done, ListOperations, Method,
+        OpenComputeSystem, OpenedSystem, OperationsReply, PauseComputeSystem, ResumeComputeSystem,
+        SaveComputeSystem, ShutDownComputeSystem, StartComputeSystem, StatusReply, TerminateComputeSystem,
+        WaitForComputeSystemExit,
     },
     worker::Request,
 };

@@ -200,7 +200,12 @@ impl Actor {
         }
     }
 
-    fn send(&mut self, call: Call, request: Request, reply: Option<oneshot::Sender<Answered>>) -> Option<End> {
+    fn send(
+        &mut self,
+        call: Call,
+        request: Request,
+        reply: Option<oneshot::Sender<Answered>>,
+    ) -> Option<End> {
         if let Request::Terminate { exit } = &request {
             self.ending.get_or_insert_with(|| exit.clone());
         }
@@ -219,8 +224,12 @@ impl Actor {
 
     fn expire(&mut self) -> Option<End> {
         let now = Instant::now();
-        let expired: Vec<u64> =
-            self.pending.iter().filter(|(_, pending)| pending.deadline <= now).map(|(number, _)| *number).collect();
+        let expired: Vec<u64> = self
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.deadline <= now)
+            .map(|(number, _)| *number)
+            .collect();
         for number in expired {
             let Some(pending) = self.pending.remove(&number) else { continue };
             tracing::error!(id = %self.system.id, request = pending.what, "the worker did not answer in time");
@@ -235,10 +244,14 @@ impl Actor {
                 }
                 call => {
                     self.system.view().life.finish(call, false);
-                    answer(pending.reply, Err(Error::new(
-                        Cause::DeadlineExceeded,
-                        format!("{} did not finish in time", pending.what),
-                    ).hint("Terminate the system if it stays like this.")));
+                    answer(
+                        pending.reply,
+                        Err(Error::new(
+                            Cause::DeadlineExceeded,
+                            format!("{} did not finish in time", pending.what),
+                        )
+                        .hint("Terminate the system if it stays like this.")),
+                    );
                 }
             }
         }

@@ -110,7 +110,12 @@ impl System {
             terminate_on_last_handle: record.terminate_on_last_handle,
             warnings: facts.warnings,
             folder: facts.folder,
-            view: Mutex::new(View { life, processes: Default::default(), ended: Default::default(), handles: Vec::new() }),
+            view: Mutex::new(View {
+                life,
+                processes: Default::default(),
+                ended: Default::default(),
+                handles: Vec::new(),
+            }),
             record: Mutex::new(record),
             commands,
             exit: watch::Sender::new(None),

@@ -1,0 +1,36 @@
+//! Members of a document that are told of beside its value: those that nobody knows, and those that are there.
+
+use std::fmt;
+
+/// A member that its type does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownMember {
+    /// Where it stands.
+    pub path: String,
+    /// The member that was perhaps meant.
+    pub suggestion: Option<&'static str>,
+}
+
+/// A member that occurs in a document. An engine walks these to refuse by name what it cannot do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentMember {
+    /// Where it stands.
+    pub path: String,
+    /// Schema name of the type it belongs to, such as `Container`.
+    pub owner: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it holds what its absence means: false, zero, the first value of an enumeration, empty text,
+    /// list or map. Some clients write every member. Never true of an object, whose mere presence may matter.
+    pub is_default: bool,
+}
+
+impl fmt::Display for UnknownMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: unknown member, ignored", self.path)?;
+        match self.suggestion {
+            Some(suggestion) => write!(f, "; did you mean '{suggestion}'?"),
+            None => Ok(()),
+        }
+    }
+}
