@@ -19,7 +19,8 @@ pub const MASKED_PATHS: &[&str] = &[
 ];
 
 /// Paths that the container can read and not write.
-pub const READ_ONLY_PATHS: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub const READ_ONLY_PATHS: &[&str] =
+    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// The capabilities of a process of user root in the container.
 ///
@@ -74,5 +75,12 @@ pub const DEVICE_LINKS: &[(&std::ffi::CStr, &std::ffi::CStr)] = &[
 
 /// The lines of the v1 device controller: everything is refused but the nodes above and pseudo terminals.
 pub const DEVICE_RULES: &[&str] = &[
-    "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm",
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
 ];

@@ -38,8 +38,9 @@ impl Container {
     pub fn start(&mut self) -> Result<(), Error> {
         let launched = launch::start(&self.plan, &self.cgroup)?;
         // From now on every child of this process is born in the container's pid namespace.
-        sys::enter_namespaces(launched.pidfd.as_fd(), libc::CLONE_NEWPID)
-            .map_err(|errno| Error::from_errno(errno.raw_os_error(), "entering the container's pid namespace"))?;
+        sys::enter_namespaces(launched.pidfd.as_fd(), libc::CLONE_NEWPID).map_err(|errno| {
+            Error::from_errno(errno.raw_os_error(), "entering the container's pid namespace")
+        })?;
         self.launched = Some(launched);
         Ok(())
     }

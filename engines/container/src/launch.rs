@@ -76,7 +76,8 @@ pub fn start(plan: &Plan, cgroup: &Cgroup) -> Result<Launched, Error> {
 /// A detached copy of the mounts at a folder; fails with the folder's path in the document.
 pub fn open_root(path: &str) -> Result<OwnedFd, Error> {
     const PATH: &str = "$.Container.Storage.Path";
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
     let open = || -> Result<OwnedFd, Errno> {
         let root = rustix::mount::open_tree(CWD, path, flags)?;
         let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&root)?.st_mode);
@@ -154,7 +155,8 @@ pub(crate) fn hold_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
 }
 
 pub(crate) fn c_string(text: &str) -> Result<CString, Error> {
-    CString::new(text).map_err(|_| Error::new(Cause::InvalidData, format!("found a NUL character in {text:?}")))
+    CString::new(text)
+        .map_err(|_| Error::new(Cause::InvalidData, format!("found a NUL character in {text:?}")))
 }
 
 pub(crate) fn c_strings(texts: &[String]) -> Result<Vec<CString>, Error> {

@@ -81,7 +81,9 @@ fn root(container: &Container) -> Result<String, Error> {
             .hint("Name a folder that holds a root file system."));
     }
     if !path.starts_with('/') || path.contains('\0') {
-        return Err(Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(PATH));
+        return Err(
+            Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(PATH)
+        );
     }
     Ok(path)
 }
@@ -103,19 +105,25 @@ fn host_name(container: &Container, id: &str) -> Result<String, Error> {
         }
         return Ok(name.clone());
     }
-    let usable: String =
-        id.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '-').take(63).collect();
+    let usable: String = id
+        .chars()
+        .filter(|character| character.is_ascii_alphanumeric() || *character == '-')
+        .take(63)
+        .collect();
     let trimmed = usable.trim_matches('-');
     Ok(if trimmed.is_empty() { "container".to_owned() } else { trimmed.to_owned() })
 }
 
 fn limits(container: &Container) -> Result<Limits, Error> {
     let mut limits = Limits::default();
-    if let Some(size) = container.memory.as_ref().and_then(|memory| memory.size_in_mb).filter(|size| *size > 0) {
+    if let Some(size) =
+        container.memory.as_ref().and_then(|memory| memory.size_in_mb).filter(|size| *size > 0)
+    {
         const PATH: &str = "$.Container.Memory.SizeInMB";
         let bytes = size.checked_mul(1 << 20).filter(|bytes| *bytes <= i64::MAX as u64);
         limits.memory_bytes = Some(bytes.ok_or_else(|| {
-            Error::new(Cause::InvalidData, format!("found {size}, expected at most {}", i64::MAX >> 20)).at(PATH)
+            Error::new(Cause::InvalidData, format!("found {size}, expected at most {}", i64::MAX >> 20))
+                .at(PATH)
         })?);
     }
     if let Some(processor) = &container.processor {

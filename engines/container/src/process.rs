@@ -112,11 +112,12 @@ pub(crate) fn start(
 fn explain(outcome: report::Outcome, plan: &ProcessPlan) -> Error {
     let program = plan.program.as_ref().unwrap_or(&plan.arguments[0]);
     let step = outcome.failure.map(|failure| failure.0);
-    let error = outcome.into_result(&format!("starting {program:?}")).err().unwrap_or(Cause::Unexpected.into());
+    let error =
+        outcome.into_result(&format!("starting {program:?}")).err().unwrap_or(Cause::Unexpected.into());
     match step {
-        Some(Step::Execute) => error
-            .at(&plan.program_path)
-            .hint("The program must be in the container and be executable there."),
+        Some(Step::Execute) => {
+            error.at(&plan.program_path).hint("The program must be in the container and be executable there.")
+        }
         Some(Step::WorkingDirectory) => error.at("$.WorkingDirectory"),
         Some(Step::User) => error.at("$.User"),
         _ => error,
@@ -130,7 +131,10 @@ fn programs(plan: &ProcessPlan, environment: &[String]) -> Result<Vec<CString>, 
         return Ok(vec![c_string(name)?]);
     }
     let path = environment.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or_default();
-    path.split(':').filter(|folder| !folder.is_empty()).map(|folder| c_string(&format!("{folder}/{name}"))).collect()
+    path.split(':')
+        .filter(|folder| !folder.is_empty())
+        .map(|folder| c_string(&format!("{folder}/{name}")))
+        .collect()
 }
 
 /// The child: everything up to exec.
@@ -212,7 +216,9 @@ fn poll_exit(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> Result<Option<u32
 pub fn signal(pidfd: BorrowedFd<'_>, number: i32) -> Result<(), Error> {
     sys::signal(pidfd, number).map_err(|errno| match errno {
         Errno::SRCH => Error::from(Cause::ProcessAlreadyStopped),
-        Errno::INVAL => Error::new(Cause::InvalidArgument, format!("there is no signal {number}")).at("$.Signal"),
+        Errno::INVAL => {
+            Error::new(Cause::InvalidArgument, format!("there is no signal {number}")).at("$.Signal")
+        }
         errno => Error::from_errno(errno.raw_os_error(), format!("sending signal {number}")),
     })
 }

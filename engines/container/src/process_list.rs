@@ -32,13 +32,13 @@ fn details(pid: u32, boot: Option<SystemTime>) -> Option<ProcessDetails> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok()
     };
-    let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().next_back()?;
+    let inside =
+        status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().next_back()?;
     Some(ProcessDetails {
         process_id: inside.parse().ok(),
         image_name: Some(name.to_owned()),
-        create_timestamp: boot.map(|boot| {
-            timestamp::format(boot + Duration::from_millis(ticks(18) * 1000 / per_second))
-        }),
+        create_timestamp: boot
+            .map(|boot| timestamp::format(boot + Duration::from_millis(ticks(18) * 1000 / per_second))),
         user_time_100ns: Some(hundred_ns(ticks(10))),
         kernel_time_100ns: Some(hundred_ns(ticks(11))),
         memory_commit_bytes: kilobytes("VmData").map(|size| size << 10),

@@ -64,7 +64,9 @@ impl ProcessPlan {
 fn console(parameters: &ProcessParameters, notices: &mut Vec<Notice>) -> Option<console::Size> {
     let size = parameters.console_size.filter(|size| *size != [0, 0]);
     if parameters.emulate_console.unwrap_or(false) {
-        return Some(size.map_or_else(console::Size::default, |[rows, columns]| console::Size { rows, columns }));
+        return Some(
+            size.map_or_else(console::Size::default, |[rows, columns]| console::Size { rows, columns }),
+        );
     }
     if size.is_some() {
         notices.push(Notice {
@@ -97,7 +99,9 @@ fn arguments(parameters: &ProcessParameters) -> Result<Vec<String>, Error> {
         }
         (false, true) => command_line::split(line).map_err(|error| error.at("$.CommandLine"))?,
         (true, false) => given,
-        (true, true) => parameters.application_name.clone().into_iter().filter(|name| !name.is_empty()).collect(),
+        (true, true) => {
+            parameters.application_name.clone().into_iter().filter(|name| !name.is_empty()).collect()
+        }
     };
     if arguments.first().is_none_or(String::is_empty) {
         return Err(Error::new(Cause::InvalidData, "there is no program to run")
@@ -133,11 +137,14 @@ fn environment(parameters: &ProcessParameters, has_console: bool) -> Result<Vec<
 
 fn working_directory(parameters: &ProcessParameters) -> Result<String, Error> {
     const PATH: &str = "$.WorkingDirectory";
-    let directory = parameters.working_directory.clone().filter(|path| !path.is_empty()).unwrap_or("/".to_owned());
+    let directory =
+        parameters.working_directory.clone().filter(|path| !path.is_empty()).unwrap_or("/".to_owned());
     if !directory.starts_with('/') {
-        return Err(
-            Error::new(Cause::InvalidData, format!("found {directory:?}, expected an absolute path")).at(PATH)
-        );
+        return Err(Error::new(
+            Cause::InvalidData,
+            format!("found {directory:?}, expected an absolute path"),
+        )
+        .at(PATH));
     }
     without_nul(directory, PATH)
 }

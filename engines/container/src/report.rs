@@ -4,10 +4,7 @@
 //! container, and on failure the step that failed with the error number. The end of the pipe without a failure
 //! is success. Nothing is allocated.
 
-use std::{
-    io::Read,
-    os::fd::OwnedFd,
-};
+use std::{io::Read, os::fd::OwnedFd};
 
 use hcs_core::{Cause, Error};
 use rustix::{io::Errno, pipe::PipeFlags};

@@ -39,7 +39,8 @@ struct CloneArgs {
 
 /// Namespaces of a container, as flags of clone3.
 pub const CONTAINER_NAMESPACES: u64 =
-    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET) as u64;
+    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET)
+        as u64;
 
 /// Forks, with namespaces, a pidfd, and birth in a cgroup.
 ///
@@ -84,7 +85,12 @@ pub fn unshare(namespaces: i32) -> Result<(), Errno> {
 }
 
 /// Sets attributes of a mount and of those below it.
-pub fn set_mount_attributes(mount: BorrowedFd<'_>, path: &CStr, set: u64, recursive: bool) -> Result<(), Errno> {
+pub fn set_mount_attributes(
+    mount: BorrowedFd<'_>,
+    path: &CStr,
+    set: u64,
+    recursive: bool,
+) -> Result<(), Errno> {
     #[repr(C)]
     struct MountAttr {
         set: u64,
@@ -186,7 +192,13 @@ pub fn signal_all(signal: i32) -> Result<(), Errno> {
 pub fn signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     // SAFETY: the descriptor is borrowed, so open; a null siginfo is allowed and means a plain signal.
     let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
     };
     check(result as i32)
 }

@@ -201,7 +201,8 @@ mod tests {
             .map(|method| {
                 let (name, rest) = method.split_once('(').unwrap();
                 let parameters = rest.split_once(") ->").unwrap().0;
-                let names = parameters.split(',').filter_map(|p| p.split_once(':')).map(|p| p.0.trim().to_owned());
+                let names =
+                    parameters.split(',').filter_map(|p| p.split_once(':')).map(|p| p.0.trim().to_owned());
                 (format!("io.hcs.Compute.{}", name.trim()), names.collect())
             })
             .collect()

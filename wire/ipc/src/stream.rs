@@ -82,7 +82,8 @@ impl Stream {
         {
             if is_ready {
                 // The readiness is used up; a WouldBlock clears it, so that the next wait is a true one.
-                let _ = self.socket.try_io(interest, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
+                let _ =
+                    self.socket.try_io(interest, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
             }
         }
         Ok(())

@@ -159,7 +159,9 @@ pub fn decode_reply(text: &[u8], fds: Vec<OwnedFd>) -> Result<Received, Failure>
         return Ok(Received { parameters, fds, continues: reply.continues });
     };
     if let Some(of_varlink) = name.strip_prefix(SERVICE).and_then(|rest| rest.strip_prefix('.')) {
-        return Err(Error::new(cause_of_varlink(of_varlink), format!("{of_varlink} {}", parameters.get())).into());
+        return Err(
+            Error::new(cause_of_varlink(of_varlink), format!("{of_varlink} {}", parameters.get())).into()
+        );
     }
     let cause = name.strip_prefix(NAME).and_then(|rest| Cause::from_name(rest.trim_start_matches('.')));
     match (cause, serde_json::from_str::<ErrorParameters>(parameters.get())) {

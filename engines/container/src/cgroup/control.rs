@@ -67,7 +67,8 @@ impl Cgroup {
             if let Layout::V2 { mount } = &self.layout {
                 delegate(mount, folder)?;
             }
-            match fs::create_dir_all(folder.parent().unwrap_or(folder)).and_then(|()| fs::create_dir(folder)) {
+            match fs::create_dir_all(folder.parent().unwrap_or(folder)).and_then(|()| fs::create_dir(folder))
+            {
                 Ok(()) => {}
                 // Left by a crash: it belongs to no living container, or its id would be in use.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.kill()?,
@@ -172,7 +173,10 @@ impl Cgroup {
 
     fn expired(&self, deadline: Instant, doing: &str) -> Result<(), Error> {
         if Instant::now() > deadline {
-            return Err(Error::new(Cause::DeadlineExceeded, format!("{doing} the container's cgroup took too long")));
+            return Err(Error::new(
+                Cause::DeadlineExceeded,
+                format!("{doing} the container's cgroup took too long"),
+            ));
         }
         Ok(())
     }
@@ -266,7 +270,9 @@ impl Cgroup {
     fn folder_of(&self, controller: &str) -> Option<&PathBuf> {
         let has = |controllers: &Vec<String>| controllers.iter().any(|one| one == controller);
         match &self.layout {
-            Layout::V1 { .. } => self.folders.iter().find(|(_, controllers)| has(controllers)).map(|found| found.0),
+            Layout::V1 { .. } => {
+                self.folders.iter().find(|(_, controllers)| has(controllers)).map(|found| found.0)
+            }
             Layout::V2 { .. } if controller == "devices" => None,
             Layout::V2 { .. } => self.folders.keys().next(),
         }
