@@ -30,6 +30,10 @@ impl Source {
 
     /// How it is called in messages.
     pub fn name(&self) -> String {
-        if self.path == Path::new("-") { "the standard input".to_owned() } else { self.path.display().to_string() }
+        if self.path == Path::new("-") {
+            "the standard input".to_owned()
+        } else {
+            self.path.display().to_string()
+        }
     }
 }

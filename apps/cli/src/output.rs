@@ -21,7 +21,8 @@ impl<const N: usize> Table<N> {
     /// Prints it.
     pub fn print(&self) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width =
+            |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; N] = std::array::from_fn(width);
         for row in &self.rows {
             let line: String =

@@ -16,8 +16,12 @@ use hcs_tests::{Service, binaries};
 #[derive(Clone, Copy, Debug)]
 enum Build {
     /// `u"text"`, or `L"text"` under -fshort-wchar.
-    C { short_wchar: bool },
-    Cpp { short_wchar: bool },
+    C {
+        short_wchar: bool,
+    },
+    Cpp {
+        short_wchar: bool,
+    },
 }
 
 const C: [Build; 2] = [Build::C { short_wchar: false }, Build::C { short_wchar: true }];
@@ -43,7 +47,9 @@ fn build(source: &str, how: Build, at: &Path) -> PathBuf {
     };
     let program = at.join(source.replace('.', "-"));
     let mut command = Command::new(compiler);
-    command.args([standard, "-g", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I"]).arg(folder("apps/capi/include"));
+    command
+        .args([standard, "-g", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I"])
+        .arg(folder("apps/capi/include"));
     if short_wchar {
         command.arg("-fshort-wchar");
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{Context, failure::Failure, output};
 
-/// Make any call of the service's interface, and print its reply as JSON.
+/// Make any call of the service's interface, and print its reply as JSON
 ///
 /// Handles live as long as a connection, so a call that needs one takes it from --system:
 ///

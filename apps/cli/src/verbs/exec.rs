@@ -73,7 +73,8 @@ impl Exec {
         let raw = if self.tty && self.interactive { terminal::Raw::enter() } else { None };
         let process = Arc::new(process);
         let ended = Arc::new(
-            eventfd(0, EventfdFlags::CLOEXEC).map_err(|errno| Failure::io(&errno.into(), "making an event"))?,
+            eventfd(0, EventfdFlags::CLOEXEC)
+                .map_err(|errno| Failure::io(&errno.into(), "making an event"))?,
         );
         if let Some(stdin) = pipes.stdin {
             thread::spawn(move || feed(stdin));
@@ -105,7 +106,8 @@ impl Exec {
     }
 
     fn parameters(&self) -> ProcessParameters {
-        let environment: BTreeMap<String, String> = self.env.iter().filter_map(|given| variable(given)).collect();
+        let environment: BTreeMap<String, String> =
+            self.env.iter().filter_map(|given| variable(given)).collect();
         let size = terminal::size().filter(|_| self.tty);
         ProcessParameters {
             command_args: Some(self.command.clone()),
@@ -163,7 +165,8 @@ fn pass_on(from: OwnedFd, mut to: impl Write + Send + 'static, ended: &Arc<Owned
 
 /// False when nothing is to be expected any more.
 fn wait_for_data(from: BorrowedFd<'_>, ended: BorrowedFd<'_>) -> bool {
-    let mut both = [PollFd::from_borrowed_fd(from, PollFlags::IN), PollFd::from_borrowed_fd(ended, PollFlags::IN)];
+    let mut both =
+        [PollFd::from_borrowed_fd(from, PollFlags::IN), PollFd::from_borrowed_fd(ended, PollFlags::IN)];
     while poll(&mut both, None).is_err() {}
     if !both[0].revents().is_empty() {
         return true;

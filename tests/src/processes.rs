@@ -1,0 +1,77 @@
+//! The host's processes, as /proc shows them.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// All process ids.
+pub fn all() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The text of a file of a process; empty if the process is gone.
+pub fn read(pid: u32, file: &str) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Whether a process is there and has not died.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = read(pid, "stat");
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+/// How many descriptors a process has open.
+pub fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// The same, once it has stopped to change: what was closed at one end is noticed at the other a moment later.
+pub fn settled_files(pid: u32) -> usize {
+    let mut last = open_files(pid);
+    crate::until("the descriptors settle", Duration::from_secs(5), || {
+        thread::sleep(Duration::from_millis(50));
+        std::mem::replace(&mut last, open_files(pid)) == last
+    });
+    last
+}
+
+/// The processes that hold a listening socket below a folder.
+pub fn listening_below(folder: &Path) -> Vec<u32> {
+    let sockets = sockets_below(folder);
+    let holds = |pid: &u32| {
+        let Ok(fds) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        fds.flatten()
+            .filter_map(|fd| fs::read_link(fd.path()).ok())
+            .any(|link| sockets.contains(&link.display().to_string()))
+    };
+    if sockets.is_empty() { Vec::new() } else { all().into_iter().filter(holds).collect() }
+}
+
+/// The bound sockets below a folder, as links in /proc show them. A socket has a path as long as a process
+/// holds it, whatever became of the file.
+pub fn sockets_below(folder: &Path) -> Vec<String> {
+    let table = fs::read_to_string("/proc/net/unix").expect("/proc/net/unix");
+    let below = format!("{}/", folder.display());
+    table
+        .lines()
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            fields.get(7).filter(|path| path.starts_with(&below)).map(|_| format!("socket:[{}]", fields[6]))
+        })
+        .collect()
+}
+
+/// Kills a process, unless it is gone already.
+pub fn kill_if_there(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Sends a signal to a process that must be there.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id");
+    kill_process(pid, signal).expect("sending a signal");
+}

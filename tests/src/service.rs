@@ -1,0 +1,276 @@
+//! A private hcsd below a folder of its own.
+
+use std::{
+    env,
+    fs::{self, File, Permissions},
+    io::Write,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use hcs::{Client, System, link::Options, schema};
+use rustix::process::Signal;
+
+use crate::{
+    binaries,
+    leftovers::{self, Leftovers},
+    processes, rootfs,
+};
+
+/// How long a service may take to be ready when it has nothing to take over.
+const READY: Duration = Duration::from_secs(10);
+/// How long what is going may take to be gone.
+const GONE: Duration = Duration::from_secs(10);
+/// How long a test may take; what takes longer hangs.
+const HANGS: Duration = Duration::from_secs(90);
+/// Lines of the log that a failed test shows.
+const SHOWN: usize = 60;
+
+/// The service. When it is dropped, nothing of it and of its systems may be left.
+pub struct Service {
+    root: PathBuf,
+    child: Child,
+    ready: UnixDatagram,
+    /// Tells the watchdog by being dropped.
+    _alive: mpsc::Sender<()>,
+}
+
+impl Service {
+    /// Starts one and waits until it is ready.
+    pub fn start() -> Service {
+        require_root();
+        let root = new_folder();
+        rootfs::make(&root.join("rootfs"));
+        let ready = UnixDatagram::bind(root.join("ready")).expect("the socket for readiness");
+        let child = spawn(&root);
+        let mut service = Service { _alive: watchdog(root.clone()), root, child, ready };
+        service.await_ready(READY);
+        service
+    }
+
+    /// Its root folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join("run/hcs.sock")
+    }
+
+    /// The root file system for containers.
+    pub fn rootfs(&self) -> PathBuf {
+        self.root.join("rootfs")
+    }
+
+    /// What it has written to its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.root.join("log")).unwrap_or_default()
+    }
+
+    /// A client of it.
+    pub fn client(&self) -> Client {
+        Client::connect_to(Options { socket: self.socket() }).expect("connecting to the service")
+    }
+
+    /// The hcs command, for it.
+    pub fn hcs(&self) -> Command {
+        let mut command = Command::new(binaries::find("hcs"));
+        command.env("HCS_SOCKET", self.socket()).stdin(Stdio::null());
+        command
+    }
+
+    /// The document of a container that ends with its last handle.
+    pub fn document(&self) -> schema::ComputeSystem {
+        self.lasting_document().should_terminate_on_last_handle_closed(true)
+    }
+
+    /// The document of a container that stays.
+    pub fn lasting_document(&self) -> schema::ComputeSystem {
+        let storage = schema::Storage::default().path(self.rootfs().display().to_string());
+        schema::ComputeSystem::default()
+            .owner("tests")
+            .schema_version(schema::Version::default().major(2u32).minor(1u32))
+            .container(schema::Container::default().storage(storage))
+    }
+
+    /// A running container that ends with its last handle.
+    pub fn running(&self, client: &Client, id: &str) -> System {
+        let system = client.create(id, &self.document()).wait().expect("creating a container");
+        system.start().wait().expect("starting a container");
+        system
+    }
+
+    /// The process id of a system's worker. Other services may have systems of the same id.
+    pub fn worker(&self, system: &System) -> u32 {
+        processes::listening_below(&self.root.join("run/systems"))
+            .into_iter()
+            .find(|pid| processes::read(*pid, "cmdline").contains(system.runtime_id()))
+            .unwrap_or_else(|| panic!("{} has no worker", system.id()))
+    }
+
+    /// Kills it as nothing else can be killed, and waits for its death. Its systems go on.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("killing the service");
+        self.child.wait().expect("waiting for the service");
+    }
+
+    /// Starts it again after [`Service::kill`]; how long it took until it was ready.
+    pub fn restart(&mut self) -> Duration {
+        let began = Instant::now();
+        self.child = spawn(&self.root);
+        self.await_ready(READY);
+        began.elapsed()
+    }
+
+    /// What its systems have on the host at present.
+    pub fn leftovers(&self) -> Leftovers {
+        Leftovers::of(&self.root)
+    }
+
+    /// Waits until nothing of its systems is left on the host.
+    pub fn await_nothing_left(&self) {
+        let left = self.what_stays();
+        assert!(left.is_empty(), "left on the host: {left}");
+    }
+
+    /// What is left on the host although it had time to go.
+    fn what_stays(&self) -> Leftovers {
+        let deadline = Instant::now() + GONE;
+        loop {
+            let left = self.leftovers();
+            if left.is_empty() || Instant::now() > deadline {
+                return left;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn await_ready(&mut self, patience: Duration) {
+        self.ready.set_read_timeout(Some(patience)).expect("a time limit");
+        let mut buffer = [0; 64];
+        let length = self.ready.recv(&mut buffer).unwrap_or_else(|error| {
+            panic!("the service is not ready: {error}; its log:\n{}", self.log());
+        });
+        assert_eq!(&buffer[..length], b"READY=1");
+    }
+
+    /// Asks it to stop, as a service manager does.
+    fn stop(&mut self) {
+        processes::signal(self.pid(), Signal::TERM);
+        let status = self.child.wait().expect("waiting for the service");
+        assert!(status.success(), "the service ended with {status}");
+    }
+
+    /// After a failure: shows the log, and leaves the machine as clean as it gets.
+    fn abandon(&mut self) {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let shown = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
+        eprintln!("the end of the log of the service:\n{shown}");
+        clear(&self.root);
+        // It has been killed; a zombie is all that can be left.
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.abandon();
+            return;
+        }
+        let left = self.what_stays();
+        if !left.is_empty() {
+            let told = left.to_string();
+            self.abandon();
+            panic!("left on the host: {told}");
+        }
+        self.stop();
+        assert!(leftovers::remove_parents(&self.root), "the service's own cgroups could not be removed");
+        fs::remove_dir_all(&self.root).expect("removing the service's folder");
+    }
+}
+
+/// Ends the test program if a test hangs, which no assertion could do.
+fn watchdog(root: PathBuf) -> mpsc::Sender<()> {
+    let (alive, watched) = mpsc::channel();
+    thread::spawn(move || {
+        if watched.recv_timeout(HANGS) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let log = fs::read_to_string(root.join("log")).unwrap_or_default();
+            let what = format!("\na test hangs; the log of its service in {}:\n{log}\n", root.display());
+            let _ = std::io::stderr().write_all(what.as_bytes());
+            clear(&root);
+            std::process::exit(101);
+        }
+    });
+    alive
+}
+
+/// Kills a service and everything of its systems, and removes what is left, as far as that is possible.
+fn clear(root: &Path) {
+    let deadline = Instant::now() + GONE;
+    loop {
+        let mut living = processes::listening_below(&root.join("run"));
+        living.extend(Leftovers::of(root).processes);
+        if living.is_empty() || Instant::now() > deadline {
+            break;
+        }
+        living.into_iter().for_each(processes::kill_if_there);
+        thread::sleep(Duration::from_millis(10));
+    }
+    leftovers::remove_parents(root);
+    // What resists is found in the folder for temporary files.
+    let _ = fs::remove_dir_all(root);
+}
+
+fn spawn(root: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(root.join("log")).expect("the log");
+    Command::new(binaries::find("hcsd"))
+        .arg("--root")
+        .arg(root)
+        .env_remove("HCS_SOCKET")
+        .env_remove("HCS_ROOT")
+        .env("NOTIFY_SOCKET", root.join("ready"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("starting hcsd")
+}
+
+/// A folder that other users can pass through.
+fn new_folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("hcs-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let root = env::temp_dir().join(name);
+    fs::create_dir(&root).expect("a folder for the service");
+    fs::set_permissions(&root, Permissions::from_mode(0o755)).expect("rights of the service's folder");
+    root
+}
+
+fn require_root() {
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    assert!(
+        env::var_os("HCS_TESTS_SKIP").is_some_and(|skip| skip == "1"),
+        "these tests need root; HCS_TESTS_SKIP=1 skips them"
+    );
+    // Straight to the descriptor, so that no test runner swallows it.
+    let _ =
+        std::io::stderr().write_all(b"\nSKIPPED: the end-to-end tests need root, and nothing was tested\n\n");
+    std::process::exit(0);
+}

@@ -1,0 +1,90 @@
+//! hcsd is killed in the midst of creations: what it finds afterwards is whole or gone.
+
+use std::{
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use hcs_tests::{Service, leftovers, raw};
+use serde_json::json;
+
+use crate::output;
+
+const ROUNDS: usize = 20;
+const CREATIONS: usize = 4;
+/// Creations take less; later deaths find everything whole.
+const LATEST_DEATH_MICROSECONDS: u64 = 15_000;
+
+#[test]
+fn nothing_half_made_survives_the_death_of_the_service() {
+    let mut service = Service::start();
+    let mut random = Random::new();
+    println!("seed {:#x}", random.0);
+    let document = hcs::schema::Any::from_value(&service.lasting_document()).unwrap();
+    let mut whole = 0;
+    for _ in 0..ROUNDS {
+        // Each on a connection of its own, so that they are made at once; nobody waits for the replies.
+        let mut connections: Vec<_> = (0..CREATIONS).map(|_| raw::Raw::connect(&service.socket())).collect();
+        for (number, connection) in connections.iter_mut().enumerate() {
+            let parameters = format!(r#"{{"id":"half-{number}","document":{}}}"#, document.get());
+            connection.send(&raw::call_text("CreateComputeSystem", &parameters)).unwrap();
+        }
+        thread::sleep(Duration::from_micros(random.below(LATEST_DEATH_MICROSECONDS)));
+        service.kill();
+        let took = service.restart();
+        assert!(took < Duration::from_secs(1), "the restart took {took:?}");
+
+        let client = service.client();
+        let found: Vec<String> =
+            client.list(None).wait().unwrap().into_iter().filter_map(|system| system.id).collect();
+        // What is on the host is what is listed, and no more.
+        let present = service.leftovers();
+        assert_eq!(present.workers.len(), found.len(), "{found:?} and {present}");
+        let folders = present.files.iter().filter(|path| path.is_dir()).count();
+        assert_eq!(folders, found.len(), "{found:?} and {present}");
+        for parent in leftovers::parents(service.root()) {
+            let cgroups = present.cgroups.iter().filter(|path| path.parent() == Some(&parent)).count();
+            assert!(cgroups <= found.len(), "{found:?} and {present}");
+        }
+        for id in &found {
+            let system = client.open(id).wait().unwrap();
+            system.start().wait().unwrap();
+            assert_eq!(output(&system, "echo whole"), "whole\n");
+            system.terminate().wait().unwrap();
+        }
+        whole += found.len();
+        service.await_nothing_left();
+    }
+    println!("of {} systems {whole} were whole", ROUNDS * CREATIONS);
+}
+
+#[test]
+fn a_system_whose_creation_was_answered_survives_the_death_that_follows() {
+    let mut service = Service::start();
+    let document = serde_json::to_value(service.lasting_document()).unwrap();
+    for round in 0..5 {
+        let id = format!("answered-{round}");
+        let mut connection = raw::Raw::connect(&service.socket());
+        connection.call("CreateComputeSystem", &json!({ "id": id, "document": document })).unwrap();
+        service.kill();
+        service.restart();
+        let system = service.client().open(&id).wait().unwrap();
+        system.terminate().wait().unwrap();
+    }
+}
+
+/// Good enough to pick moments: xorshift, begun with the time.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Random {
+        Random(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}

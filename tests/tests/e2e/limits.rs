@@ -1,0 +1,138 @@
+//! What a client may ask for at most, and that asking for more harms nobody else.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, BorrowedFd},
+    time::Duration,
+};
+
+use hcs::{Cause, schema::Any};
+use hcs_tests::{
+    Service, processes,
+    raw::{Raw, call_text},
+    until,
+};
+use serde_json::json;
+
+use crate::refused;
+
+const FOUR_MIB: usize = 4 << 20;
+/// Calls that may wait on one connection.
+const PIPELINED: usize = 64;
+
+fn answers(service: &Service) {
+    let mut connection = Raw::connect(&service.socket());
+    assert!(connection.call("org.varlink.service.GetInfo", &json!({})).is_ok());
+}
+
+#[test]
+fn a_document_beyond_four_mib_is_refused_on_both_sides() {
+    let service = Service::start();
+    let client = service.client();
+    let document = format!(r#"{{"Owner":"{}"}}"#, "x".repeat(FOUR_MIB + (1 << 20)));
+    let error = refused(
+        client.create_from("web", Any::from_text(document.clone()).unwrap(), false).wait(),
+        Cause::InvalidData,
+    );
+    assert!(error.message.contains(&FOUR_MIB.to_string()), "{error}");
+    // Who does not use our client is disconnected as soon as it is too much.
+    let mut connection = Raw::connect(&service.socket());
+    let text = call_text("CreateComputeSystem", &format!(r#"{{"id":"web","document":{document}}}"#));
+    let sent = connection.send(&text);
+    assert!(sent.is_err() || connection.is_closed());
+    answers(&service);
+    assert!(client.list(None).wait().unwrap().is_empty());
+}
+
+#[test]
+fn a_document_of_nearly_four_mib_is_read() {
+    let service = Service::start();
+    let client = service.client();
+    let owner = "x".repeat(FOUR_MIB - 4096);
+    let system = client.create("web", &service.document().owner(owner.clone())).wait().unwrap();
+    assert!(system.properties(None).wait().unwrap().owner.unwrap() == owner);
+}
+
+#[test]
+fn calls_sent_ahead_are_answered_in_order_up_to_a_limit() {
+    let service = Service::start();
+    let mut connection = Raw::connect(&service.socket());
+    let calls: Vec<String> = (0..PIPELINED)
+        .map(|number| call_text("OpenComputeSystem", &json!({"id": format!("id-{number}")}).to_string()))
+        .collect();
+    connection.send(&calls.join("\0")).unwrap();
+    for number in 0..PIPELINED {
+        let (error, parameters) = connection.receive().unwrap().unwrap_err();
+        assert_eq!(error, "io.hcs.Compute.SystemNotFound");
+        assert!(parameters["message"].as_str().unwrap().contains(&format!("id-{number}\"")), "{parameters}");
+    }
+    // Far too many: the connection ends, and nothing else.
+    let flood = vec![call_text("ListOperations", "{}"); 100 * PIPELINED].join("\0");
+    let ended = connection.send(&flood).is_err() || {
+        let replies = std::iter::from_fn(|| connection.receive().ok()).count();
+        replies < 100 * PIPELINED
+    };
+    assert!(ended, "a client that never reads was served without a limit");
+    answers(&service);
+}
+
+#[test]
+fn descriptors_that_nobody_asked_for_are_closed_and_too_many_end_the_connection() {
+    let service = Service::start();
+    answers(&service);
+    let before = processes::settled_files(service.pid());
+    let null = File::open("/dev/null").unwrap();
+    let fds = |count: usize| -> Vec<BorrowedFd<'_>> { (0..count).map(|_| null.as_fd()).collect() };
+    let call = call_text("org.varlink.service.GetInfo", "{}");
+    {
+        let mut connection = Raw::connect(&service.socket());
+        for _ in 0..20 {
+            connection.send_with(&call, &fds(16)).unwrap();
+            assert!(connection.receive().unwrap().is_ok());
+        }
+        assert_eq!(processes::open_files(service.pid()), before + 1, "unwanted descriptors were kept");
+        connection.send_with(&call, &fds(17)).unwrap();
+        assert!(connection.is_closed(), "seventeen descriptors were taken");
+        let mut connection = Raw::connect(&service.socket());
+        connection.send_with(&call, &fds(253)).unwrap();
+        assert!(connection.is_closed(), "253 descriptors were taken");
+    }
+    until("all descriptors are closed", Duration::from_secs(5), || {
+        processes::open_files(service.pid()) == before
+    });
+    answers(&service);
+}
+
+#[test]
+fn what_is_no_call_ends_the_connection_and_what_is_no_method_is_told() {
+    let service = Service::start();
+    for garbage in ["", "x", "[]", "{}", "null", r#"{"method":1}"#, "{\"method\":\"a\"", "\u{feff}{}"] {
+        let mut connection = Raw::connect(&service.socket());
+        connection.send(garbage).unwrap();
+        assert!(connection.is_closed(), "{garbage:?} was answered");
+    }
+    let mut connection = Raw::connect(&service.socket());
+    for (method, error) in [
+        ("io.hcs.Compute.Nonsense", "MethodNotFound"),
+        ("io.hcs.Nonsense.List", "InterfaceNotFound"),
+        ("Nonsense.", "InterfaceNotFound"),
+        ("io.hcs.Compute.WatchEvents", "ExpectedMore"),
+    ] {
+        let (name, _) = connection.call(method, &json!({})).unwrap_err();
+        assert_eq!(name, format!("org.varlink.service.{error}"), "{method}");
+    }
+    answers(&service);
+}
+
+#[test]
+fn a_client_that_never_reads_its_replies_holds_up_nobody() {
+    let service = Service::start();
+    let client = service.client();
+    let system = service.running(&client, "web");
+    let mut lazy = Raw::connect(&service.socket());
+    lazy.socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let call = call_text("org.varlink.service.GetInterfaceDescription", r#"{"interface":"io.hcs.Compute"}"#);
+    // Each reply is some ten kilobytes; no socket holds them all.
+    while lazy.send(&call).is_ok() && processes::is_alive(service.pid()) {}
+    assert_eq!(crate::output(&system, "echo swift"), "swift\n");
+}

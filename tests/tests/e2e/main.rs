@@ -1,0 +1,80 @@
+//! End to end: the shipped hcsd, hcs-worker and hcs, through the client crate, by hand, and by strangers.
+//!
+//! Each test has a service of its own, which fails it at the end if anything is left on the host.
+#![allow(clippy::unwrap_used, reason = "a panic is the message, also in the helpers of tests")]
+
+mod access;
+mod c_library;
+mod cli;
+mod clients;
+mod half_made;
+mod lifecycle;
+mod limits;
+mod malformed;
+mod peers;
+mod process;
+mod repetition;
+mod restarts;
+mod systems;
+mod workers;
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::fd::OwnedFd,
+};
+
+use hcs::{Cause, Error, Process, System, schema::ProcessParameters};
+
+/// What a process is to run, with pipes for both outputs.
+fn command(arguments: &[&str]) -> ProcessParameters {
+    ProcessParameters::default()
+        .command_args(arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>())
+        .create_std_out_pipe(true)
+        .create_std_err_pipe(true)
+}
+
+/// A shell script.
+fn script(text: &str) -> ProcessParameters {
+    command(&["sh", "-c", text])
+}
+
+fn run(system: &System, parameters: &ProcessParameters) -> Process {
+    system.run(parameters).wait().expect("starting a process")
+}
+
+/// Everything that a stream gives until its end.
+fn read_all(from: Option<OwnedFd>) -> String {
+    let mut text = String::new();
+    File::from(from.expect("a pipe")).read_to_string(&mut text).expect("reading a pipe");
+    text
+}
+
+fn write_all(to: &OwnedFd, text: &str) {
+    let mut file = File::from(to.try_clone().expect("a descriptor"));
+    file.write_all(text.as_bytes()).expect("writing to a pipe");
+}
+
+/// The exit code of a process, once it has ended.
+fn exit_code(process: &Process) -> u32 {
+    let status = process.wait_blocking().expect("waiting for a process");
+    assert_eq!(status.exited, Some(true));
+    assert_eq!(status.last_wait_result.unwrap_or(0), 0);
+    status.exit_code.unwrap_or(0)
+}
+
+/// What a script says, which must succeed.
+fn output(system: &System, text: &str) -> String {
+    let mut process = run(system, &script(text));
+    let said = read_all(process.pipes.stdout.take());
+    let complaint = read_all(process.pipes.stderr.take());
+    assert_eq!(exit_code(&process), 0, "{text}: {complaint}");
+    said
+}
+
+/// The call must have failed, and for this reason.
+fn refused<T>(outcome: Result<T, Error>, cause: Cause) -> Error {
+    let Err(error) = outcome else { panic!("it was done, expected {cause:?}") };
+    assert_eq!(error.cause, cause, "{error}");
+    error
+}

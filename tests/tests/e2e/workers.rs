@@ -1,0 +1,95 @@
+//! Workers that die or hang.
+
+use std::time::{Duration, Instant};
+
+use hcs::{
+    Cause,
+    schema::{NotificationType, State, WorkerExitType},
+};
+use hcs_tests::{Service, processes};
+use rustix::process::Signal;
+
+use crate::{exit_code, output, refused, run, script};
+
+/// How long the end of a system whose worker hangs may take.
+const BOUND: Duration = Duration::from_secs(15);
+
+#[test]
+fn the_death_of_a_worker_ends_its_system_as_unexpected() {
+    let service = Service::start();
+    let client = service.client();
+    let (system, other) = (service.running(&client, "web"), service.running(&client, "other"));
+    let process = run(&system, &script("trap '' TERM; sleep 1000 & wait"));
+    let began = Instant::now();
+    processes::signal(service.worker(&system), Signal::KILL);
+    let status = system.wait_blocking().unwrap();
+    println!("told after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(2));
+    assert_eq!(status.exit_type, Some(NotificationType::UnexpectedExit));
+    assert_eq!(status.status.map(|status| status as u32), Some(0x8037_0106));
+    let worker = status.attribution.unwrap().into_iter().find_map(|record| record.worker_exit).unwrap();
+    assert_eq!(worker.type_, Some(WorkerExitType::UnexpectedStop));
+    assert_eq!(worker.exit_code, Some(137));
+    assert_eq!(exit_code(&process), 137);
+    refused(system.run(&script("true")).wait(), Cause::SystemAlreadyStopped);
+    assert_eq!(output(&other, "echo untouched"), "untouched\n");
+    other.terminate().wait().unwrap();
+    service.await_nothing_left();
+    // The id is free again.
+    service.running(&client, "web").terminate().wait().unwrap();
+}
+
+#[test]
+fn a_worker_dies_in_every_state_without_a_trace() {
+    let service = Service::start();
+    let client = service.client();
+    let created = client.create("created", &service.document()).wait().unwrap();
+    let paused = service.running(&client, "paused");
+    run(&paused, &script("sleep 1000"));
+    paused.pause(None).wait().unwrap();
+    for system in [created, paused] {
+        processes::signal(service.worker(&system), Signal::KILL);
+        assert_eq!(system.wait_blocking().unwrap().exit_type, Some(NotificationType::UnexpectedExit));
+    }
+    service.await_nothing_left();
+}
+
+#[test]
+fn a_worker_that_hangs_delays_nobody_and_its_system_can_be_terminated() {
+    let service = Service::start();
+    let client = service.client();
+    let (system, other) = (service.running(&client, "web"), service.running(&client, "other"));
+    let process = run(&system, &script("sleep 1000"));
+    processes::signal(service.worker(&system), Signal::STOP);
+    let began = Instant::now();
+    assert_eq!(system.properties(None).wait().unwrap().state, Some(State::Running));
+    assert_eq!(output(&other, "echo swift"), "swift\n");
+    assert!(began.elapsed() < Duration::from_secs(1), "others were delayed by {:?}", began.elapsed());
+    let began = Instant::now();
+    system.terminate().wait().unwrap();
+    println!("terminated after {:?}", began.elapsed());
+    assert!(began.elapsed() < BOUND, "the termination took {:?}", began.elapsed());
+    assert_eq!(system.wait_blocking().unwrap().exit_type, Some(NotificationType::ForcedExit));
+    assert_eq!(exit_code(&process), 137);
+    other.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
+#[test]
+fn a_call_that_hangs_is_listed_with_its_system() {
+    let service = Service::start();
+    let client = service.client();
+    let system = service.running(&client, "web");
+    let worker = service.worker(&system);
+    processes::signal(worker, Signal::STOP);
+    let pausing = system.pause(None);
+    hcs_tests::until("the call is listed", Duration::from_secs(5), || {
+        let operations = client.operations().wait().unwrap();
+        operations
+            .iter()
+            .any(|one| one.method.ends_with("PauseComputeSystem") && one.id.as_deref() == Some("web"))
+    });
+    processes::signal(worker, Signal::CONT);
+    pausing.wait().unwrap();
+    assert_eq!(system.properties(None).wait().unwrap().state, Some(State::Paused));
+}
