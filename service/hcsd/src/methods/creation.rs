@@ -27,7 +27,7 @@ pub async fn create(context: Context, call: CreateComputeSystem) -> Result<Outco
         CreateComputeSystem::NAME,
         Some(call.id.clone()),
     );
-    let span = tracing::info_span!("operation", method = "CreateComputeSystem", id = %call.id, operation = call.operation);
+    let span = tracing::info_span!("operation", method = CreateComputeSystem::NAME, id = %call.id, operation = call.operation);
     within(span, async {
         let result = make(&context, &call, cancelled).await;
         match &result {

@@ -69,8 +69,8 @@ fn limit(request: &Request) -> Duration {
     Duration::from_secs(match request {
         Request::Create { .. } | Request::Start | Request::CreateProcess { .. } => 60,
         Request::Pause | Request::Resume => 20,
-        // Then the worker is killed, which kills the system.
-        Request::Terminate { .. } => 10,
+        // Then the worker is killed, which kills the system as well; so there is no reason to be patient.
+        Request::Terminate { .. } => 3,
         _ => 10,
     })
 }
