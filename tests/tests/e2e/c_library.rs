@@ -185,3 +185,49 @@ fn the_library_exports_each_declared_function_in_its_version_and_nothing_else() 
     let core = exported.iter().filter(|name| name.starts_with("Hcs")).count();
     assert_eq!(core, 44, "functions of the four groups");
 }
+
+/// What packages put below a prefix.
+fn stage(prefix: &Path) {
+    let lib = prefix.join("lib");
+    fs::create_dir_all(lib.join("pkgconfig")).expect("a folder");
+    library(&lib);
+    fs::copy(folder("apps/capi/computecore.pc"), lib.join("pkgconfig/computecore.pc")).expect("copying the .pc file");
+    let include = prefix.join("include");
+    fs::create_dir(&include).expect("a folder");
+    symlink(fs::canonicalize(folder("apps/capi/include")).expect("the headers"), include.join("hcs"))
+        .expect("linking to the headers");
+}
+
+#[test]
+fn pkg_config_tells_all_that_a_program_needs() {
+    let service = Service::start();
+    let prefix = service.root().join("prefix");
+    stage(&prefix);
+    let pkg_config = |arguments: &[&str]| {
+        let told = Command::new("pkg-config")
+            .args(arguments)
+            .arg("computecore")
+            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+            .output()
+            .expect("running pkg-config");
+        assert!(told.status.success(), "{}", said(&told));
+        String::from_utf8(told.stdout).expect("text").trim().to_owned()
+    };
+    assert_eq!(pkg_config(&["--modversion"]), env!("CARGO_PKG_VERSION"));
+    let flags = pkg_config(&["--cflags", "--libs"]);
+    let program = prefix.join("tutorial");
+    let built = Command::new("cc")
+        .arg(folder("tests/c/tutorial.c"))
+        .args(flags.split_whitespace())
+        .args(["-o".as_ref(), program.as_os_str()])
+        .output()
+        .expect("running the compiler");
+    assert!(built.status.success(), "{}", said(&built));
+    let ended = Command::new(&program)
+        .env("LD_LIBRARY_PATH", prefix.join("lib"))
+        .env("HCS_SOCKET", service.socket())
+        .env("HCS_TEST_ROOTFS", service.rootfs())
+        .output()
+        .expect("running the program");
+    assert!(ended.status.success(), "{}", said(&ended));
+}

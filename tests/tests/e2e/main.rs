@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the message, also in the helpers of tests")]
 
 mod access;
+mod activation;
 mod c_library;
 mod cli;
 mod clients;
