@@ -136,3 +136,48 @@ fn a_client_that_never_reads_its_replies_holds_up_nobody() {
     while lazy.send(&call).is_ok() && processes::is_alive(service.pid()) {}
     assert_eq!(crate::output(&system, "echo swift"), "swift\n");
 }
+
+/// Events that certainly do not fit into the service's queue and the socket together.
+const TOO_MANY_EVENTS: usize = 12_000;
+
+#[test]
+fn a_listener_that_does_not_keep_up_is_disconnected_and_comes_back_to_its_handles() {
+    let service = Service::start();
+    let mut listener = Raw::connect(&service.socket());
+    listener.send(r#"{"method":"io.hcs.Compute.Attach","parameters":{},"more":true}"#).unwrap();
+    let token = listener.receive().unwrap().unwrap()["attached"]["token"].take();
+    let mut caller = Raw::connect(&service.socket());
+    caller.call("Join", &json!({"token": token})).unwrap();
+    let document = json!(service.document().should_terminate_on_last_handle_closed(true));
+    let created = caller.call("CreateComputeSystem", &json!({"id": "web", "document": document})).unwrap();
+    let handle = created["handle"].as_u64().unwrap();
+    caller.call("StartComputeSystem", &json!({"handle": handle})).unwrap();
+    let parameters = json!({"CommandLine": "true"});
+    let process = caller.call("CreateProcess", &json!({"handle": handle, "parameters": parameters})).unwrap();
+    caller.call("WaitForProcessExit", &json!({"process": process["process"]})).unwrap();
+    // Every handle to a process that has ended brings an event, and nobody reads.
+    for _ in 0..TOO_MANY_EVENTS {
+        let open = json!({"handle": handle, "processId": process["processId"]});
+        caller.call("OpenProcess", &open).unwrap();
+    }
+    // What was sent comes without a gap, and then the end.
+    let mut next = 1;
+    while let Ok(reply) = listener.receive() {
+        assert_eq!(reply.unwrap()["event"]["sequence"], next);
+        next += 1;
+    }
+    assert!(next <= TOO_MANY_EVENTS as u64, "all of {next} events were kept");
+
+    let mut again = Raw::connect(&service.socket());
+    let claim = json!({"handle": handle, "id": "web", "instance": created["instance"], "processes": []});
+    let attach = json!({
+        "method": "io.hcs.Compute.Attach", "parameters": {"token": token, "claims": [claim]}, "more": true
+    });
+    again.send(&attach.to_string()).unwrap();
+    assert_eq!(again.receive().unwrap().unwrap()["attached"]["handles"], json!([handle]));
+    let mut caller = Raw::connect(&service.socket());
+    caller.call("Join", &json!({"token": token})).unwrap();
+    let properties = caller.call("GetComputeSystemProperties", &json!({"handle": handle})).unwrap();
+    assert_eq!(properties["properties"]["State"], "Running");
+    caller.call("TerminateComputeSystem", &json!({"handle": handle})).unwrap();
+}

@@ -14,7 +14,9 @@ use hcs_schema::{Any, Guid};
 use serde_json::json;
 
 use super::read;
-use crate::{connection::Connection, random, reply::encoded, service::Service, session::Session};
+use crate::{
+    connection::Connection, random, registry::CLAIM_TIME, reply::encoded, service::Service, session::Session,
+};
 
 /// Serves a stream until either side ends it. The connection is of no other use afterwards.
 pub async fn serve(
@@ -60,15 +62,29 @@ async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<boo
                 event = events.recv() => match event {
                     Some(event) => send(connection, &AttachReply { attached: None, event: Some(event) }).await?,
                     // Its queue was full, or the session was taken over by another connection.
-                    None => return Ok(false),
+                    None => return Ok(Ended::ByUs),
                 },
-                () = connection.stream.closed() => return Ok(false),
+                () = connection.stream.closed() => return Ok(Ended::ByClient),
             }
         }
     }
     .await;
-    session.end();
-    result
+    if matches!(result, Ok(Ended::ByUs)) {
+        // A listener that did not keep up comes back with its token and claims its handles, as after a restart.
+        tokio::spawn(async move {
+            tokio::time::sleep(CLAIM_TIME).await;
+            session.end();
+        });
+    } else {
+        session.end();
+    }
+    result.map(|_| false)
+}
+
+/// Which side has ended an event stream.
+enum Ended {
+    ByUs,
+    ByClient,
 }
 
 /// 128 bits that nobody can guess.
