@@ -7,6 +7,7 @@
 pub mod binaries;
 pub mod leftovers;
 pub mod processes;
+pub mod random;
 pub mod raw;
 pub mod rootfs;
 mod service;

@@ -63,6 +63,12 @@ pub fn sockets_below(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// The children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let listed = read(pid, &format!("task/{pid}/children"));
+    listed.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
 /// Kills a process, unless it is gone already.
 pub fn kill_if_there(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {

@@ -26,8 +26,9 @@ use crate::{
 
 /// How long a service may take to be ready when it has nothing to take over.
 const READY: Duration = Duration::from_secs(10);
-/// How long what is going may take to be gone.
-const GONE: Duration = Duration::from_secs(10);
+/// How long what is ending may take to be gone. Systems of clients that died while the service was down are kept for
+/// ten seconds after its restart.
+const GONE: Duration = Duration::from_secs(20);
 /// How long a test may take; what takes longer hangs.
 const HANGS: Duration = Duration::from_secs(90);
 /// Lines of the log that a failed test shows.

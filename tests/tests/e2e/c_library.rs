@@ -191,7 +191,8 @@ fn stage(prefix: &Path) {
     let lib = prefix.join("lib");
     fs::create_dir_all(lib.join("pkgconfig")).expect("a folder");
     library(&lib);
-    fs::copy(folder("apps/capi/computecore.pc"), lib.join("pkgconfig/computecore.pc")).expect("copying the .pc file");
+    fs::copy(folder("apps/capi/computecore.pc"), lib.join("pkgconfig/computecore.pc"))
+        .expect("copying the .pc file");
     let include = prefix.join("include");
     fs::create_dir(&include).expect("a folder");
     symlink(fs::canonicalize(folder("apps/capi/include")).expect("the headers"), include.join("hcs"))

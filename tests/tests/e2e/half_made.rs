@@ -1,11 +1,8 @@
 //! hcsd is killed in the midst of creations: what it finds afterwards is whole or gone.
 
-use std::{
-    thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{thread, time::Duration};
 
-use hcs_tests::{Service, leftovers, raw};
+use hcs_tests::{Service, leftovers, random::Random, raw};
 use serde_json::json;
 
 use crate::output;
@@ -19,7 +16,7 @@ const LATEST_DEATH_MICROSECONDS: u64 = 15_000;
 fn nothing_half_made_survives_the_death_of_the_service() {
     let mut service = Service::start();
     let mut random = Random::new();
-    println!("seed {:#x}", random.0);
+    println!("seed {random}");
     let document = hcs::schema::Any::from_value(&service.lasting_document()).unwrap();
     let mut whole = 0;
     for _ in 0..ROUNDS {
@@ -70,21 +67,5 @@ fn a_system_whose_creation_was_answered_survives_the_death_that_follows() {
         service.restart();
         let system = service.client().open(&id).wait().unwrap();
         system.terminate().wait().unwrap();
-    }
-}
-
-/// Good enough to pick moments: xorshift, begun with the time.
-struct Random(u64);
-
-impl Random {
-    fn new() -> Random {
-        Random(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % limit
     }
 }

@@ -14,6 +14,7 @@ mod limits;
 mod malformed;
 mod peers;
 mod process;
+mod random_deaths;
 mod repetition;
 mod restarts;
 mod systems;
