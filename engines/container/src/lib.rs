@@ -27,6 +27,7 @@ pub mod process;
 mod process_list;
 pub mod process_plan;
 mod report;
+pub mod seccomp;
 mod streams;
 mod sys;
 pub mod users;

@@ -23,6 +23,7 @@ use crate::{
     launch::{c_string, c_strings, hold_capabilities, join_cgroup, limit_capabilities},
     process_plan::ProcessPlan,
     report::{self, Reporter, Step},
+    seccomp,
     streams::{self, ChildStreams, Streams},
     sys::{self, CStringList, Clone},
     users::{self, Identity},
@@ -56,6 +57,7 @@ struct Prepared<'a> {
     working_directory: CString,
     identity: Identity,
     groups: Vec<Gid>,
+    filter: &'a seccomp::Program,
 }
 
 const NAMESPACES: i32 =
@@ -86,6 +88,7 @@ pub(crate) fn start(
         working_directory: c_string(&plan.working_directory)?,
         groups: identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect(),
         identity,
+        filter: seccomp::default_program(),
     };
     let birthplace = match &prepared.join {
         Join::AtBirth(folder) => Some(folder.as_fd()),
@@ -168,7 +171,8 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     rustix::process::chdir(prepared.working_directory.as_c_str())
         .map_err(|errno| (Step::WorkingDirectory, errno))?;
     rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
-    Ok(())
+    // Last, because what comes before is refused from here on.
+    seccomp::load(prepared.filter).map_err(|errno| (Step::Filter, errno))
 }
 
 fn become_user(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {

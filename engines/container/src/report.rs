@@ -56,6 +56,7 @@ steps! {
     Execute = 24, "running the program";
     Signals = 25, "taking over the signals";
     Console = 26, "taking the console";
+    Filter = 27, "filtering system calls";
 }
 
 const PROCESS_ID: u32 = 0;

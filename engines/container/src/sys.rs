@@ -238,6 +238,17 @@ pub fn forbid_tracing() -> Result<(), Errno> {
     check(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) })
 }
 
+/// Puts this thread under a filter of system calls.
+pub fn load_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
+    let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
+    // SAFETY: the kernel copies `length` instructions from the slice and writes nothing.
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as libc::c_long, 0, &raw const program)
+    };
+    check(result as i32)
+}
+
 /// Sets the name that `ps` shows.
 pub fn set_name(name: &CStr) {
     // SAFETY: the kernel reads at most 16 bytes up to the NUL, and `name` is a C string.

@@ -8,6 +8,7 @@ mod activation;
 mod c_library;
 mod cli;
 mod clients;
+mod confinement;
 mod half_made;
 mod lifecycle;
 mod limits;
