@@ -15,6 +15,11 @@ impl Figures {
         result
     }
 
+    /// Notes a duration.
+    pub fn add(&mut self, duration: Duration) {
+        self.0.push(duration);
+    }
+
     /// The duration that this share of the others does not exceed.
     pub fn percentile(&self, share: f64) -> Duration {
         let mut sorted = self.0.clone();

@@ -1,15 +1,20 @@
 //! Measures what the project promises about its speed, beside a peer and in the same run: machines differ and
 //! drift, ratios stay.
 //!
+//! `hcs-bench cycle` — the life of a container and a process in one, against crun, runc and youki.
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
+mod bundle;
 mod call;
+mod contestants;
+mod cycle;
 mod echo;
 mod figures;
 mod library;
 mod placement;
 mod service;
+mod usage;
 
 use std::{env, process::ExitCode};
 
@@ -19,13 +24,15 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        ["cycle"] => cycle::measure(),
+        ["cycle-inside"] => cycle::measure_inside(),
         ["call"] => call::measure("inf"),
         ["call", "--at-most", ratio] => call::measure(ratio),
         ["call-with-library", folder, placement, ratio] => {
             call::measure_with_library(folder.as_ref(), placement, ratio)
         }
         ["echo", socket, request, reply] => echo::serve(socket, request, reply),
-        _ => Err("usage: hcs-bench call [--at-most RATIO]".into()),
+        _ => Err("usage: hcs-bench cycle | call [--at-most RATIO]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -39,6 +39,11 @@ impl Service {
         &self.folder
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The service's socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("run/hcs.sock")
