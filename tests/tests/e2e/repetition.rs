@@ -58,3 +58,25 @@ fn a_hundred_processes_leave_their_container_as_it_was() {
     assert_eq!(open(), before, "open descriptors of the service and of the worker");
     service.client().open("web").wait().unwrap().terminate().wait().unwrap();
 }
+
+#[test]
+fn sixty_four_lifecycles_at_once_succeed() {
+    let service = Service::start();
+    let client = service.client();
+    let document = service.document();
+    let began = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for number in 0..64 {
+            let (client, document) = (&client, &document);
+            scope.spawn(move || {
+                let system = client.create(&format!("at-once-{number}"), document).wait().unwrap();
+                system.start().wait().unwrap();
+                assert_eq!(output(&system, "echo alive"), "alive\n");
+                system.terminate().wait().unwrap();
+                system.wait_blocking().unwrap();
+            });
+        }
+    });
+    println!("sixty-four lifecycles at once took {:?}", began.elapsed());
+    service.await_nothing_left();
+}
