@@ -2,6 +2,7 @@
 //! drift, ratios stay.
 //!
 //! `hcs-bench cycle` — the life of a container and a process in one, against crun, runc and youki.
+//! `hcs-bench many` — 500 idle containers: memory, and whether the last is made as quickly as the first.
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
@@ -12,6 +13,7 @@ mod cycle;
 mod echo;
 mod figures;
 mod library;
+mod many;
 mod placement;
 mod service;
 mod usage;
@@ -26,13 +28,15 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["cycle"] => cycle::measure(),
         ["cycle-inside"] => cycle::measure_inside(),
+        ["many"] => many::measure(500),
+        ["many", count] => count.parse().map_err(Into::into).and_then(many::measure),
         ["call"] => call::measure("inf"),
         ["call", "--at-most", ratio] => call::measure(ratio),
         ["call-with-library", folder, placement, ratio] => {
             call::measure_with_library(folder.as_ref(), placement, ratio)
         }
         ["echo", socket, request, reply] => echo::serve(socket, request, reply),
-        _ => Err("usage: hcs-bench cycle | call [--at-most RATIO]".into()),
+        _ => Err("usage: hcs-bench cycle | many [COUNT] | call [--at-most RATIO]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
