@@ -29,6 +29,7 @@ mod restart;
 mod server;
 mod service;
 mod session;
+mod spare_workers;
 mod system;
 mod systemd;
 mod watch;

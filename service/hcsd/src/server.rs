@@ -44,6 +44,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     tracing::info!(socket = %config.socket.display(), "ready");
+    service.spare_workers.refill();
     systemd::notify("READY=1");
     tokio::select! {
         () = accept(&service, listener) => {}

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs, io,
-    os::{fd::OwnedFd, unix::fs::PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -21,6 +21,7 @@ use crate::{
     operations::Operations,
     registry::Registry,
     session::Session,
+    spare_workers::SpareWorkers,
     watch::Watch,
 };
 
@@ -36,8 +37,8 @@ pub struct Service {
     pub operations: Arc<Operations>,
     /// The events of everything.
     pub watch: Watch,
-    /// The worker's program, which nobody can change through a worker.
-    pub worker_program: OwnedFd,
+    /// Workers without a system, of a program that nobody can change through a worker.
+    pub spare_workers: Arc<SpareWorkers>,
     /// CPU groups; `None` where the host has no cpuset controller.
     pub cpu_groups: Mutex<Option<CpuGroups>>,
     /// The store of crash reports.
@@ -59,7 +60,7 @@ impl Service {
             registry: Registry::default(),
             operations: Arc::default(),
             watch: Watch::new(),
-            worker_program: hcs_container::pinned_program::open(&config.worker)?,
+            spare_workers: SpareWorkers::new(hcs_container::pinned_program::open(&config.worker)?),
             cpu_groups: Mutex::new(open_cpu_groups(&config)),
             crashes: Mutex::new(crashes),
             sessions: Mutex::default(),

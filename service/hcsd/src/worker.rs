@@ -8,6 +8,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,9 +16,14 @@ use hcs_core::{Cause, Error};
 use hcs_ipc::{
     socket,
     stream::Stream,
-    worker::{Hello, VERSIONS, Welcome},
+    worker::{Hello, Numbered, Request, VERSIONS, Welcome},
 };
-use rustix::process::Signal;
+use hcs_schema::Guid;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    net::{AddressFamily, SocketFlags, SocketType},
+    process::Signal,
+};
 use tokio::process::{Child, Command};
 
 use crate::process_identity::ProcessIdentity;
@@ -33,6 +39,7 @@ pub struct Worker {
     /// The conversation.
     pub stream: Stream,
     process: Process,
+    identity: Option<ProcessIdentity>,
 }
 
 /// The worker's process: our child, or a stranger's that we found.
@@ -46,22 +53,18 @@ pub fn socket_path(folder: &Path) -> PathBuf {
     folder.join("worker.sock")
 }
 
-/// Starts a worker for the system with this folder. `program` is a pinned program.
-pub async fn start(folder: &Path, program: &OwnedFd, name: &str) -> Result<Worker, Error> {
-    let failed = |error: &io::Error| Error::from_io(error, "starting the worker");
-    let listener = socket::listen(&socket_path(folder), 16).map_err(|error| failed(&error))?;
-    let child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
-        .arg0("hcs-worker")
-        .arg(name)
-        .env_clear()
-        .stdin(Stdio::from(listener))
-        .stdout(Stdio::null())
-        .current_dir("/")
-        .spawn()
-        .map_err(|error| failed(&error))?;
+/// Starts a worker that has no system yet. `program` is a pinned program.
+pub async fn start(program: Arc<OwnedFd>) -> Result<Worker, Error> {
+    // The thread that starts a process waits for its exec, and this one has better things to do.
+    let spawned = tokio::task::spawn_blocking(move || spawn(&program)).await;
+    let (child, socket) = spawned
+        .map_err(io::Error::other)
+        .and_then(|spawned| spawned)
+        .map_err(|error| failed_to_start(&error))?;
     let mut process = Process::Child(child);
-    match greet(folder).await {
-        Ok((stream, _)) => Ok(Worker { stream, process }),
+    let greeted = async { greet(Stream::new(socket).map_err(|error| failed_to_start(&error))?).await };
+    match greeted.await {
+        Ok((stream, welcome)) => Ok(Worker { stream, process, identity: ProcessIdentity::of(welcome.pid) }),
         Err(error) => {
             process.kill().await;
             Err(error)
@@ -69,14 +72,37 @@ pub async fn start(folder: &Path, program: &OwnedFd, name: &str) -> Result<Worke
     }
 }
 
+fn failed_to_start(error: &io::Error) -> Error {
+    Error::from_io(error, "starting the worker")
+}
+
+/// The process and our end of its connection.
+fn spawn(program: &OwnedFd) -> io::Result<(Child, OwnedFd)> {
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+        .arg0("hcs-worker")
+        // The place of the system's GUID.
+        .arg(Guid::NIL.to_string())
+        .env_clear()
+        .stdin(Stdio::from(theirs))
+        .stdout(Stdio::null())
+        .current_dir("/")
+        .spawn()?;
+    Ok((child, ours))
+}
+
 /// Finds the worker of a system that another hcsd has started; fails if it is dead or does not answer.
 pub async fn find(folder: &Path) -> Result<(Worker, Welcome), Error> {
-    let (stream, welcome) = greet(folder).await?;
+    let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new);
+    let (stream, welcome) =
+        greet(stream.map_err(|error| Error::from_io(&error, "speaking to the worker"))?).await?;
     // The worker has just spoken and has not been released, so the number is still its own.
-    let pidfd = ProcessIdentity::of(welcome.pid)
+    let identity = ProcessIdentity::of(welcome.pid);
+    let pidfd = identity
         .and_then(ProcessIdentity::open)
         .ok_or_else(|| Error::new(Cause::Unexpected, "the worker died while it was found"))?;
-    Ok((Worker { stream, process: Process::Adopted(pidfd) }, welcome))
+    Ok((Worker { stream, process: Process::Adopted(pidfd), identity }, welcome))
 }
 
 /// Kills a worker that cannot be spoken to. One that is gone already is fine.
@@ -86,11 +112,9 @@ pub async fn kill(worker: ProcessIdentity) {
     }
 }
 
-async fn greet(folder: &Path) -> Result<(Stream, Welcome), Error> {
+async fn greet(mut stream: Stream) -> Result<(Stream, Welcome), Error> {
     let failed = |error: io::Error| Error::from_io(&error, "speaking to the worker");
-    let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new).map_err(failed)?;
     let exchange = async move {
-        let mut stream = stream;
         let hello = serde_json::to_vec(&Hello { versions: VERSIONS.to_vec() })
             .map_err(|error| failed(error.into()))?;
         stream.send(hello, Vec::new()).await.map_err(failed)?;
@@ -108,12 +132,26 @@ async fn greet(folder: &Path) -> Result<(Stream, Welcome), Error> {
 }
 
 impl Worker {
-    /// Which process it is, if it still is one.
+    /// Gives it the system with this folder, and the socket at which it is found from now on.
+    pub async fn own(&mut self, folder: &Path, name: String) -> Result<(), Error> {
+        let listener = socket::listen(&socket_path(folder), 16).map_err(|error| failed_to_start(&error))?;
+        let request = serde_json::to_vec(&Numbered { number: 0, body: Request::Own { name } })
+            .map_err(|error| failed_to_start(&error.into()))?;
+        self.stream.send(request, vec![listener]).await.map_err(|error| failed_to_start(&error))
+    }
+
+    /// Whether it is still there: one that was started ahead may have died since.
+    pub fn is_there(&self) -> bool {
+        let socket = self.stream.as_socket();
+        let mut end = [PollFd::new(&socket, PollFlags::IN)];
+        // Nothing is said by a worker without a system, so whatever is there to be read is its end.
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(rustix::event::poll(&mut end, Some(&at_once)), Ok(0))
+    }
+
+    /// Which process it is.
     pub fn identity(&self) -> Option<ProcessIdentity> {
-        match &self.process {
-            Process::Child(child) => ProcessIdentity::of(child.id()?),
-            Process::Adopted(_) => None,
-        }
+        self.identity
     }
 
     /// Kills the worker and returns its exit code where it can be known: exit code, or 128 + signal.

@@ -26,12 +26,12 @@ impl Connection {
     pub fn accept(socket: OwnedFd) -> Option<Connection> {
         let peer = socket::peer(&socket).ok()?;
         let own = rustix::process::geteuid().as_raw();
-        (peer.uid == 0 || peer.uid == own).then(|| Connection {
-            socket,
-            decoder: Decoder::default(),
-            outbox: Outbox::default(),
-            greeted: false,
-        })
+        (peer.uid == 0 || peer.uid == own).then(|| Connection::new(socket))
+    }
+
+    /// Wraps the connection that this process was started with.
+    pub fn new(socket: OwnedFd) -> Connection {
+        Connection { socket, decoder: Decoder::default(), outbox: Outbox::default(), greeted: false }
     }
 
     /// Reads what is there and returns the complete messages.

@@ -1,13 +1,14 @@
 //! hcs-worker: the process that owns one compute system.
 //!
-//! hcsd starts one for each system and hands it a listening socket as its standard input. The worker is the
-//! parent of the container, keeps exits until hcsd has them, and outlives hcsd: a restarted hcsd connects to the
-//! same socket and adopts it. If the worker dies, its container dies with it.
+//! hcsd starts it ahead, with a connection as its standard input. Once it is given a system and a listening socket,
+//! it is the parent of the container, keeps exits until hcsd has them, and outlives hcsd: a restarted hcsd connects to
+//! that socket and adopts it. Until then it ends with hcsd. If the worker dies, its container dies with it.
 //!
 //! It has one thread and waits in one place, [`worker::Worker::run`]; the container engine relies on that.
 #![forbid(unsafe_code)]
 
 mod connection;
+mod name;
 mod output;
 mod properties;
 mod relay;
@@ -23,14 +24,14 @@ fn main() -> ExitCode {
     let _ = rustix::process::setsid();
     // It is run by the number of a descriptor, which would otherwise be what process lists show.
     let _ = rustix::thread::set_name(c"hcs-worker");
-    let listener = match std::io::stdin().as_fd().try_clone_to_owned() {
-        Ok(listener) => listener,
+    let parent = match std::io::stdin().as_fd().try_clone_to_owned() {
+        Ok(parent) => parent,
         Err(error) => {
-            eprintln!("hcs-worker: no listening socket: {error}");
+            eprintln!("hcs-worker: no connection to hcsd: {error}");
             return ExitCode::FAILURE;
         }
     };
-    match worker::Worker::new(listener).run() {
+    match worker::Worker::new(parent).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hcs-worker: {error}");

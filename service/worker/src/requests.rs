@@ -46,7 +46,8 @@ fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
             system.resize(process_id, Size { rows, columns })?;
         }
         // The loop ends the worker; nobody waits for an answer.
-        Request::Release => {}
+        // They are the worker's own business.
+        Request::Own { .. } | Request::Release => {}
     }
     Ok(Some((Answer::Done, Vec::new())))
 }

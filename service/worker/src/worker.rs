@@ -17,13 +17,14 @@ use rustix::{
 
 use crate::{
     connection::{Broken, Connection},
-    requests,
+    name, requests,
     system::System,
 };
 
 /// The whole state of the process.
 pub struct Worker {
-    listener: OwnedFd,
+    /// Where a later hcsd finds this process; none as long as it has no system.
+    listener: Option<OwnedFd>,
     connection: Option<Connection>,
     system: System,
     /// Terminate requests to be answered when the system has ended.
@@ -48,11 +49,11 @@ enum Ready {
 const IDLE: Duration = Duration::from_secs(60);
 
 impl Worker {
-    /// A worker that listens on this socket.
-    pub fn new(listener: OwnedFd) -> Worker {
+    /// A worker without a system, started by the hcsd at the other end of this connection.
+    pub fn new(parent: OwnedFd) -> Worker {
         Worker {
-            listener,
-            connection: None,
+            listener: None,
+            connection: Some(Connection::new(parent)),
             system: System::new(),
             waiting_for_end: Vec::new(),
             released: false,
@@ -80,8 +81,11 @@ impl Worker {
     }
 
     fn wait(&self) -> io::Result<Vec<Ready>> {
-        let mut who = vec![Ready::Listener];
-        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        let (mut who, mut fds) = (Vec::new(), Vec::new());
+        if let Some(listener) = &self.listener {
+            who.push(Ready::Listener);
+            fds.push(PollFd::new(listener, PollFlags::IN));
+        }
         if let Some(connection) = &self.connection {
             let wanted = if connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             who.push(Ready::Connection);
@@ -145,7 +149,8 @@ impl Worker {
 
     /// A new connection takes over: it can only be a hcsd that is younger than the one before.
     fn accept(&mut self) {
-        if let Ok(socket) = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC)
+        if let Some(listener) = &self.listener
+            && let Ok(socket) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC)
             && let Some(connection) = Connection::accept(socket)
         {
             self.connection = Some(connection);
@@ -156,6 +161,8 @@ impl Worker {
         if self.try_serve().is_err() {
             self.connection = None;
             self.waiting_for_end.clear();
+            // Nobody can find a worker without a system again.
+            self.released |= self.listener.is_none();
         }
     }
 
@@ -186,6 +193,13 @@ impl Worker {
             return if version.is_some() { Ok(()) } else { Err(Broken) };
         }
         let request: Numbered<Request> = serde_json::from_slice(&message.text).map_err(|_| Broken)?;
+        if let Request::Own { name } = &request.body {
+            self.listener = Some(message.fds.into_iter().next().ok_or(Broken)?);
+            if let Err(error) = name::show(name) {
+                eprintln!("hcs-worker: process lists do not show {name}: {error}");
+            }
+            return Ok(());
+        }
         if matches!(request.body, Request::Release) {
             // Release is for a system that has ended; otherwise nothing would own it.
             self.released = matches!(self.system.phase(), Phase::Exited(_) | Phase::Idle);

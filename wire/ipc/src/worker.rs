@@ -1,6 +1,8 @@
 //! The private protocol between hcsd and the worker of a system.
 //!
-//! hcsd connects to the worker's socket; either side frames JSON as [`crate::frame`] says. hcsd speaks first:
+//! A worker begins with one connection to the hcsd that started it, maybe before it is needed; [`Request::Own`] gives
+//! it its system and the socket at which a later hcsd finds it. That one connects to the socket. Either side frames
+//! JSON as [`crate::frame`] says. hcsd speaks first:
 //! [`Hello`] with the versions it knows; the worker answers [`Welcome`] with the version they share and
 //! everything that hcsd must know to adopt it. Then requests flow one way, replies (by number, in any order)
 //! and notices the other. A new connection takes over from an old one, so that a restarted hcsd can always
@@ -82,6 +84,11 @@ pub struct Numbered<T> {
 /// What hcsd asks of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
+    /// Belong to this system. Beside it comes the listening socket. No answer.
+    Own {
+        /// The system's GUID, for process lists.
+        name: String,
+    },
     /// Make the system from this plan. Answer: [`Answer::Done`].
     Create {
         /// A plan of the container engine.

@@ -16,7 +16,6 @@ use crate::{
     record::Record,
     registry,
     system::{Facts, Setting, System},
-    worker,
 };
 
 /// Creates a system.
@@ -192,12 +191,21 @@ async fn prepare(context: &Context, design: Design) -> Result<(Arc<System>, Sett
     let (system, queue) = System::new(facts, record, Lifecycle::new());
     service.registry.enter(&system)?;
     let started = async {
-        let failed = |error: std::io::Error| Error::from_io(&error, "writing the record of the system");
-        fs::create_dir(&folder).map_err(failed)?;
-        system.recorded().write(&folder).map_err(failed)?;
-        let worker = worker::start(&folder, &service.worker_program, &system.runtime_id.to_string()).await?;
-        system.update_record(|record| record.worker = worker.identity());
-        Ok(worker)
+        let mut worker = service.spare_workers.take().await?;
+        system.note_worker(worker.identity());
+        let owned = async {
+            let failed = |error: std::io::Error| Error::from_io(&error, "writing the record of the system");
+            fs::create_dir(&folder).map_err(failed)?;
+            system.recorded().write(&folder).map_err(failed)?;
+            worker.own(&folder, system.runtime_id.to_string()).await
+        };
+        match owned.await {
+            Ok(()) => Ok(worker),
+            Err(error) => {
+                worker.kill().await;
+                Err(error)
+            }
+        }
     };
     match started.await {
         Ok(worker) => {

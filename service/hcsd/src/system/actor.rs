@@ -90,6 +90,7 @@ fn name(request: &Request) -> &'static str {
         Request::ProcessInfo { .. } => "ProcessInfo",
         Request::CloseStdin { .. } => "CloseStdin",
         Request::ResizeConsole { .. } => "ResizeConsole",
+        Request::Own { .. } => "Own",
         Request::Release => "Release",
     }
 }

@@ -19,7 +19,7 @@ use hcs_schema::{Any, OsType, Properties, SystemType};
 pub use process::Process;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{record::Record, service::Service, session::Session};
+use crate::{process_identity::ProcessIdentity, record::Record, service::Service, session::Session};
 
 /// The exit of a process that died by SIGKILL.
 const KILLED: ProcessExit = ProcessExit { code: 137 };
@@ -257,6 +257,11 @@ impl System {
         {
             tracing::error!(id = %self.id, %error, "the record of a system could not be written");
         }
+    }
+
+    /// Notes the worker in the record, which is about to be written.
+    pub fn note_worker(&self, worker: Option<ProcessIdentity>) {
+        self.record().worker = worker;
     }
 
     /// A copy of the record.
