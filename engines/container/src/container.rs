@@ -9,6 +9,7 @@ use crate::{
     cgroup::{Cgroup, Counters, Layout},
     init,
     launch::{self, Launched},
+    mapping::{self, Opened},
     plan::Plan,
     process::{self, Process},
     process_list,
@@ -22,6 +23,8 @@ pub struct Container {
     plan: Plan,
     cgroup: Cgroup,
     root: OwnedFd,
+    /// What of the host appears inside, until it is attached.
+    mappings: Vec<Opened>,
     launched: Option<Launched>,
 }
 
@@ -29,14 +32,15 @@ impl Container {
     /// Makes what must exist before the start: checks the root file system and makes the cgroup.
     pub fn create(plan: Plan) -> Result<Container, Error> {
         let root = launch::open_root(&plan.root)?;
+        let mappings = plan.mappings.iter().map(mapping::open).collect::<Result<_, _>>()?;
         let layout = Layout::of_this_host()?;
         let cgroup = Cgroup::create(layout, &plan.cgroup_parent, &plan.runtime_id, &plan.limits)?;
-        Ok(Container { plan, cgroup, root, launched: None })
+        Ok(Container { plan, cgroup, root, mappings, launched: None })
     }
 
     /// Starts init. From then on processes can be started.
     pub fn start(&mut self) -> Result<(), Error> {
-        let launched = launch::start(&self.plan, &self.cgroup)?;
+        let launched = launch::start(&self.plan, std::mem::take(&mut self.mappings), &self.cgroup)?;
         // From now on every child of this process is born in the container's pid namespace.
         sys::enter_namespaces(launched.pidfd.as_fd(), libc::CLONE_NEWPID).map_err(|errno| {
             Error::from_errno(errno.raw_os_error(), "entering the container's pid namespace")

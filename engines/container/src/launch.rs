@@ -18,6 +18,7 @@ use crate::{
     cgroup::{Cgroup, Join},
     confinement::LAST_CAPABILITY,
     init,
+    mapping::Opened,
     mounts::{self, MountPlan},
     plan::Plan,
     report::{self, Reporter, Step},
@@ -42,7 +43,7 @@ struct Prepared {
 }
 
 /// Starts init in new namespaces.
-pub fn start(plan: &Plan, cgroup: &Cgroup) -> Result<Launched, Error> {
+pub fn start(plan: &Plan, mappings: Vec<Opened>, cgroup: &Cgroup) -> Result<Launched, Error> {
     let (control, control_of_worker) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))?;
     let (reporter, listener) = report::channel()?;
@@ -50,6 +51,7 @@ pub fn start(plan: &Plan, cgroup: &Cgroup) -> Result<Launched, Error> {
         mounts: MountPlan {
             root: open_root(&plan.root)?,
             root_path: c_string(&plan.root)?,
+            mappings,
             masked: c_strings(&plan.masked)?,
             read_only: c_strings(&plan.read_only)?,
         },

@@ -19,6 +19,7 @@ pub mod console;
 pub mod container;
 pub mod init;
 mod launch;
+pub mod mapping;
 mod mounts;
 pub mod pinned_program;
 pub mod plan;

@@ -20,6 +20,7 @@ use rustix::{
 
 use crate::{
     confinement::{DEVICE_LINKS, DEVICES},
+    mapping::{self, Opened},
     report::Step,
     sys,
 };
@@ -30,6 +31,8 @@ pub struct MountPlan {
     pub root: OwnedFd,
     /// Where it is attached for the moment between attach and pivot.
     pub root_path: CString,
+    /// What of the host appears inside.
+    pub mappings: Vec<Opened>,
     /// Hidden paths.
     pub masked: Vec<CString>,
     /// Read-only paths.
@@ -57,6 +60,9 @@ pub fn make(plan: &MountPlan) -> Result<(), Failed> {
     let shared = [(c"mode", c"1777"), (c"size", c"65536k")];
     mount(Step::DevShm, c"tmpfs", &shared, HARMLESS, c"dev/shm", 0o755)?;
     mount(Step::DevMqueue, c"mqueue", &[], HARMLESS, c"dev/mqueue", 0o755)?;
+    for mapping in &plan.mappings {
+        mapping::attach(mapping).map_err(|errno| (Step::Map, errno))?;
+    }
     for path in &plan.masked {
         mask(path).map_err(|errno| (Step::Mask, errno))?;
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     confinement,
+    mapping::{self, Mapping},
     policy::{self, Notice},
 };
 
@@ -23,6 +24,9 @@ pub struct Plan {
     pub host_name: String,
     /// The host folder that becomes the root file system.
     pub root: String,
+    /// What of the host appears inside.
+    #[serde(default)]
+    pub mappings: Vec<Mapping>,
     /// Limits of the cgroup.
     pub limits: Limits,
     /// Paths that are hidden.
@@ -64,6 +68,7 @@ impl Plan {
             cgroup_parent: cgroup_parent.to_owned(),
             host_name: host_name(container, id)?,
             root: root(container)?,
+            mappings: mapping::plan(container)?,
             limits: limits(container)?,
             masked: confinement::MASKED_PATHS.iter().map(|path| (*path).to_owned()).collect(),
             read_only: confinement::READ_ONLY_PATHS.iter().map(|path| (*path).to_owned()).collect(),

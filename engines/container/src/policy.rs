@@ -49,8 +49,8 @@ pub const CONTAINER: &[Line] = &[
     ("Version", "Minor", Honoured),
     ("Container", "GuestOs", Honoured),
     ("Container", "Storage", Honoured),
-    ("Container", "MappedDirectories", Refused(LATER)),
-    ("Container", "MappedPipes", Refused(LATER)),
+    ("Container", "MappedDirectories", Honoured),
+    ("Container", "MappedPipes", Honoured),
     ("Container", "Memory", Honoured),
     ("Container", "Processor", Honoured),
     ("Container", "Networking", Honoured),
@@ -61,6 +61,14 @@ pub const CONTAINER: &[Line] = &[
     ("Container", "AdditionalDeviceNamespace", Refused(WINDOWS_ONLY)),
     ("Container", "OciSpecification", Refused(LATER)),
     ("Container", "IsolationType", Refused(LATER)),
+    ("MappedDirectory", "HostPath", Honoured),
+    ("MappedDirectory", "HostPathType", Honoured),
+    ("MappedDirectory", "ContainerPath", Honoured),
+    ("MappedDirectory", "ReadOnly", Honoured),
+    ("MappedDirectory", "SupportCloudFiles", Inert("files of Linux are never placeholders")),
+    ("MappedPipe", "ContainerPipeName", Honoured),
+    ("MappedPipe", "HostPath", Honoured),
+    ("MappedPipe", "HostPathType", Honoured),
     ("GuestOs", "HostName", Honoured),
     ("Storage", "Path", Honoured),
     ("Storage", "Layers", Refused(LATER)),
@@ -208,9 +216,9 @@ mod tests {
 
     #[test]
     fn a_member_that_matters_is_refused_by_name_and_its_default_is_not() {
-        let error = apply_to(r#"{"Container":{"MappedPipes":[{"HostPath":"/x"}]}}"#).unwrap_err();
+        let error = apply_to(r#"{"Container":{"AssignedDevices":[{"LocationPath":"x"}]}}"#).unwrap_err();
         assert_eq!(error.cause, Cause::NotSupported);
-        assert_eq!(error.path.as_deref(), Some("$.Container.MappedPipes"));
-        assert_eq!(apply_to(r#"{"Container":{"MappedPipes":[],"Networking":{}}}"#).unwrap(), vec![]);
+        assert_eq!(error.path.as_deref(), Some("$.Container.AssignedDevices"));
+        assert_eq!(apply_to(r#"{"Container":{"AssignedDevices":[],"Networking":{}}}"#).unwrap(), vec![]);
     }
 }

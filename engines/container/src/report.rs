@@ -57,6 +57,7 @@ steps! {
     Signals = 25, "taking over the signals";
     Console = 26, "taking the console";
     Filter = 27, "filtering system calls";
+    Map = 40, "mapping what the document maps";
 }
 
 const PROCESS_ID: u32 = 0;

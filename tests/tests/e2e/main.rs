@@ -13,6 +13,7 @@ mod half_made;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod mapped;
 mod peers;
 mod process;
 mod random_deaths;
