@@ -39,7 +39,7 @@ def documents(client: Client):
     refused("InvalidData", "Container and VirtualMachine", {**good, "VirtualMachine": {}})
     refused("InvalidData", "$.Container.Storage.Path", {**good, "Container": {}})
     refused("FileNotFound", "$.Container.Storage.Path", {**good, "Container": {"Storage": {"Path": "/no/such/root"}}})
-    refused("NotSupported", "MappedPipes", client.document(Container={"MappedPipes": [{"HostPath": "/x"}]}))
+    refused("NotSupported", "HvSocket", client.document(Container={"HvSocket": {"HvSocketConfig": {"DefaultBindSecurityDescriptor": "x"}}}))
     refused("InvalidData", "HostName", client.document(Container={"GuestOs": {"HostName": "a/b"}}))
     refused("InvalidData", "Maximum", client.document(Container={"Processor": {"Maximum": 10001}}))
     refused("InvalidData", "Containr", {**good, "Containr": {}}, strict=True)

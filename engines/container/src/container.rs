@@ -52,7 +52,7 @@ impl Container {
     /// Starts a process.
     pub fn start_process(&self, plan: &ProcessPlan) -> Result<Process, Error> {
         let launched = self.launched.as_ref().ok_or(Cause::InvalidState)?;
-        process::start(plan, launched.pidfd.as_fd(), self.root.as_fd(), &self.cgroup)
+        process::start(plan, launched.pidfd.as_fd(), self.root.as_fd(), &self.cgroup, &self.plan.filter)
     }
 
     /// Stands for init; readable when the container has ended.

@@ -12,6 +12,7 @@
 //! A container has no process of the user's as its first process. PID 1 is [`init`], a loop that reaps; the
 //! container lives until it is shut down or terminated.
 
+pub mod attributes;
 pub mod cgroup;
 pub mod command_line;
 pub mod confinement;
@@ -21,6 +22,7 @@ pub mod init;
 mod launch;
 pub mod mapping;
 mod mounts;
+mod oci_process;
 pub mod pinned_program;
 pub mod plan;
 pub mod policy;

@@ -115,8 +115,8 @@ fn inside(given: Option<&str>, path: &str) -> Result<String, Error> {
     let given = absolute(given, path)?;
     let parts: Vec<&str> = given.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let place = format!("/{}", parts.join("/"));
-    let is_below = |above: &&str| place == **above || place.starts_with(&format!("{above}/"));
-    if parts.is_empty() || parts.contains(&"..") || RESERVED.iter().any(|above| is_below(above)) {
+    let is_below = |above: &str| place == above || place.starts_with(&format!("{above}/"));
+    if parts.is_empty() || parts.contains(&"..") || RESERVED.iter().copied().any(is_below) {
         return Err(Error::new(Cause::InvalidData, format!("found {given:?}, where nothing can be mapped"))
             .at(path)
             .hint("Name a place below the root, without \"..\", and not in /proc or /sys."));

@@ -11,6 +11,7 @@ use crate::{
     confinement,
     mapping::{self, Mapping},
     policy::{self, Notice},
+    seccomp,
 };
 
 /// A container to be made.
@@ -33,6 +34,8 @@ pub struct Plan {
     pub masked: Vec<String>,
     /// Paths that cannot be written.
     pub read_only: Vec<String>,
+    /// The filter of system calls of every process.
+    pub filter: seccomp::Program,
 }
 
 /// Resource limits; `None` means none.
@@ -72,6 +75,7 @@ impl Plan {
             limits: limits(container)?,
             masked: confinement::MASKED_PATHS.iter().map(|path| (*path).to_owned()).collect(),
             read_only: confinement::READ_ONLY_PATHS.iter().map(|path| (*path).to_owned()).collect(),
+            filter: seccomp::default_program(confinement::CAPABILITIES)?,
         };
         Ok((plan, notices))
     }

@@ -26,6 +26,7 @@ pub type Line = (&'static str, &'static str, Treatment);
 
 const WINDOWS_REGISTRY: &str = "there is no registry on Linux";
 const WINDOWS_ONLY: &str = "it configures Windows only";
+const NO_LABELS: &str = "this engine does not set labels of AppArmor or SELinux";
 const LATER: &str = "this version of the container engine does not provide it";
 
 /// Members of a Container document.
@@ -106,8 +107,50 @@ pub const PROCESS: &[Line] = &[
         Inert("a login session changes nothing for a process on Linux"),
     ),
     ("ProcessParameters", "UseLegacyConsole", Inert("there is one kind of console on Linux")),
-    ("ProcessParameters", "OciProcess", Refused(LATER)),
+    ("ProcessParameters", "OciProcess", Honoured),
     ("ProcessParameters", "Linux", Refused(LATER)),
+    ("OciProcess", "terminal", Honoured),
+    ("OciProcess", "consoleSize", Honoured),
+    ("OciProcess", "user", Honoured),
+    ("OciProcess", "args", Honoured),
+    ("OciProcess", "commandLine", Refused(WINDOWS_ONLY)),
+    ("OciProcess", "env", Honoured),
+    ("OciProcess", "cwd", Honoured),
+    ("OciProcess", "capabilities", Honoured),
+    ("OciProcess", "rlimits", Honoured),
+    ("OciProcess", "noNewPrivileges", Honoured),
+    ("OciProcess", "apparmorProfile", Refused(NO_LABELS)),
+    ("OciProcess", "oomScoreAdj", Honoured),
+    ("OciProcess", "scheduler", Honoured),
+    ("OciProcess", "selinuxLabel", Refused(NO_LABELS)),
+    ("OciProcess", "ioPriority", Honoured),
+    ("OciProcess", "execCPUAffinity", Honoured),
+    ("OciConsoleSize", "height", Honoured),
+    ("OciConsoleSize", "width", Honoured),
+    ("OciUser", "uid", Honoured),
+    ("OciUser", "gid", Honoured),
+    ("OciUser", "umask", Honoured),
+    ("OciUser", "additionalGids", Honoured),
+    ("OciUser", "username", Honoured),
+    ("OciCapabilities", "bounding", Honoured),
+    ("OciCapabilities", "effective", Honoured),
+    ("OciCapabilities", "inheritable", Honoured),
+    ("OciCapabilities", "permitted", Honoured),
+    ("OciCapabilities", "ambient", Honoured),
+    ("OciRlimit", "type", Honoured),
+    ("OciRlimit", "hard", Honoured),
+    ("OciRlimit", "soft", Honoured),
+    ("OciScheduler", "policy", Honoured),
+    ("OciScheduler", "nice", Honoured),
+    ("OciScheduler", "priority", Honoured),
+    ("OciScheduler", "flags", Honoured),
+    ("OciScheduler", "runtime", Honoured),
+    ("OciScheduler", "deadline", Honoured),
+    ("OciScheduler", "period", Honoured),
+    ("OciIoPriority", "class", Honoured),
+    ("OciIoPriority", "priority", Honoured),
+    ("OciCpuAffinity", "initial", Honoured),
+    ("OciCpuAffinity", "final", Honoured),
 ];
 
 /// A member that was accepted without effect.

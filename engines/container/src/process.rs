@@ -10,17 +10,16 @@ use std::{
 
 use hcs_core::{Cause, Error};
 use rustix::{
-    fs::Mode,
     io::Errno,
     process::{WaitId, WaitIdOptions},
-    thread::{Gid, Uid},
+    thread::Gid,
 };
 
 use crate::{
+    attributes,
     cgroup::{Cgroup, Join},
-    confinement::CAPABILITIES,
     console::Console,
-    launch::{c_string, c_strings, hold_capabilities, join_cgroup, limit_capabilities},
+    launch::{c_string, c_strings, join_cgroup},
     process_plan::ProcessPlan,
     report::{self, Reporter, Step},
     seccomp,
@@ -57,24 +56,27 @@ struct Prepared<'a> {
     working_directory: CString,
     identity: Identity,
     groups: Vec<Gid>,
+    attributes: attributes::Prepared,
     filter: &'a seccomp::Program,
 }
 
 const NAMESPACES: i32 =
     libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET | libc::CLONE_NEWCGROUP;
 
-/// Starts a process. `init` stands for the container, `root` is its root folder.
+/// Starts a process. `init` stands for the container, `root` is its root folder, `filter` that of its system calls.
 pub(crate) fn start(
     plan: &ProcessPlan,
     init: BorrowedFd<'_>,
     root: BorrowedFd<'_>,
     cgroup: &Cgroup,
+    filter: &seccomp::Program,
 ) -> Result<Process, Error> {
-    let identity = users::find(root, &plan.user)?;
+    let identity = users::find(root, &plan.user).map_err(|error| error.at(&plan.blame.user))?;
     let mut environment = plan.environment.clone();
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
         environment.push(format!("HOME={}", identity.home));
     }
+    let groups = plan.attributes.groups.as_ref().unwrap_or(&identity.groups).clone();
     let (streams, ours) = streams::make(plan, init, identity.uid)?;
     let (reporter, listener) = report::channel()?;
     let prepared = Prepared {
@@ -86,9 +88,10 @@ pub(crate) fn start(
         arguments: CStringList::new(c_strings(&plan.arguments)?),
         environment: CStringList::new(c_strings(&environment)?),
         working_directory: c_string(&plan.working_directory)?,
-        groups: identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect(),
+        groups: groups.iter().map(|gid| Gid::from_raw(*gid)).collect(),
+        attributes: attributes::Prepared::new(&plan.attributes),
         identity,
-        filter: seccomp::default_program(),
+        filter,
     };
     let birthplace = match &prepared.join {
         Join::AtBirth(folder) => Some(folder.as_fd()),
@@ -118,13 +121,30 @@ fn explain(outcome: report::Outcome, plan: &ProcessPlan) -> Error {
     let error =
         outcome.into_result(&format!("starting {program:?}")).err().unwrap_or(Cause::Unexpected.into());
     match step {
-        Some(Step::Execute) => {
-            error.at(&plan.program_path).hint("The program must be in the container and be executable there.")
-        }
-        Some(Step::WorkingDirectory) => error.at("$.WorkingDirectory"),
-        Some(Step::User) => error.at("$.User"),
-        _ => error,
+        Some(Step::Execute) => error
+            .at(&plan.blame.program)
+            .hint("The program must be in the container and be executable there."),
+        Some(Step::WorkingDirectory) => error.at(&plan.blame.working_directory),
+        Some(Step::User) => error.at(&plan.blame.user),
+        Some(step) => match (&plan.blame.attributes, attribute(step)) {
+            (Some(process), Some(member)) => error.at(format!("{process}.{member}")),
+            _ => error,
+        },
+        None => error,
     }
+}
+
+/// The member of an OCI process that a step carries out.
+fn attribute(step: Step) -> Option<&'static str> {
+    Some(match step {
+        Step::OomScore => "oomScoreAdj",
+        Step::Processors => "execCPUAffinity",
+        Step::Scheduling => "scheduler",
+        Step::IoPriority => "ioPriority",
+        Step::Limits => "rlimits",
+        Step::Capabilities => "capabilities",
+        _ => return None,
+    })
 }
 
 /// The paths to try, in order.
@@ -160,36 +180,26 @@ fn run(prepared: &Prepared<'_>) -> ! {
 }
 
 fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
+    let attributes = &prepared.attributes;
+    let filter = || prepared.filter.load().map_err(|errno| (Step::Filter, errno));
     let _ = sys::die_with_parent();
+    attributes.apply_outside()?;
     join_cgroup(&prepared.join)?;
     sys::enter_namespaces(prepared.init, NAMESPACES).map_err(|errno| (Step::EnterNamespaces, errno))?;
     rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
     streams::connect(&prepared.streams)?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
     sys::reset_signals();
-    become_user(prepared)?;
+    attributes.apply_inside()?;
+    // A process that may gain privileges can be filtered only by who has them already.
+    if attributes.is_filtered_early() {
+        filter()?;
+    }
+    attributes.become_user(prepared.identity.uid, prepared.identity.gid, &prepared.groups)?;
     rustix::process::chdir(prepared.working_directory.as_c_str())
         .map_err(|errno| (Step::WorkingDirectory, errno))?;
-    rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
+    attributes.forbid_new_privileges()?;
     // Last, because what comes before is refused from here on.
-    seccomp::load(prepared.filter).map_err(|errno| (Step::Filter, errno))
-}
-
-fn become_user(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
-    let capabilities = |errno| (Step::Capabilities, errno);
-    let user = |errno| (Step::User, errno);
-    let Identity { uid, gid, .. } = prepared.identity;
-    limit_capabilities(CAPABILITIES).map_err(capabilities)?;
-    let gid = Gid::from_raw(gid);
-    rustix::thread::set_thread_groups(&prepared.groups).map_err(user)?;
-    rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
-    if uid == 0 {
-        return hold_capabilities(CAPABILITIES).map_err(capabilities);
-    }
-    // Leaving root drops every capability; nothing is kept for other users, as in Docker.
-    let uid = Uid::from_raw(uid);
-    rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
-    rustix::thread::clear_ambient_capability_set().map_err(capabilities)
+    if attributes.is_filtered_early() { Ok(()) } else { filter() }
 }
 
 /// How a process ended: exit code, or 128 + signal. `None` while it lives.

@@ -1,11 +1,14 @@
 //! What will be done for a process in a container, as plain data.
 
+use std::{collections::BTreeMap, fmt::Debug};
+
 use hcs_core::{Cause, Error};
-use hcs_schema::{ProcessParameters, Reading};
+use hcs_schema::{ProcessParameters, Reading, member_path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    command_line, console,
+    attributes::Attributes,
+    command_line, console, oci_process,
     policy::{self, Notice},
 };
 
@@ -22,8 +25,11 @@ pub struct ProcessPlan {
     pub working_directory: String,
     /// `name`, `uid`, `name:group` or `uid:gid`; empty is root.
     pub user: String,
-    /// The member that names the program, to be blamed for it.
-    pub program_path: String,
+    /// What it is beside its program.
+    #[serde(default)]
+    pub attributes: Attributes,
+    /// Where the document says it.
+    pub blame: Blame,
     /// The console that takes the place of all three streams.
     #[serde(default)]
     pub console: Option<console::Size>,
@@ -35,6 +41,19 @@ pub struct ProcessPlan {
     pub stderr: bool,
 }
 
+/// The members of the document that are to blame when a step fails.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blame {
+    /// The one that names the program.
+    pub program: String,
+    /// The working directory.
+    pub working_directory: String,
+    /// The user.
+    pub user: String,
+    /// The OCI process, if there is one.
+    pub attributes: Option<String>,
+}
+
 /// What PATH is when the client says nothing, as in every container engine.
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -43,125 +62,229 @@ impl ProcessPlan {
     pub fn new(reading: &Reading<ProcessParameters>) -> Result<(ProcessPlan, Vec<Notice>), Error> {
         let mut notices = policy::apply(policy::PROCESS, &reading.present)?;
         let parameters = &reading.value;
-        let console = console(parameters, &mut notices);
-        let plan = ProcessPlan {
-            program: parameters.application_name.clone().filter(|name| !name.is_empty()),
-            arguments: arguments(parameters)?,
-            environment: environment(parameters, console.is_some())?,
-            working_directory: working_directory(parameters)?,
-            user: without_nul(parameters.user.clone().unwrap_or_default(), "$.User")?,
-            program_path: program_path(parameters).to_owned(),
-            console,
-            stdin: parameters.create_std_in_pipe.unwrap_or(false),
-            stdout: parameters.create_std_out_pipe.unwrap_or(false),
-            stderr: parameters.create_std_err_pipe.unwrap_or(false) && console.is_none(),
-        };
+        let mut said = said(parameters)?;
+        if let Some(process) = &parameters.oci_process {
+            oci_process::add(&mut said, process, "$.OciProcess", &mut notices)?;
+        }
+        let plan = said.into_plan(parameters, &mut notices)?;
         Ok((plan, notices))
     }
 }
 
-/// The console that is wanted. One of no size has the usual one.
-fn console(parameters: &ProcessParameters, notices: &mut Vec<Notice>) -> Option<console::Size> {
-    let size = parameters.console_size.filter(|size| *size != [0, 0]);
-    if parameters.emulate_console.unwrap_or(false) {
-        return Some(
-            size.map_or_else(console::Size::default, |[rows, columns]| console::Size { rows, columns }),
-        );
-    }
-    if size.is_some() {
-        notices.push(Notice {
-            path: "$.ConsoleSize".to_owned(),
-            message: "ConsoleSize was accepted and has no effect: the process has no console".to_owned(),
-        });
-    }
-    None
+/// Something that a document says, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct Said<T> {
+    /// What.
+    pub value: T,
+    /// The member.
+    pub at: String,
 }
 
-fn program_path(parameters: &ProcessParameters) -> &'static str {
-    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    if given(&parameters.application_name) {
-        "$.ApplicationName"
-    } else if given(&parameters.command_line) {
-        "$.CommandLine"
-    } else {
-        "$.CommandArgs[0]"
+/// What a document says of a process; what is said twice must agree.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub program: Option<Said<String>>,
+    pub arguments: Option<Said<Vec<String>>>,
+    pub environment: BTreeMap<String, Said<String>>,
+    pub working_directory: Option<Said<String>>,
+    pub user: Option<Said<String>>,
+    pub console: Option<Said<bool>>,
+    pub console_size: Option<Said<console::Size>>,
+    pub attributes: Attributes,
+    /// The OCI process, for blame.
+    pub oci: Option<String>,
+}
+
+/// Adds something to what is said already.
+pub(crate) fn say<T: PartialEq + Debug>(
+    place: &mut Option<Said<T>>,
+    value: T,
+    at: &str,
+) -> Result<(), Error> {
+    match place {
+        Some(said) if said.value != value => Err(Error::new(
+            Cause::InvalidData,
+            format!("found {value:?}, but {} says {:?}", said.at, said.value),
+        )
+        .at(at)
+        .hint("Say it once, or the same in both places.")),
+        Some(_) => Ok(()),
+        None => {
+            *place = Some(Said { value, at: at.to_owned() });
+            Ok(())
+        }
     }
 }
 
-fn arguments(parameters: &ProcessParameters) -> Result<Vec<String>, Error> {
-    let line = parameters.command_line.as_deref().unwrap_or_default();
-    let given = parameters.command_args.clone().unwrap_or_default();
-    let arguments = match (line.is_empty(), given.is_empty()) {
-        (false, false) => {
+/// What the members of ProcessParameters itself say.
+fn said(parameters: &ProcessParameters) -> Result<Wanted, Error> {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let mut wanted = Wanted::default();
+    if let Some(program) = given(&parameters.application_name) {
+        say(&mut wanted.program, program, "$.ApplicationName")?;
+    }
+    let list = parameters.command_args.clone().filter(|list| !list.is_empty());
+    match (given(&parameters.command_line), list) {
+        (Some(_), Some(_)) => {
             return Err(Error::new(Cause::InvalidData, "found both CommandLine and CommandArgs")
                 .at("$.CommandArgs")
                 .hint("Send one of them."));
         }
-        (false, true) => command_line::split(line).map_err(|error| error.at("$.CommandLine"))?,
-        (true, false) => given,
-        (true, true) => {
-            parameters.application_name.clone().into_iter().filter(|name| !name.is_empty()).collect()
+        (Some(line), None) => {
+            let arguments = command_line::split(&line).map_err(|error| error.at("$.CommandLine"))?;
+            say(&mut wanted.arguments, arguments, "$.CommandLine")?;
         }
+        (None, Some(list)) => say(&mut wanted.arguments, list, "$.CommandArgs")?,
+        (None, None) => {}
+    }
+    for (name, value) in parameters.environment.clone().unwrap_or_default() {
+        let at = member_path("$.Environment", &name);
+        wanted.set_variable(name, value, &at)?;
+    }
+    if let Some(directory) = given(&parameters.working_directory) {
+        say(&mut wanted.working_directory, directory, "$.WorkingDirectory")?;
+    }
+    if let Some(user) = given(&parameters.user) {
+        say(&mut wanted.user, user, "$.User")?;
+    }
+    if parameters.emulate_console.unwrap_or(false) {
+        say(&mut wanted.console, true, "$.EmulateConsole")?;
+    }
+    if let Some([rows, columns]) = parameters.console_size.filter(|size| *size != [0, 0]) {
+        say(&mut wanted.console_size, console::Size { rows, columns }, "$.ConsoleSize")?;
+    }
+    Ok(wanted)
+}
+
+impl Wanted {
+    /// Adds a variable of the environment.
+    pub fn set_variable(&mut self, name: String, value: String, at: &str) -> Result<(), Error> {
+        if name.is_empty() || name.contains('=') {
+            return Err(Error::new(Cause::InvalidData, format!("found the variable name {name:?}"))
+                .at(at)
+                .hint("A name is not empty and has no '='."));
+        }
+        let mut place = self.environment.remove(&name);
+        say(&mut place, value, at)?;
+        self.environment.extend(place.map(|said| (name, said)));
+        Ok(())
+    }
+
+    fn into_plan(
+        self,
+        parameters: &ProcessParameters,
+        notices: &mut Vec<Notice>,
+    ) -> Result<ProcessPlan, Error> {
+        let console = self.console(notices);
+        let environment = self.environment(console.is_some())?;
+        let path = |said: &Option<Said<String>>, usual: &str| {
+            said.as_ref().map_or(usual.to_owned(), |said| said.at.clone())
+        };
+        let arguments = self.arguments.as_ref().map(|said| said.at.as_str());
+        let blame = Blame {
+            program: match (&self.program, arguments) {
+                (Some(program), _) => program.at.clone(),
+                (None, Some("$.CommandLine")) => "$.CommandLine".to_owned(),
+                (None, arguments) => format!("{}[0]", arguments.unwrap_or("$.CommandArgs")),
+            },
+            working_directory: path(&self.working_directory, "$.WorkingDirectory"),
+            user: path(&self.user, "$.User"),
+            attributes: self.oci,
+        };
+        Ok(ProcessPlan {
+            arguments: list_of_arguments(self.arguments, &self.program)?,
+            program: self.program.map(without_nul).transpose()?,
+            environment,
+            working_directory: working_directory(self.working_directory)?,
+            user: self.user.map(without_nul).transpose()?.unwrap_or_default(),
+            attributes: self.attributes,
+            blame,
+            console,
+            stdin: parameters.create_std_in_pipe.unwrap_or(false),
+            stdout: parameters.create_std_out_pipe.unwrap_or(false),
+            stderr: parameters.create_std_err_pipe.unwrap_or(false) && console.is_none(),
+        })
+    }
+
+    /// The console that is wanted. One of no size has the usual one.
+    fn console(&self, notices: &mut Vec<Notice>) -> Option<console::Size> {
+        let size = self.console_size.as_ref();
+        if self.console.as_ref().is_some_and(|said| said.value) {
+            return Some(size.map_or_else(console::Size::default, |said| said.value));
+        }
+        if let Some(Said { at, .. }) = size {
+            let name = at.rsplit('.').next().unwrap_or_default();
+            notices.push(Notice {
+                path: at.clone(),
+                message: format!("{name} was accepted and has no effect: the process has no console"),
+            });
+        }
+        None
+    }
+
+    fn environment(&self, has_console: bool) -> Result<Vec<String>, Error> {
+        let mut environment = Vec::with_capacity(self.environment.len() + 3);
+        if !self.environment.contains_key("PATH") {
+            environment.push(DEFAULT_PATH.to_owned());
+        }
+        if has_console && !self.environment.contains_key("TERM") {
+            environment.push("TERM=xterm".to_owned());
+        }
+        for (name, said) in &self.environment {
+            let value = format!("{name}={}", said.value);
+            environment.push(without_nul(Said { value, at: said.at.clone() })?);
+        }
+        Ok(environment)
+    }
+}
+
+fn list_of_arguments(
+    said: Option<Said<Vec<String>>>,
+    program: &Option<Said<String>>,
+) -> Result<Vec<String>, Error> {
+    let said = match (said, program) {
+        (Some(said), _) => said,
+        (None, Some(program)) => Said { value: vec![program.value.clone()], at: "$.CommandArgs".to_owned() },
+        (None, None) => Said { value: Vec::new(), at: String::new() },
     };
-    if arguments.first().is_none_or(String::is_empty) {
+    if said.value.first().is_none_or(String::is_empty) {
         return Err(Error::new(Cause::InvalidData, "there is no program to run")
             .at("$.CommandLine")
             .hint("Send CommandLine or CommandArgs."));
     }
-    arguments
-        .into_iter()
-        .enumerate()
-        .map(|(index, argument)| without_nul(argument, &format!("$.CommandArgs[{index}]")))
-        .collect()
+    let one = |(index, value)| without_nul(Said { value, at: format!("{}[{index}]", said.at) });
+    said.value.into_iter().enumerate().map(one).collect()
 }
 
-fn environment(parameters: &ProcessParameters, has_console: bool) -> Result<Vec<String>, Error> {
-    let given = parameters.environment.clone().unwrap_or_default();
-    let mut environment = Vec::with_capacity(given.len() + 3);
-    if !given.contains_key("PATH") {
-        environment.push(DEFAULT_PATH.to_owned());
-    }
-    if has_console && !given.contains_key("TERM") {
-        environment.push("TERM=xterm".to_owned());
-    }
-    for (name, value) in given {
-        if name.is_empty() || name.contains('=') {
-            return Err(Error::new(Cause::InvalidData, format!("found the variable name {name:?}"))
-                .at(format!("$.Environment[{name:?}]"))
-                .hint("A name is not empty and has no '='."));
-        }
-        environment.push(without_nul(format!("{name}={value}"), &format!("$.Environment.{name}"))?);
-    }
-    Ok(environment)
-}
-
-fn working_directory(parameters: &ProcessParameters) -> Result<String, Error> {
-    const PATH: &str = "$.WorkingDirectory";
-    let directory =
-        parameters.working_directory.clone().filter(|path| !path.is_empty()).unwrap_or("/".to_owned());
-    if !directory.starts_with('/') {
+fn working_directory(said: Option<Said<String>>) -> Result<String, Error> {
+    let Some(said) = said else { return Ok("/".to_owned()) };
+    if !said.value.starts_with('/') {
         return Err(Error::new(
             Cause::InvalidData,
-            format!("found {directory:?}, expected an absolute path"),
+            format!("found {:?}, expected an absolute path", said.value),
         )
-        .at(PATH));
+        .at(said.at));
     }
-    without_nul(directory, PATH)
+    without_nul(said)
 }
 
-fn without_nul(text: String, path: &str) -> Result<String, Error> {
-    if text.contains('\0') {
-        return Err(Error::new(Cause::InvalidData, "found a NUL character").at(path));
+fn without_nul(said: Said<String>) -> Result<String, Error> {
+    if said.value.contains('\0') {
+        return Err(Error::new(Cause::InvalidData, "found a NUL character").at(said.at));
     }
-    Ok(text)
+    Ok(said.value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn try_plan(text: &str) -> Result<(ProcessPlan, Vec<Notice>), Error> {
+        ProcessPlan::new(&hcs_schema::read::<ProcessParameters>(text).unwrap())
+    }
+
     fn plan(text: &str) -> (ProcessPlan, Vec<Notice>) {
-        ProcessPlan::new(&hcs_schema::read::<ProcessParameters>(text).unwrap()).unwrap()
+        try_plan(text).unwrap()
     }
 
     #[test]
@@ -182,5 +305,37 @@ mod tests {
         assert_eq!(plan.console, None);
         assert_eq!(notices[0].path, "$.ConsoleSize");
         assert!(!plan.environment.iter().any(|variable| variable.starts_with("TERM=")));
+    }
+
+    #[test]
+    fn what_is_said_twice_must_agree() {
+        for (text, path) in [
+            (r#"{"CommandLine":"ls -l","OciProcess":{"args":["ls"]}}"#, "$.OciProcess.args"),
+            (r#"{"ApplicationName":"/bin/a","OciProcess":{"args":["/bin/b"]}}"#, "$.OciProcess.args[0]"),
+            (r#"{"WorkingDirectory":"/a","OciProcess":{"args":["ls"],"cwd":"/b"}}"#, "$.OciProcess.cwd"),
+            (
+                r#"{"Environment":{"A":"1"},"OciProcess":{"args":["ls"],"env":["B=2","A=2"]}}"#,
+                "$.OciProcess.env[1]",
+            ),
+            (r#"{"User":"5","OciProcess":{"args":["ls"],"user":{"uid":5,"gid":5}}}"#, "$.OciProcess.user"),
+            (
+                r#"{"EmulateConsole":true,"OciProcess":{"args":["ls"],"terminal":false}}"#,
+                "$.OciProcess.terminal",
+            ),
+            (
+                r#"{"ConsoleSize":[1,2],"OciProcess":{"args":["ls"],"consoleSize":{"height":2,"width":1}}}"#,
+                "$.OciProcess.consoleSize",
+            ),
+        ] {
+            let error = try_plan(text).unwrap_err();
+            assert_eq!(error.cause, Cause::InvalidData, "{text}");
+            assert_eq!(error.path.as_deref(), Some(path), "{text}");
+            assert!(error.detail.contains("$."), "the other place is not named: {error}");
+        }
+        let (plan, notices) = plan(
+            r#"{"CommandLine":"ls -l","WorkingDirectory":"/a","Environment":{"A":"1"},"User":"5:6",
+                "OciProcess":{"args":["ls","-l"],"cwd":"/a","env":["A=1"],"user":{"uid":5,"gid":6}}}"#,
+        );
+        assert_eq!((plan.arguments.len(), plan.user.as_str(), notices), (2, "5:6", vec![]));
     }
 }

@@ -56,8 +56,13 @@ steps! {
     Execute = 24, "running the program";
     Signals = 25, "taking over the signals";
     Console = 26, "taking the console";
-    Filter = 27, "filtering system calls";
     Map = 40, "mapping what the document maps";
+    Filter = 27, "filtering system calls";
+    OomScore = 28, "setting the OOM score";
+    Processors = 29, "choosing the processors";
+    Scheduling = 30, "setting the scheduling policy";
+    IoPriority = 31, "setting the priority of input and output";
+    Limits = 32, "limiting resources";
 }
 
 const PROCESS_ID: u32 = 0;

@@ -239,14 +239,70 @@ pub fn forbid_tracing() -> Result<(), Errno> {
 }
 
 /// Puts this thread under a filter of system calls.
-pub fn load_filter(program: &[libc::sock_filter]) -> Result<(), Errno> {
+pub fn load_filter(program: &[libc::sock_filter], flags: u32) -> Result<(), Errno> {
     let length = u16::try_from(program.len()).map_err(|_| Errno::INVAL)?;
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel copies `length` instructions from the slice and writes nothing.
-    let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER as libc::c_long, 0, &raw const program)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     check(result as i32)
+}
+
+/// How a process is scheduled, in the kernel's numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Scheduling {
+    /// The policy.
+    pub policy: u32,
+    /// Flags.
+    pub flags: u64,
+    /// Niceness.
+    pub nice: i32,
+    /// Static priority.
+    pub priority: u32,
+    /// Nanoseconds of running in a period.
+    pub runtime: u64,
+    /// Nanoseconds to the deadline.
+    pub deadline: u64,
+    /// Nanoseconds of a period.
+    pub period: u64,
+}
+
+/// Changes how this thread is scheduled.
+pub fn set_scheduling(wanted: &Scheduling) -> Result<(), Errno> {
+    #[repr(C)]
+    struct SchedAttr {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        times: [u64; 3],
+    }
+    let attributes = SchedAttr {
+        size: size_of::<SchedAttr>() as u32,
+        policy: wanted.policy,
+        flags: wanted.flags,
+        nice: wanted.nice,
+        priority: wanted.priority,
+        times: [wanted.runtime, wanted.deadline, wanted.period],
+    };
+    // SAFETY: `attributes` has the layout of the kernel's sched_attr in its first version, and says its size.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } as i32)
+}
+
+/// Changes the priority of this thread's input and output; class and level as the kernel packs them.
+pub fn set_io_priority(priority: u16) -> Result<(), Errno> {
+    const THREAD: i32 = 1;
+    // SAFETY: ioprio_set takes three integers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, THREAD, 0, i32::from(priority)) } as i32)
+}
+
+/// Limits a resource of this process.
+pub fn set_limit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let nothing = std::ptr::null_mut::<libc::rlimit64>();
+    // SAFETY: the kernel reads `limit`, which has its layout, and writes nothing because of the null pointer.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, nothing) } as i32)
 }
 
 /// Sets the name that `ps` shows.

@@ -102,8 +102,8 @@ pub struct Member {
     pub kind: fn() -> Kind,
     /// Whether a reader cannot do without it.
     pub required: bool,
-    /// Schema level that brought it (`2.0` … `2.6`), or `client` for what only clients are known to send, or
-    /// `linux` for our own additions.
+    /// Schema level that brought it (`2.0` … `2.6`), or `client` for what only clients are known to send, `linux`
+    /// for our own additions, `oci` for what is in them of the OCI runtime specification.
     pub since: &'static str,
     /// Whether it is an addition of this implementation.
     pub linux: bool,

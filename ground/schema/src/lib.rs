@@ -47,5 +47,6 @@ pub use json_schema::json_schema;
 pub use kind::{Choice, Choices, Document, Format, Integer, Key, Kind, Member, Shape, Typed};
 pub use mac_address::{MacAddress, NotAMacAddress};
 pub use member::{PresentMember, UnknownMember};
+pub use path::member_path;
 pub use read::{Reading, mistakes, read, read_strict};
 pub use signal::Signal;

@@ -10,7 +10,7 @@
 /// "JsonName" 2.0 field_name: Type,
 /// ```
 ///
-/// where the second word is the schema level (or `client`, `linux`). `as Kind` after the type names a kind
+/// where the second word is the schema level (or `client`, `linux`, `oci`). `as Kind` after the type names a kind
 /// other than that of the type itself (`as Base64`, `as Keyed<u32, Scsi>`); `=> required` makes the reader
 /// insist on the member. `struct Name = "Schema_Name"` gives a spelling that is no Rust name.
 macro_rules! documents {

@@ -43,6 +43,11 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// The path of a member or map key below a path, as in reports of this crate.
+pub fn member_path(parent: &str, name: &str) -> String {
+    Path::Root(parent).member(name).to_string()
+}
+
 fn is_identifier(name: &str) -> bool {
     let mut chars = name.chars();
     chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')

@@ -178,6 +178,7 @@ fn present_members_come_in_document_order() {
             ("$.Container.Memory", "Container", "Memory"),
             ("$.Container.Memory.SizeInMB", "Container_Memory", "SizeInMB"),
             ("$.Container.OciSpecification", "Container", "OciSpecification"),
+            ("$.Container.OciSpecification.root", "OciSpecification", "root"),
         ]
     );
 }

@@ -88,7 +88,7 @@ fn names_are_unique_and_everything_is_described() {
             assert!(members.insert(member.name), "{}.{} twice", shape.name, member.name);
             assert!(!member.doc.is_empty());
             assert_eq!(member.linux, member.since == "linux");
-            let level = ["2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "client", "linux"];
+            let level = ["2.0", "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "client", "linux", "oci"];
             assert!(level.contains(&member.since), "{}.{}", shape.name, member.name);
         }
     }

@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod malformed;
 mod mapped;
+mod oci_process;
 mod peers;
 mod process;
 mod random_deaths;

@@ -1,132 +1,137 @@
-//! Classic BPF with names for places. Jumps go forward only, as the kernel demands.
+//! Writes classic BPF back to front.
+//!
+//! Its jumps lead forwards only, and those of comparisons reach 255 instructions. Written from the end, the
+//! place that a jump leads to is known when the jump is written, and where it is out of reach a way-station is
+//! put in. Returns are shared wherever one is near.
+
+use std::collections::BTreeMap;
 
 use libc::{
-    BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter,
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W,
+    sock_filter,
 };
 
-/// A place in the program, named before it is reached.
+const LOAD: u32 = BPF_LD | BPF_W | BPF_ABS;
+const AND: u32 = BPF_ALU | BPF_AND | BPF_K;
+const JUMP: u32 = BPF_JMP | BPF_JA;
+const IF_EQUAL: u32 = BPF_JMP | BPF_JEQ | BPF_K;
+const IF_GREATER: u32 = BPF_JMP | BPF_JGT | BPF_K;
+const IF_AT_LEAST: u32 = BPF_JMP | BPF_JGE | BPF_K;
+const RETURN: u32 = BPF_RET | BPF_K;
+
+/// How far a comparison jumps, with room for the way-station of the other branch.
+const REACH: usize = 250;
+
+/// A place in the program: how many instructions there are from it to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label(usize);
 
-/// How two numbers are compared.
+/// Where a branch leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compare {
-    /// The loaded value is this.
-    Equal,
-    /// The loaded value is this or more.
-    AtLeast,
+pub enum Target {
+    /// To a place that is already written.
+    At(Label),
+    /// Out of the filter with this value.
+    Return(u32),
 }
 
-#[derive(Clone, Copy)]
-enum Line {
-    Plain(sock_filter),
-    /// On to one place or the other. Needs as many instructions as the places are far.
-    Branch {
-        compare: Compare,
-        value: u32,
-        yes: Label,
-        no: Label,
-    },
+/// What a comparison asks of the loaded word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// It is this value.
+    Equal(u32),
+    /// It is greater.
+    Greater(u32),
+    /// It is greater or this value.
+    AtLeast(u32),
 }
 
-/// A program in the making.
+/// A program under construction.
 #[derive(Default)]
 pub struct Assembler {
-    lines: Vec<Line>,
-    /// The line at which each label stands.
-    places: Vec<usize>,
+    reversed: Vec<sock_filter>,
+    /// The return of each value that was written last, which is the nearest.
+    returns: BTreeMap<u32, Label>,
 }
 
-/// The farthest that a conditional jump reaches.
-const NEAR: usize = 255;
-/// Instructions of a branch whose places may be far: the test, and a long jump for each outcome.
-const FAR_BRANCH: usize = 3;
-
 impl Assembler {
-    /// A name for a place that comes later.
-    pub fn label(&mut self) -> Label {
-        self.places.push(usize::MAX);
-        Label(self.places.len() - 1)
+    /// The program, first instruction first.
+    pub fn finish(mut self) -> Vec<sock_filter> {
+        self.reversed.reverse();
+        self.reversed
     }
 
-    /// The place of the label is here.
-    pub fn place(&mut self, label: Label) {
-        self.places[label.0] = self.lines.len();
+    fn write(&mut self, code: u32, if_true: u8, if_false: u8, value: u32) -> Label {
+        self.reversed.push(sock_filter { code: code as u16, jt: if_true, jf: if_false, k: value });
+        Label(self.reversed.len())
     }
 
-    /// Loads a word of the call's data.
-    pub fn load(&mut self, offset: u32) {
-        self.plain(BPF_LD | BPF_W | BPF_ABS, offset);
+    /// How many instructions a jump that is written now would leave out.
+    fn distance(&self, label: Label) -> usize {
+        self.reversed.len() - label.0
     }
 
-    /// Keeps these bits of the loaded word.
-    pub fn keep(&mut self, bits: u32) {
-        self.plain(BPF_ALU | BPF_AND | BPF_K, bits);
+    /// Loads a word of what the filter is told about the call, then goes on at `next`.
+    pub fn load(&mut self, offset: u32, next: Target) -> Target {
+        self.lead_to(next);
+        Target::At(self.write(LOAD, 0, 0, offset))
     }
 
-    /// Ends with a value.
-    pub fn end(&mut self, value: u32) {
-        self.plain(BPF_RET | BPF_K, value);
+    /// Keeps these bits of the loaded word, then goes on at `next`.
+    pub fn mask(&mut self, bits: u32, next: Target) -> Target {
+        self.lead_to(next);
+        Target::At(self.write(AND, 0, 0, bits))
     }
 
-    /// Goes on at one of two places.
-    pub fn branch(&mut self, compare: Compare, value: u32, yes: Label, no: Label) {
-        self.lines.push(Line::Branch { compare, value, yes, no });
-    }
-
-    fn plain(&mut self, code: u32, k: u32) {
-        self.lines.push(Line::Plain(sock_filter { code: code as u16, jt: 0, jf: 0, k }));
-    }
-
-    /// The program. Every label must have a place, behind the branches to it.
-    pub fn finish(&self) -> Vec<sock_filter> {
-        // As if every branch were far: then no place moves nearer than it is counted here, and a branch that is
-        // near by this count is near.
-        let mut starts = Vec::with_capacity(self.lines.len() + 1);
-        let mut far = 0;
-        for line in &self.lines {
-            starts.push(far);
-            far += match line {
-                Line::Plain(_) => 1,
-                Line::Branch { .. } => FAR_BRANCH,
-            };
+    /// Goes on at one place or the other.
+    pub fn branch(&mut self, test: Test, if_true: Target, if_false: Target) -> Target {
+        if if_true == if_false {
+            return if_true;
         }
-        starts.push(far);
-        let is_near = |from: usize, to: Label| starts[self.places[to.0]] - starts[from] <= NEAR;
-        let length = |index: usize| match &self.lines[index] {
-            Line::Branch { yes, no, .. } if !(is_near(index, *yes) && is_near(index, *no)) => FAR_BRANCH,
-            _ => 1,
+        let if_false = self.bring_near(if_false);
+        let if_true = self.bring_near(if_true);
+        let (code, value) = match test {
+            Test::Equal(value) => (IF_EQUAL, value),
+            Test::Greater(value) => (IF_GREATER, value),
+            Test::AtLeast(value) => (IF_AT_LEAST, value),
         };
-        let mut positions = Vec::with_capacity(self.lines.len() + 1);
-        let mut position = 0;
-        for index in 0..self.lines.len() {
-            positions.push(position);
-            position += length(index);
-        }
-        positions.push(position);
-        let mut program = Vec::with_capacity(position);
-        for (index, line) in self.lines.iter().enumerate() {
-            match *line {
-                Line::Plain(instruction) => program.push(instruction),
-                Line::Branch { compare, value, yes, no } => {
-                    let code =
-                        (BPF_JMP | BPF_K | if compare == Compare::Equal { BPF_JEQ } else { BPF_JGE }) as u16;
-                    let distance = |from: usize, to: Label| positions[self.places[to.0]] - from - 1;
-                    let here = positions[index];
-                    if length(index) == 1 {
-                        let (jt, jf) = (distance(here, yes) as u8, distance(here, no) as u8);
-                        program.push(sock_filter { code, jt, jf, k: value });
-                    } else {
-                        program.push(sock_filter { code, jt: 0, jf: 1, k: value });
-                        let jump = (BPF_JMP | BPF_JA) as u16;
-                        for (step, to) in [(1, yes), (2, no)] {
-                            let k = distance(here + step, to) as u32;
-                            program.push(sock_filter { code: jump, jt: 0, jf: 0, k });
-                        }
-                    }
-                }
+        // Both are within REACH, plus at most the one instruction that bringing the other near has cost.
+        let (if_true, if_false) = (self.distance(if_true) as u8, self.distance(if_false) as u8);
+        Target::At(self.write(code, if_true, if_false, value))
+    }
+
+    /// Lets what is written next fall through to `target`.
+    fn lead_to(&mut self, target: Target) {
+        match target {
+            Target::At(label) if self.distance(label) == 0 => {}
+            Target::At(label) => {
+                let distance = self.distance(label) as u32;
+                self.write(JUMP, 0, 0, distance);
+            }
+            Target::Return(value) => {
+                self.write_return(value);
             }
         }
-        program
+    }
+
+    /// A place within reach that is, or leads to, the target.
+    fn bring_near(&mut self, target: Target) -> Label {
+        match target {
+            Target::At(label) if self.distance(label) <= REACH => label,
+            Target::At(label) => {
+                let distance = self.distance(label) as u32;
+                self.write(JUMP, 0, 0, distance)
+            }
+            Target::Return(value) => match self.returns.get(&value) {
+                Some(label) if self.distance(*label) <= REACH => *label,
+                _ => self.write_return(value),
+            },
+        }
+    }
+
+    fn write_return(&mut self, value: u32) -> Label {
+        let label = self.write(RETURN, 0, 0, value);
+        self.returns.insert(value, label);
+        label
     }
 }

@@ -1,28 +1,51 @@
-//! The filter of system calls that every process of a container gets.
+//! System call filters: which calls the processes of a container may make, and what becomes of the others.
 //!
-//! [`profile`] says what is allowed, in names. [`compile`] turns a set of rules into a classic BPF program: a
-//! binary search over ranges of numbers, which the kernel checks and loads eight times as fast as the long list
-//! that is usual. [`load`] is called between clone and exec.
+//! A [`Profile`] says it by name: [`default_profile`] holds what every container gets, `oci` reads one from an
+//! OCI runtime specification. [`compile`] turns a profile into a [`Program`] of classic BPF when a container is
+//! planned, so the worker has no tables, and its children load the finished program with one system call.
+//!
+//! The program is a binary search over the numbers of system calls. That matters because the kernel runs a new
+//! filter once for every number (it remembers which calls are allowed whatever their arguments): a chain of
+//! comparisons makes loading eight times as slow.
 
+mod architecture;
 mod assembler;
+mod calls;
 mod compile;
-mod numbers;
+mod conditions;
+mod default_profile;
+#[cfg(test)]
+mod interpreter;
+#[cfg(test)]
+mod measured;
+mod oci;
 mod profile;
-mod rules;
+mod program;
 
 use std::sync::OnceLock;
 
-use rustix::io::Errno;
+use hcs_core::Error;
 
-pub use compile::Program;
+pub use architecture::Architecture;
+pub use compile::compile;
+pub use default_profile::default_profile;
+pub use oci::compile_oci;
+pub use profile::{Action, Comparison, Condition, Profile, Rule};
+pub use program::Program;
 
-/// The default filter. It is compiled once in the life of a worker.
-pub fn default_program() -> &'static Program {
-    static PROGRAM: OnceLock<Program> = OnceLock::new();
-    PROGRAM.get_or_init(|| compile::compile(&profile::default()))
-}
+use rustix::thread::CapabilitySet;
 
-/// Puts the calling thread under a filter, for ever. It must have given up new privileges before.
-pub(crate) fn load(program: &Program) -> Result<(), Errno> {
-    crate::sys::load_filter(program.instructions())
+use crate::confinement::CAPABILITIES;
+
+/// The default filter of a container whose processes can have these capabilities.
+pub fn default_program(capabilities: CapabilitySet) -> Result<Program, Error> {
+    static USUAL: OnceLock<Program> = OnceLock::new();
+    if capabilities != CAPABILITIES {
+        return compile(&default_profile(capabilities));
+    }
+    if let Some(program) = USUAL.get() {
+        return Ok(program.clone());
+    }
+    let program = compile(&default_profile(capabilities))?;
+    Ok(USUAL.get_or_init(|| program).clone())
 }

@@ -1,109 +1,100 @@
-//! The default profile: what Docker's allows, for the capabilities that our containers have.
-//!
-//! The calls that only more capabilities would allow are left out, because no process here gets them: those for
-//! SYS_ADMIN (mount, unshare, bpf, …), SYS_MODULE, SYS_PTRACE (kcmp, …), SYS_TIME, SYS_NICE, SYSLOG and others.
-//! `chroot` is in, because SYS_CHROOT is. Other number spaces (32-bit programs, x32) are refused as if the kernel did
-//! not have them; Docker allows them. What is refused fails with EPERM, and `clone3` with ENOSYS, so that libraries
-//! fall back to `clone`, whose flags a filter can see.
+//! What a filter is to do, by names of system calls.
 
-use super::{
-    numbers,
-    rules::{Action, Condition, Rule, Rules, Test},
-};
+use super::Architecture;
 
-const REFUSED: Action = Action::Errno(libc::EPERM as u16);
-const UNKNOWN: Action = Action::Errno(libc::ENOSYS as u16);
-
-/// Flags of `clone` that make namespaces: mount, cgroup, UTS, IPC, user, pid, network.
-const NEW_NAMESPACES: u64 = (libc::CLONE_NEWNS
-    | libc::CLONE_NEWCGROUP
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUSER
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET) as u32 as u64;
-
-/// libc's list for x86-64 lacks it.
-#[cfg(target_arch = "x86_64")]
-const IO_PGETEVENTS: libc::c_long = 333;
-
-/// Execution domains that change nothing that matters: Linux, BSD, and both with UNAME26; and the question alone.
-const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x20000, 0x20008, 0xFFFF_FFFF];
-
-/// The rules.
-pub fn default() -> Rules {
-    let mut by_number = std::collections::BTreeMap::new();
-    for (_, number) in numbers::COMMON.iter().chain(numbers::OWN).chain(numbers::NEWEST) {
-        by_number.insert(*number, Rule::always(Action::Allow));
-    }
-    let mut add = |number: libc::c_long, rule: Rule| by_number.insert(number as u32, rule);
-    let when = |test: Test| vec![(vec![Condition { argument: 0, test }], Action::Allow)];
-    let allow_if = |test: Test| Rule { alternatives: when(test), otherwise: REFUSED };
-    add(libc::SYS_clone, allow_if(Test::NoneOf(NEW_NAMESPACES)));
-    add(libc::SYS_clone3, Rule::always(UNKNOWN));
-    #[cfg(target_arch = "x86_64")]
-    add(IO_PGETEVENTS, Rule::always(Action::Allow));
-    // Sockets of the hypervisor reach beyond the network namespace.
-    add(libc::SYS_socket, allow_if(Test::NotEqual(libc::AF_VSOCK as u64)));
-    let alternatives = PERSONALITIES.iter().flat_map(|personality| when(Test::Equal(*personality))).collect();
-    add(libc::SYS_personality, Rule { alternatives, otherwise: REFUSED });
-    Rules { by_number, otherwise: REFUSED, foreign: UNKNOWN }
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// It is made.
+    Allow,
+    /// It is made and logged.
+    Log,
+    /// It fails with this error.
+    Errno(u16),
+    /// Its thread gets SIGSYS with this value.
+    Trap(u16),
+    /// A tracer is told, with this value; without one the call fails with ENOSYS.
+    Trace(u16),
+    /// Its thread dies.
+    KillThread,
+    /// Its process dies.
+    KillProcess,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn action(number: libc::c_long, first: u64) -> Action {
-        default().action(number as u32, &[first, 0, 0, 0, 0, 0])
-    }
-
-    #[test]
-    fn ordinary_calls_are_allowed() {
-        for number in [libc::SYS_read, libc::SYS_execve, libc::SYS_openat, libc::SYS_chroot, libc::SYS_ptrace]
-        {
-            assert_eq!(action(number, 0), Action::Allow, "{number}");
+impl Action {
+    /// What a filter returns for it (`SECCOMP_RET_…`).
+    pub(super) fn code(self) -> u32 {
+        match self {
+            Action::Allow => 0x7FFF_0000,
+            Action::Log => 0x7FFC_0000,
+            Action::Trace(value) => 0x7FF0_0000 | u32::from(value),
+            Action::Errno(errno) => 0x0005_0000 | u32::from(errno),
+            Action::Trap(value) => 0x0003_0000 | u32::from(value),
+            Action::KillThread => 0,
+            Action::KillProcess => 0x8000_0000,
         }
     }
 
-    #[test]
-    fn calls_that_reach_the_host_are_refused() {
-        for number in [
-            libc::SYS_mount,
-            libc::SYS_umount2,
-            libc::SYS_unshare,
-            libc::SYS_setns,
-            libc::SYS_keyctl,
-            libc::SYS_add_key,
-            libc::SYS_request_key,
-            libc::SYS_bpf,
-            libc::SYS_perf_event_open,
-            libc::SYS_init_module,
-            libc::SYS_finit_module,
-            libc::SYS_kexec_load,
-            libc::SYS_reboot,
-            libc::SYS_settimeofday,
-            libc::SYS_swapon,
-            libc::SYS_pivot_root,
-            libc::SYS_open_by_handle_at,
-            libc::SYS_userfaultfd,
-            libc::SYS_io_uring_setup,
-            libc::SYS_open_tree,
-            libc::SYS_move_mount,
-            libc::SYS_fsopen,
-        ] {
-            assert_eq!(action(number, 0), REFUSED, "{number}");
-        }
+    /// Whether a call goes on, perhaps with somebody watching.
+    pub(super) fn lets_through(self) -> bool {
+        matches!(self, Action::Allow | Action::Log | Action::Trace(_))
     }
+}
 
-    #[test]
-    fn arguments_decide_where_they_matter() {
-        assert_eq!(action(libc::SYS_clone, libc::SIGCHLD as u64), Action::Allow);
-        assert_eq!(action(libc::SYS_clone, (libc::CLONE_NEWUSER | libc::SIGCHLD) as u64), REFUSED);
-        assert_eq!(action(libc::SYS_clone3, 0), UNKNOWN);
-        assert_eq!(action(libc::SYS_socket, libc::AF_INET as u64), Action::Allow);
-        assert_eq!(action(libc::SYS_socket, libc::AF_VSOCK as u64), REFUSED);
-        assert_eq!(action(libc::SYS_personality, 0xFFFF_FFFF), Action::Allow);
-        assert_eq!(action(libc::SYS_personality, 0x0040_0000), REFUSED);
-    }
+/// How an argument is compared; all values are unsigned and have 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is this value.
+    Equal(u64),
+    /// It is another value.
+    NotEqual(u64),
+    /// It is smaller.
+    Less(u64),
+    /// It is smaller or this value.
+    LessOrEqual(u64),
+    /// It is greater.
+    Greater(u64),
+    /// It is greater or this value.
+    GreaterOrEqual(u64),
+    /// Its bits below the mask are this value.
+    MaskedEqual {
+        /// The bits that count.
+        mask: u64,
+        /// What they are.
+        value: u64,
+    },
+}
+
+/// A condition on one argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// Which argument, 0 to 5.
+    pub argument: u8,
+    /// What is true of it.
+    pub comparison: Comparison,
+}
+
+/// What becomes of some calls under some conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule<'a> {
+    /// Names of calls. An architecture that lacks one takes no notice of it.
+    pub calls: Vec<&'a str>,
+    /// What becomes of them.
+    pub action: Action,
+    /// Holds if all of these do; empty is always.
+    pub conditions: Vec<Condition>,
+}
+
+/// A whole filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile<'a> {
+    /// What becomes of calls that no rule is about.
+    pub default: Action,
+    /// The kinds of calls that the rules are about. A process that makes any other is killed.
+    pub architectures: Vec<Architecture>,
+    /// For one call: the first rule with conditions that hold, else the one without. See [`super::compile`]
+    /// for what contradicts.
+    pub rules: Vec<Rule<'a>>,
+    /// Flags of the system call `seccomp`.
+    pub flags: u32,
 }

@@ -4,8 +4,8 @@
 
 use crate::macros::{choices, documents};
 use crate::{
-    Any, ContainerCredentialGuardState, ContainersDefDevice, Guid, HvSocketSystemConfig, Networking,
-    PathType, RegistryChanges, Storage,
+    ContainerCredentialGuardState, ContainersDefDevice, Guid, HvSocketSystemConfig, Networking,
+    OciSpecification, PathType, RegistryChanges, Storage,
 };
 
 documents! {
@@ -38,7 +38,7 @@ documents! {
         /// HostProcess = runs without isolation from the host.
         "IsolationType" client isolation_type: String,
         /// Linux addition: OCI runtime specification (config.json) the container is made from.
-        "OciSpecification" linux oci_specification: Any,
+        "OciSpecification" linux oci_specification: OciSpecification,
     }
 
     /// Identity of the operating system in a container.

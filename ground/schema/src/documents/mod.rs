@@ -16,6 +16,9 @@ mod integration;
 mod layers;
 mod modify;
 mod network;
+mod oci_process;
+mod oci_seccomp;
+mod oci_specification;
 mod operations;
 mod options;
 mod process;
@@ -44,6 +47,9 @@ pub use integration::*;
 pub use layers::*;
 pub use modify::*;
 pub use network::*;
+pub use oci_process::*;
+pub use oci_seccomp::*;
+pub use oci_specification::*;
 pub use operations::*;
 pub use options::*;
 pub use process::*;
@@ -77,6 +83,9 @@ const SHAPES: &[&[fn() -> &'static Shape]] = &[
     layers::SHAPES,
     modify::SHAPES,
     network::SHAPES,
+    oci_process::SHAPES,
+    oci_seccomp::SHAPES,
+    oci_specification::SHAPES,
     operations::SHAPES,
     options::SHAPES,
     process::SHAPES,
@@ -107,6 +116,9 @@ const CHOICES: &[&[&Choices]] = &[
     layers::CHOICES,
     modify::CHOICES,
     network::CHOICES,
+    oci_process::CHOICES,
+    oci_seccomp::CHOICES,
+    oci_specification::CHOICES,
     operations::CHOICES,
     options::CHOICES,
     process::CHOICES,

@@ -4,7 +4,7 @@
 
 use crate::kind::DateTime;
 use crate::macros::{choices, documents};
-use crate::{Any, Signal};
+use crate::{OciProcess, Signal};
 use std::collections::BTreeMap;
 
 documents! {
@@ -38,8 +38,8 @@ documents! {
         "UseExistingLogin" 2.0 use_existing_login: bool,
         /// Legacy console host.
         "UseLegacyConsole" 2.0 use_legacy_console: bool,
-        /// Linux addition: OCI process to run in a container made from an OCI specification.
-        "OciProcess" linux oci_process: Any,
+        /// Linux addition: the process as an OCI runtime takes it.
+        "OciProcess" linux oci_process: OciProcess,
         /// Linux addition: what Windows has no word for.
         "Linux" linux linux: ProcessLinux,
     }

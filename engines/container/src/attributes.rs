@@ -1,0 +1,202 @@
+//! What a process is beside its program: capabilities, limits, scheduling, privileges.
+//!
+//! [`Attributes`] are part of a process's plan. Everything here that acts runs in the child between clone and
+//! exec: raw calls on prepared data, nothing is allocated.
+
+use rustix::{
+    io::Errno,
+    thread::{CapabilitySet, CapabilitySets, CpuSet, Gid, Uid},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    confinement::CAPABILITIES,
+    launch::{hold_capabilities, limit_capabilities},
+    report::Step,
+    sys,
+};
+
+/// The attributes of a process. Their default is what a process has whose document says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attributes {
+    /// Its capabilities; without them the usual ones of root, or none for another user.
+    pub capabilities: Option<Capabilities>,
+    /// Its supplementary groups; without them those of the container's own files.
+    pub groups: Option<Vec<u32>>,
+    /// Bits that new files do not get.
+    pub umask: u32,
+    /// Limits of resources.
+    pub limits: Vec<Limit>,
+    /// Whether programs that it runs can never gain privileges.
+    pub no_new_privileges: bool,
+    /// How readily it is killed when memory runs out.
+    pub oom_score_adjustment: Option<i32>,
+    /// How it is scheduled.
+    pub scheduling: Option<sys::Scheduling>,
+    /// The priority of its input and output, as the kernel has it.
+    pub io_priority: Option<u16>,
+    /// Processors that it may run on, until it is in its cgroup and from then on.
+    pub processors: [Option<Vec<u32>>; 2],
+}
+
+impl Default for Attributes {
+    fn default() -> Attributes {
+        Attributes {
+            capabilities: None,
+            groups: None,
+            umask: 0o022,
+            limits: Vec::new(),
+            no_new_privileges: true,
+            oom_score_adjustment: None,
+            scheduling: None,
+            io_priority: None,
+            processors: [None, None],
+        }
+    }
+}
+
+/// The five sets, one bit for each capability.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// What can ever be had.
+    pub bounding: u64,
+    /// What counts.
+    pub effective: u64,
+    /// What can be made to count.
+    pub permitted: u64,
+    /// What is kept by programs that have it too.
+    pub inheritable: u64,
+    /// What is kept by every program.
+    pub ambient: u64,
+}
+
+/// A limit of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limit {
+    /// The kernel's number of the resource.
+    pub resource: u32,
+    /// What is in force.
+    pub soft: u64,
+    /// What cannot be exceeded.
+    pub hard: u64,
+}
+
+/// The attributes in the form that the child uses.
+pub struct Prepared {
+    attributes: Attributes,
+    oom_score: Option<String>,
+    processors: [Option<CpuSet>; 2],
+}
+
+type Failed = (Step, Errno);
+
+impl Prepared {
+    /// Makes what must not be made in the child.
+    pub fn new(attributes: &Attributes) -> Prepared {
+        let set = |processors: &Vec<u32>| {
+            let mut set = CpuSet::new();
+            for number in processors.iter().filter(|number| (**number as usize) < CpuSet::MAX_CPU) {
+                set.set(*number as usize);
+            }
+            set
+        };
+        Prepared {
+            oom_score: attributes.oom_score_adjustment.map(|score| score.to_string()),
+            processors: attributes.processors.each_ref().map(|processors| processors.as_ref().map(set)),
+            attributes: attributes.clone(),
+        }
+    }
+
+    /// Whether the filter of system calls has to be loaded while the process is still privileged.
+    pub fn is_filtered_early(&self) -> bool {
+        !self.attributes.no_new_privileges
+    }
+
+    /// What is done before the cgroup is joined. /proc is still the host's.
+    pub fn apply_outside(&self) -> Result<(), Failed> {
+        if let Some(score) = &self.oom_score {
+            write_oom_score(score).map_err(|errno| (Step::OomScore, errno))?;
+        }
+        self.run_on(0)
+    }
+
+    fn run_on(&self, which: usize) -> Result<(), Failed> {
+        match &self.processors[which] {
+            Some(set) => {
+                rustix::thread::sched_setaffinity(None, set).map_err(|errno| (Step::Processors, errno))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What is done in the container while the process is still privileged.
+    pub fn apply_inside(&self) -> Result<(), Failed> {
+        self.run_on(1)?;
+        if let Some(scheduling) = &self.attributes.scheduling {
+            sys::set_scheduling(scheduling).map_err(|errno| (Step::Scheduling, errno))?;
+        }
+        if let Some(priority) = self.attributes.io_priority {
+            sys::set_io_priority(priority).map_err(|errno| (Step::IoPriority, errno))?;
+        }
+        for limit in &self.attributes.limits {
+            sys::set_limit(limit.resource, limit.soft, limit.hard).map_err(|errno| (Step::Limits, errno))?;
+        }
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.attributes.umask));
+        Ok(())
+    }
+
+    /// Becomes the user, with the capabilities that it is to have.
+    pub fn become_user(&self, uid: u32, gid: u32, groups: &[Gid]) -> Result<(), Failed> {
+        let capabilities = |errno| (Step::Capabilities, errno);
+        let user = |errno| (Step::User, errno);
+        let wanted = self.attributes.capabilities;
+        let bounding = wanted.map_or(CAPABILITIES, |sets| CapabilitySet::from_bits_retain(sets.bounding));
+        limit_capabilities(bounding).map_err(capabilities)?;
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::thread::set_thread_groups(groups).map_err(user)?;
+        rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
+        let Some(wanted) = wanted else {
+            if uid.is_root() {
+                return hold_capabilities(CAPABILITIES).map_err(capabilities);
+            }
+            // Leaving root drops every capability; nothing is kept for other users, as in Docker.
+            rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
+            return rustix::thread::clear_ambient_capability_set().map_err(capabilities);
+        };
+        // Kept over the change of the user only; running a program ends it.
+        rustix::thread::set_keep_capabilities(true).map_err(capabilities)?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
+        hold(&wanted).map_err(capabilities)
+    }
+
+    /// What is done last.
+    pub fn forbid_new_privileges(&self) -> Result<(), Failed> {
+        if self.attributes.no_new_privileges {
+            rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
+        }
+        Ok(())
+    }
+}
+
+fn hold(wanted: &Capabilities) -> Result<(), Errno> {
+    let set = CapabilitySet::from_bits_retain;
+    rustix::thread::clear_ambient_capability_set()?;
+    let sets = CapabilitySets {
+        effective: set(wanted.effective),
+        permitted: set(wanted.permitted),
+        inheritable: set(wanted.inheritable),
+    };
+    rustix::thread::set_capabilities(None, sets)?;
+    for number in (0..u64::BITS).filter(|number| wanted.ambient >> number & 1 == 1) {
+        rustix::thread::configure_capability_in_ambient_set(set(1 << number), true)?;
+    }
+    Ok(())
+}
+
+fn write_oom_score(score: &str) -> Result<(), Errno> {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(CWD, c"/proc/self/oom_score_adj", flags, Mode::empty())?;
+    rustix::io::write(file, score.as_bytes()).map(|_| ())
+}
