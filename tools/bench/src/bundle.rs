@@ -22,15 +22,15 @@ pub fn root_fs(at: &Path) -> Outcome {
     if built.success() { Ok(()) } else { Err("the static test program could not be built".into()) }
 }
 
-/// Writes a bundle whose process ends at once, or waits for its end.
-pub fn write(at: &Path, root_fs: &Path, waits: bool) -> Outcome {
+/// Writes a bundle whose process ends at once, or waits for its end, in the cgroup `group`.
+pub fn write(at: &Path, root_fs: &Path, group: &str, waits: bool) -> Outcome {
     fs::create_dir_all(at)?;
     let arguments = if waits { json!([PROGRAM, "wait"]) } else { json!([PROGRAM]) };
-    fs::write(at.join("config.json"), configuration(root_fs, &arguments).to_string())?;
+    fs::write(at.join("config.json"), configuration(root_fs, group, &arguments).to_string())?;
     Ok(())
 }
 
-fn configuration(root_fs: &Path, arguments: &Value) -> Value {
+fn configuration(root_fs: &Path, group: &str, arguments: &Value) -> Value {
     let capabilities = [
         "CHOWN",
         "DAC_OVERRIDE",
@@ -68,6 +68,7 @@ fn configuration(root_fs: &Path, arguments: &Value) -> Value {
         ],
         "linux": {
             "namespaces": namespaces,
+            "cgroupsPath": group,
             "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
                 "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
                 "/sys/devices/virtual/powercap", "/sys/firmware"],

@@ -1,20 +1,28 @@
 //! Measures what the project promises about its speed, beside a peer and in the same run: machines differ and
 //! drift, ratios stay.
 //!
-//! `hcs-bench cycle` — the life of a container and a process in one, against crun, runc and youki.
-//! `hcs-bench many` — 500 idle containers: memory, and whether the last is made as quickly as the first.
+//! `hcs-bench cycle` — the life of a container, against crun, runc, youki and a bare C program of the same steps.
+//! `hcs-bench exec` — a process in a container that is there, against the same.
+//! `hcs-bench idle` — the memory of containers that do nothing.
+//! `hcs-bench many` — 500 containers at once: whether the last is made as quickly as the first, and how long a list takes.
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
 mod bundle;
 mod call;
-mod contestants;
+mod contest;
 mod cycle;
 mod echo;
+mod exec;
 mod figures;
+mod floor;
+mod idle;
 mod library;
+mod load;
 mod many;
+mod ours;
 mod placement;
+mod runtime;
 mod service;
 mod usage;
 
@@ -27,7 +35,11 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["cycle"] => cycle::measure(),
-        ["cycle-inside"] => cycle::measure_inside(),
+        ["cycle-apart"] => cycle::measure_apart(),
+        ["exec"] => exec::measure(),
+        ["exec-apart"] => exec::measure_apart(),
+        ["idle"] => idle::measure(),
+        ["compute", processor] => load::compute(processor),
         ["many"] => many::measure(500),
         ["many", count] => count.parse().map_err(Into::into).and_then(many::measure),
         ["call"] => call::measure("inf"),
@@ -36,7 +48,7 @@ fn main() -> ExitCode {
             call::measure_with_library(folder.as_ref(), placement, ratio)
         }
         ["echo", socket, request, reply] => echo::serve(socket, request, reply),
-        _ => Err("usage: hcs-bench cycle | many [COUNT] | call [--at-most RATIO]".into()),
+        _ => Err("usage: hcs-bench cycle | exec | idle | many [COUNT] | call [--at-most RATIO]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

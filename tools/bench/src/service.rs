@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use hcs::{Client, link::Options};
+
 use crate::Outcome;
 
 /// The service and its folder.
@@ -19,7 +21,7 @@ pub struct Service {
 impl Service {
     /// Starts hcsd from beside this program and waits until it says that it is ready.
     pub fn start() -> Outcome<Service> {
-        let folder = env::temp_dir().join(format!("hcs-bench-{}", std::process::id()));
+        let folder = parent().join(format!("hcs-bench-{}", std::process::id()));
         fs::create_dir_all(folder.join("rootfs"))?;
         let ready = UnixDatagram::bind(folder.join("notify"))?;
         ready.set_read_timeout(Some(Duration::from_secs(20)))?;
@@ -44,11 +46,35 @@ impl Service {
         self.process.id()
     }
 
+    /// A client of it.
+    pub fn client(&self) -> Outcome<Client> {
+        Ok(Client::connect_to(Options { socket: self.socket() })?)
+    }
+
+    /// The document of a container with the benchmark's root file system.
+    pub fn document(&self) -> String {
+        format!(
+            r#"{{"Owner":"bench","SchemaVersion":{{"Major":2,"Minor":1}},
+                "Container":{{"Storage":{{"Path":{:?}}},"GuestOs":{{"HostName":"bench"}}}}}}"#,
+            self.folder.join("rootfs")
+        )
+    }
+
     /// The service's socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.join("run/hcs.sock")
     }
 }
+
+/// Where services run their lives, /run, is a tmpfs on every ordinary host, so the folder is in one too if possible.
+fn parent() -> PathBuf {
+    let shared = Path::new("/dev/shm");
+    let in_memory = rustix::fs::statfs(shared).is_ok_and(|found| found.f_type == TMPFS);
+    if in_memory { shared.to_owned() } else { env::temp_dir() }
+}
+
+/// TMPFS_MAGIC of the kernel.
+const TMPFS: i64 = 0x0102_1994;
 
 impl Drop for Service {
     fn drop(&mut self) {

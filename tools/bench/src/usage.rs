@@ -1,23 +1,115 @@
-//! Processor time: of this process's children, and of a service with all that it has started.
+//! Processor time, counted by the kernel in a cgroup for each contestant: to the nanosecond, and of everybody who works
+//! for it, also of those that are dead, and of what is done after the answer.
 
-use std::{fs, time::Duration};
-
-use rustix::param::clock_ticks_per_second;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::Outcome;
 
-/// The processor time that a process and its dead children have used.
-pub fn of(pid: u32) -> Outcome<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit_once(')').ok_or("a line of /proc")?.1.split_whitespace().collect();
-    // utime, stime, cutime, cstime.
-    let ticks: u64 = fields[11..15].iter().map(|field| field.parse::<u64>()).sum::<Result<_, _>>()?;
-    Ok(Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64))
+/// The cgroups of one run, below one folder, in every hierarchy in which somebody makes groups there.
+pub struct Groups {
+    hierarchies: Vec<PathBuf>,
+    name: String,
 }
 
-/// The processor time of the calling process and its dead children.
-pub fn own() -> Outcome<Duration> {
-    of(std::process::id())
+/// What one contestant uses.
+pub struct Group {
+    folder: PathBuf,
+    /// Where else processes of the contestant are counted.
+    more: Vec<PathBuf>,
+}
+
+impl Groups {
+    /// Finds the hierarchies. Without the controller `cpuacct` of cgroup v1 there are none.
+    pub fn new() -> Groups {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let of_cgroups = mounts.lines().filter(|line| line.contains(" - cgroup cgroup "));
+        let hierarchies = of_cgroups.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect();
+        Groups { hierarchies, name: format!("hcs-bench-{}", std::process::id()) }
+    }
+
+    /// The path of a group below the mount of a hierarchy.
+    pub fn path(&self, name: &str) -> String {
+        format!("{}/{name}", self.name)
+    }
+
+    /// The folders of the hierarchies that our containers use.
+    pub fn of_containers(&self) -> Vec<&Path> {
+        let used = ["cpu", "cpuacct", "devices", "freezer", "memory", "pids"];
+        let names = |mount: &&PathBuf| used.iter().any(|name| mount.ends_with(name));
+        self.hierarchies.iter().filter(names).map(PathBuf::as_path).collect()
+    }
+
+    /// Makes the group of a contestant.
+    pub fn make(&self, name: &str) -> Outcome<Group> {
+        for hierarchy in self.of_containers() {
+            fs::create_dir_all(hierarchy.join(self.path(name)))?;
+        }
+        let accounting = self.accounting().ok_or("processor time is counted with cgroup v1 only")?;
+        Ok(Group { folder: accounting.join(self.path(name)), more: Vec::new() })
+    }
+
+    fn accounting(&self) -> Option<&Path> {
+        self.of_containers().into_iter().find(|mount| mount.ends_with("cpuacct"))
+    }
+
+    /// The folder in which the group of a container is, for instance that of our service.
+    pub fn holder(&self, container: &str) -> Option<PathBuf> {
+        let folders = fs::read_dir(self.accounting()?).ok()?.flatten();
+        folders.map(|entry| entry.path()).find(|folder| folder.join(container).is_dir())
+    }
+
+    /// Takes the calling thread out of all groups.
+    pub fn leave(&self) -> Outcome {
+        match self.accounting() {
+            Some(mount) => Ok(fs::write(mount.join("tasks"), "0")?),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        let _ = self.leave();
+        for hierarchy in &self.hierarchies {
+            remove(&hierarchy.join(&self.name));
+        }
+    }
+}
+
+/// Removes a tree of groups. One that somebody is still in stays, and is seen.
+fn remove(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+impl Group {
+    /// Counts what is used in another folder too.
+    pub fn with(mut self, folder: Option<PathBuf>) -> Group {
+        self.more.extend(folder);
+        self
+    }
+
+    /// Has the calling thread, and what it starts from now on, counted here.
+    pub fn enter(&self) -> Outcome {
+        Ok(fs::write(self.folder.join("tasks"), "0")?)
+    }
+
+    /// What was used so far.
+    pub fn used(&self) -> Outcome<Duration> {
+        let mut nanoseconds = 0;
+        for folder in [&self.folder].into_iter().chain(&self.more) {
+            nanoseconds += fs::read_to_string(folder.join("cpuacct.usage"))?.trim().parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
 }
 
 /// Whether the kernel's setting that makes joining a cgroup quick for everybody is on. It cannot be switched off
@@ -30,4 +122,11 @@ pub fn favours_dynamic_cgroups() -> bool {
 pub fn children(pid: u32) -> Vec<u32> {
     let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     listed.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+/// The memory that a process has, shared pages counted in parts, in KiB.
+pub fn proportional_kib(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
