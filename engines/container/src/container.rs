@@ -7,14 +7,15 @@ use hcs_schema::ProcessDetails;
 
 use crate::{
     cgroup::{Cgroup, Counters, Layout},
-    init,
+    change::Change,
+    device, extra_mounts, init,
     launch::{self, Launched},
-    mapping::{self, Opened},
+    live_mounts::Mounted,
     plan::Plan,
     process::{self, Process},
     process_list,
     process_plan::ProcessPlan,
-    sys,
+    root, sys,
 };
 
 /// A container that exists. It does not end by being dropped: [`Container::kill`] and then
@@ -22,42 +23,69 @@ use crate::{
 pub struct Container {
     plan: Plan,
     cgroup: Cgroup,
+    /// The folder of the root file system.
     root: OwnedFd,
-    /// What of the host appears inside, until it is attached.
-    mappings: Vec<Opened>,
-    launched: Option<Launched>,
+    state: State,
+    /// What was mounted because the document or a change asked for it.
+    mounted: Mounted,
+}
+
+enum State {
+    /// What start takes, ready to be attached.
+    Created(launch::Materials),
+    Started(Launched),
 }
 
 impl Container {
-    /// Makes what must exist before the start: checks the root file system and makes the cgroup.
+    /// Makes what must exist before the start: opens everything of the host that it will have, and makes the cgroup.
     pub fn create(plan: Plan) -> Result<Container, Error> {
-        let root = launch::open_root(&plan.root)?;
-        let mappings = plan.mappings.iter().map(mapping::open).collect::<Result<_, _>>()?;
+        let root = root::open(&plan.root)?;
+        let disk = plan.disk_limits.as_ref().map(|_| root::disk_of(root.folder.as_fd())).transpose()?;
+        let mounts = extra_mounts::prepare(&plan.mounts)?;
+        let devices = plan.devices.iter().map(device::find).collect::<Result<Vec<_>, _>>()?;
+        let rules: Vec<String> = devices.iter().map(device::Found::rule).collect();
         let layout = Layout::of_this_host()?;
-        let cgroup = Cgroup::create(layout, &plan.cgroup_parent, &plan.runtime_id, &plan.limits)?;
-        Ok(Container { plan, cgroup, root, mappings, launched: None })
+        let cgroup = Cgroup::create(layout, &plan.cgroup_parent, &plan.runtime_id, &plan.limits, &rules)?;
+        if let (Some(disk), Some(limits)) = (disk, &plan.disk_limits)
+            && let Err(error) = cgroup.limit_disk(&disk, limits)
+        {
+            let _ = cgroup.remove();
+            return Err(error.at("$.Container.Storage.QoS"));
+        }
+        let mounted = Mounted::of(&mounts)?;
+        let materials = launch::Materials { root: root.mount, mounts, devices };
+        Ok(Container { plan, cgroup, root: root.folder, state: State::Created(materials), mounted })
     }
 
     /// Starts init. From then on processes can be started.
     pub fn start(&mut self) -> Result<(), Error> {
-        let launched = launch::start(&self.plan, std::mem::take(&mut self.mappings), &self.cgroup)?;
+        let State::Created(materials) = &self.state else { return Err(Cause::InvalidState.into()) };
+        let launched = launch::start(&self.plan, materials, &self.cgroup)?;
         // From now on every child of this process is born in the container's pid namespace.
         sys::enter_namespaces(launched.pidfd.as_fd(), libc::CLONE_NEWPID).map_err(|errno| {
             Error::from_errno(errno.raw_os_error(), "entering the container's pid namespace")
         })?;
-        self.launched = Some(launched);
+        self.state = State::Started(launched);
         Ok(())
+    }
+
+    fn launched(&self) -> Result<&Launched, Error> {
+        match &self.state {
+            State::Started(launched) => Ok(launched),
+            State::Created(_) => Err(Cause::InvalidState.into()),
+        }
     }
 
     /// Starts a process.
     pub fn start_process(&self, plan: &ProcessPlan) -> Result<Process, Error> {
-        let launched = self.launched.as_ref().ok_or(Cause::InvalidState)?;
-        process::start(plan, launched.pidfd.as_fd(), self.root.as_fd(), &self.cgroup, &self.plan.filter)
+        let init = self.launched()?.pidfd.as_fd();
+        let plan = plan.or_that_of_container(self.plan.process.as_ref())?;
+        process::start(&plan, init, self.root.as_fd(), &self.cgroup, &self.plan.filter)
     }
 
     /// Stands for init; readable when the container has ended.
     pub fn init(&self) -> Option<BorrowedFd<'_>> {
-        self.launched.as_ref().map(|launched| launched.pidfd.as_fd())
+        self.launched().ok().map(|launched| launched.pidfd.as_fd())
     }
 
     /// Asks every process to end.
@@ -71,8 +99,7 @@ impl Container {
     }
 
     fn command(&self, command: u8) -> Result<(), Error> {
-        let launched = self.launched.as_ref().ok_or(Cause::InvalidState)?;
-        match rustix::io::write(&launched.control, &[command]) {
+        match rustix::io::write(&self.launched()?.control, &[command]) {
             Ok(_) => Ok(()),
             Err(rustix::io::Errno::PIPE) => Err(Cause::SystemAlreadyStopped.into()),
             Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "commanding the container's init")),
@@ -82,6 +109,26 @@ impl Container {
     /// Suspends or continues every process.
     pub fn freeze(&self, frozen: bool) -> Result<(), Error> {
         self.cgroup.freeze(frozen)
+    }
+
+    /// Changes limits, or what of the host appears inside. A change that fails has changed nothing.
+    pub fn change(&mut self, change: &Change) -> Result<(), Error> {
+        match change {
+            Change::Limits(change) => {
+                let limits = change.of(&self.plan.limits);
+                self.cgroup.change_limits(&self.plan.limits, &limits)?;
+                self.plan.limits = limits;
+                Ok(())
+            }
+            Change::Map(mount) => match &mut self.state {
+                State::Started(launched) => self.mounted.add(mount, launched.pidfd.as_fd()),
+                State::Created(materials) => self.mounted.add_before_start(mount, &mut materials.mounts),
+            },
+            Change::Unmap(path) => match &mut self.state {
+                State::Started(launched) => self.mounted.remove(path, launched.pidfd.as_fd()),
+                State::Created(materials) => self.mounted.remove_before_start(path, &mut materials.mounts),
+            },
+        }
     }
 
     /// Reads the counters.
@@ -96,8 +143,8 @@ impl Container {
 
     /// Kills init; the kernel kills the rest. The death of init is seen by its pidfd.
     pub fn kill(&self) -> Result<(), Error> {
-        match &self.launched {
-            Some(launched) => {
+        match &self.state {
+            State::Started(launched) => {
                 match process::signal(launched.pidfd.as_fd(), libc::SIGKILL) {
                     Err(error) if error.cause != Cause::ProcessAlreadyStopped => return Err(error),
                     _ => {}
@@ -105,7 +152,7 @@ impl Container {
                 // In v1 a frozen process does not die.
                 self.cgroup.freeze(false).or(Ok(()))
             }
-            None => Ok(()),
+            State::Created(_) => Ok(()),
         }
     }
 

@@ -7,9 +7,7 @@ use std::{
 
 use hcs_core::{Cause, Error};
 use rustix::{
-    fs::CWD,
     io::Errno,
-    mount::OpenTreeFlags,
     pipe::PipeFlags,
     thread::{CapabilitySet, CapabilitySets},
 };
@@ -17,8 +15,7 @@ use rustix::{
 use crate::{
     cgroup::{Cgroup, Join},
     confinement::LAST_CAPABILITY,
-    init,
-    mapping::Opened,
+    device, extra_mounts, init,
     mounts::{self, MountPlan},
     plan::Plan,
     report::{self, Reporter, Step},
@@ -34,28 +31,40 @@ pub struct Launched {
 }
 
 /// Everything that the child needs, made before it is born.
-struct Prepared {
-    mounts: MountPlan,
+struct Prepared<'a> {
+    mounts: MountPlan<'a>,
     host_name: CString,
+    domain_name: Option<CString>,
     join: Join,
     control: OwnedFd,
     reporter: Reporter,
 }
 
+/// What was opened when the container was created. The first process attaches it.
+pub struct Materials {
+    /// The detached mount of the root file system.
+    pub root: OwnedFd,
+    /// Mounts that the document asks for.
+    pub mounts: Vec<extra_mounts::Prepared>,
+    /// Devices of the host.
+    pub devices: Vec<device::Found>,
+}
+
 /// Starts init in new namespaces.
-pub fn start(plan: &Plan, mappings: Vec<Opened>, cgroup: &Cgroup) -> Result<Launched, Error> {
+pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Launched, Error> {
     let (control, control_of_worker) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))?;
     let (reporter, listener) = report::channel()?;
     let prepared = Prepared {
         mounts: MountPlan {
-            root: open_root(&plan.root)?,
-            root_path: c_string(&plan.root)?,
-            mappings,
+            materials,
+            root_path: c_string(&plan.root.path)?,
             masked: c_strings(&plan.masked)?,
             read_only: c_strings(&plan.read_only)?,
+            settings: settings(plan)?,
         },
         host_name: c_string(&plan.host_name)?,
+        domain_name: plan.domain_name.as_deref().map(c_string).transpose()?,
         join: cgroup.join()?,
         control,
         reporter,
@@ -75,22 +84,11 @@ pub fn start(plan: &Plan, mappings: Vec<Opened>, cgroup: &Cgroup) -> Result<Laun
     }
 }
 
-/// A detached copy of the mounts at a folder; fails with the folder's path in the document.
-pub fn open_root(path: &str) -> Result<OwnedFd, Error> {
-    const PATH: &str = "$.Container.Storage.Path";
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let open = || -> Result<OwnedFd, Errno> {
-        let root = rustix::mount::open_tree(CWD, path, flags)?;
-        let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&root)?.st_mode);
-        if kind == rustix::fs::FileType::Directory { Ok(root) } else { Err(Errno::NOTDIR) }
-    };
-    open().map_err(|errno| {
-        Error::from_errno(errno.raw_os_error(), format!("opening the root file system {path:?}")).at(PATH)
-    })
+fn settings(plan: &Plan) -> Result<Vec<(CString, CString)>, Error> {
+    plan.settings.iter().map(|(file, value)| Ok((c_string(file)?, c_string(value)?))).collect()
 }
 
-fn become_init(prepared: &Prepared) -> ! {
+fn become_init(prepared: &Prepared<'_>) -> ! {
     // The pidfd of the parent's copy and the like are closed with everything else further down.
     match set_up(prepared) {
         Ok(signals) => {
@@ -105,7 +103,7 @@ fn become_init(prepared: &Prepared) -> ! {
     }
 }
 
-fn set_up(prepared: &Prepared) -> Result<OwnedFd, (Step, Errno)> {
+fn set_up(prepared: &Prepared<'_>) -> Result<OwnedFd, (Step, Errno)> {
     let _ = sys::die_with_parent();
     let signals = sys::signals_by_descriptor(init::SIGNALS).map_err(|errno| (Step::Signals, errno))?;
     join_cgroup(&prepared.join)?;
@@ -115,6 +113,9 @@ fn set_up(prepared: &Prepared) -> Result<OwnedFd, (Step, Errno)> {
     rustix::process::umask(rustix::fs::Mode::empty());
     mounts::make(&prepared.mounts)?;
     rustix::system::sethostname(prepared.host_name.to_bytes()).map_err(|errno| (Step::HostName, errno))?;
+    if let Some(name) = &prepared.domain_name {
+        rustix::system::setdomainname(name.to_bytes()).map_err(|errno| (Step::HostName, errno))?;
+    }
     sys::loopback_up().map_err(|errno| (Step::Loopback, errno))?;
     sys::forbid_tracing().map_err(|errno| (Step::Capabilities, errno))?;
     // Init signals and reaps; KILL is all it needs.

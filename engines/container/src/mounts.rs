@@ -20,23 +20,24 @@ use rustix::{
 
 use crate::{
     confinement::{DEVICE_LINKS, DEVICES},
-    mapping::{self, Opened},
+    extra_mounts,
+    launch::Materials,
     report::Step,
     sys,
 };
 
 /// What is mounted, prepared before the clone.
-pub struct MountPlan {
-    /// A detached copy of the root folder's mounts.
-    pub root: OwnedFd,
-    /// Where it is attached for the moment between attach and pivot.
+pub struct MountPlan<'a> {
+    /// What was opened when the container was created.
+    pub materials: &'a Materials,
+    /// Where the root is attached for the moment between attach and pivot.
     pub root_path: CString,
-    /// What of the host appears inside.
-    pub mappings: Vec<Opened>,
     /// Hidden paths.
     pub masked: Vec<CString>,
     /// Read-only paths.
     pub read_only: Vec<CString>,
+    /// Files below /proc/sys, and what is written to them.
+    pub settings: Vec<(CString, CString)>,
 }
 
 type Failed = (Step, Errno);
@@ -47,7 +48,7 @@ const HARMLESS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// Makes the tree. The caller is in new mount, pid, network and ipc namespaces.
-pub fn make(plan: &MountPlan) -> Result<(), Failed> {
+pub fn make(plan: &MountPlan<'_>) -> Result<(), Failed> {
     change_root(plan)?;
     mount(Step::Proc, c"proc", &[], HARMLESS, c"proc", 0o555)?;
     mount(Step::Sys, c"sysfs", &[], HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY, c"sys", 0o555)?;
@@ -60,8 +61,12 @@ pub fn make(plan: &MountPlan) -> Result<(), Failed> {
     let shared = [(c"mode", c"1777"), (c"size", c"65536k")];
     mount(Step::DevShm, c"tmpfs", &shared, HARMLESS, c"dev/shm", 0o755)?;
     mount(Step::DevMqueue, c"mqueue", &[], HARMLESS, c"dev/mqueue", 0o755)?;
-    for mapping in &plan.mappings {
-        mapping::attach(mapping).map_err(|errno| (Step::Map, errno))?;
+    for device in &plan.materials.devices {
+        device.make().map_err(|errno| (Step::DevNodes, errno))?;
+    }
+    extra_mounts::attach(&plan.materials.mounts).map_err(|errno| (Step::Map, errno))?;
+    for (file, value) in &plan.settings {
+        change_setting(file, value).map_err(|errno| (Step::Settings, errno))?;
     }
     for path in &plan.masked {
         mask(path).map_err(|errno| (Step::Mask, errno))?;
@@ -72,18 +77,18 @@ pub fn make(plan: &MountPlan) -> Result<(), Failed> {
     Ok(())
 }
 
-fn change_root(plan: &MountPlan) -> Result<(), Failed> {
+fn change_root(plan: &MountPlan<'_>) -> Result<(), Failed> {
     let propagation = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change(c"/", propagation).map_err(|errno| (Step::Propagation, errno))?;
     let attach = || {
         rustix::mount::move_mount(
-            &plan.root,
+            &plan.materials.root,
             c"",
             CWD,
             plan.root_path.as_c_str(),
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
         )?;
-        rustix::process::fchdir(&plan.root)
+        rustix::process::fchdir(&plan.materials.root)
     };
     attach().map_err(|errno| (Step::Root, errno))?;
     let pivot = || {
@@ -161,6 +166,11 @@ fn make_devices(dev: BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
+fn change_setting(file: &CStr, value: &CStr) -> Result<(), Errno> {
+    let file = rustix::fs::open(file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, value.to_bytes()).map(|_| ())
+}
+
 /// Puts an empty read-only folder over a folder, and /dev/null over a file. A path that is not there needs none.
 fn mask(path: &CStr) -> Result<(), Errno> {
     let place = match open_plainly(path) {
@@ -201,7 +211,7 @@ fn make_read_only(path: &CStr) -> Result<(), Errno> {
         | OpenTreeFlags::AT_RECURSIVE;
     let copy = rustix::mount::open_tree(place.as_fd(), c"", flags)?;
     let attributes = (HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY).bits();
-    sys::set_mount_attributes(copy.as_fd(), c"", u64::from(attributes), true)?;
+    sys::change_mount_attributes(copy.as_fd(), u64::from(attributes), 0, true)?;
     rustix::mount::move_mount(
         copy.as_fd(),
         c"",

@@ -22,7 +22,7 @@ pub fn open(path: &Path) -> Result<OwnedFd, Error> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let pinned = rustix::mount::open_tree(CWD, path, flags).and_then(|mount| {
         let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY.bits();
-        sys::set_mount_attributes(mount.as_fd(), c"", u64::from(read_only), false)?;
+        sys::change_mount_attributes(mount.as_fd(), u64::from(read_only), 0, false)?;
         Ok(mount)
     });
     pinned.map_err(|errno| Error::from_errno(errno.raw_os_error(), format!("opening the program {path:?}")))

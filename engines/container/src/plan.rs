@@ -4,13 +4,16 @@
 //! the whole effect of a document.
 
 use hcs_core::{Cause, Error, RuntimeId};
-use hcs_schema::{ComputeSystem, Container, ContainerProcessor, Reading};
+use hcs_schema::{ComputeSystem, Container, ContainerProcessor, PathType, Reading};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     confinement,
-    mapping::{self, Mapping},
+    device::{self, Device},
+    extra_mounts::ExtraMount,
+    mapping, oci_specification,
     policy::{self, Notice},
+    process_plan::{ProcessPlan, Said},
     seccomp,
 };
 
@@ -23,19 +26,50 @@ pub struct Plan {
     pub cgroup_parent: String,
     /// The host name inside.
     pub host_name: String,
-    /// The host folder that becomes the root file system.
-    pub root: String,
-    /// What of the host appears inside.
-    #[serde(default)]
-    pub mappings: Vec<Mapping>,
+    /// The domain name inside.
+    pub domain_name: Option<String>,
+    /// The root file system.
+    pub root: Root,
+    /// What is mounted beside what every container has, in this order.
+    pub mounts: Vec<ExtraMount>,
+    /// Device nodes beside those of every container.
+    pub devices: Vec<Device>,
     /// Limits of the cgroup.
     pub limits: Limits,
+    /// Limits of the disk that the root file system is on.
+    pub disk_limits: Option<DiskLimits>,
+    /// Settings of the kernel for the container's namespaces: file, value.
+    pub settings: Vec<(String, String)>,
+    /// The process that the container is for, if the document names one.
+    pub process: Option<ProcessPlan>,
     /// Paths that are hidden.
     pub masked: Vec<String>,
     /// Paths that cannot be written.
     pub read_only: Vec<String>,
     /// The filter of system calls of every process.
     pub filter: seccomp::Program,
+}
+
+/// The root file system of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// The host folder that becomes it, or the scratch folder of a union.
+    pub path: String,
+    /// The layers of a union, the uppermost first.
+    pub layers: Vec<String>,
+    /// It cannot be written.
+    pub read_only: bool,
+    /// The member of the document that names the path.
+    pub blame: String,
+}
+
+/// Limits of what is read and written, each way, in a second.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskLimits {
+    /// Operations.
+    pub operations: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
 }
 
 /// Resource limits; `None` means none.
@@ -49,10 +83,18 @@ pub struct Limits {
     pub cpu_count: Option<u32>,
     /// Relative share, 1 to 10000; 100 is what everybody has.
     pub cpu_weight: Option<u32>,
+    /// Relative share as v1 counts it; 1024 is what everybody has.
+    pub cpu_shares: Option<u64>,
+    /// Microseconds of the processors' time, and of the period that they are for.
+    pub cpu_quota: Option<[u64; 2]>,
+    /// Processes and threads.
+    pub processes: Option<u64>,
 }
 
 /// The most processes of one container; a fork bomb must not take the host down.
 pub const MAX_PROCESSES: u64 = 32_768;
+/// The most layers of one union.
+pub const MOST_LAYERS: usize = 128;
 
 impl Plan {
     /// Plans a container. `id` is the system's id, `runtime_id` its GUID, `cgroup_parent` names the service.
@@ -62,57 +104,87 @@ impl Plan {
         runtime_id: RuntimeId,
         cgroup_parent: &str,
     ) -> Result<(Plan, Vec<Notice>), Error> {
-        let notices = policy::apply(policy::CONTAINER, &reading.present)?;
+        let mut notices = policy::apply(policy::CONTAINER, &reading.present)?;
         let Some(container) = &reading.value.container else {
             return Err(Error::new(Cause::InvalidData, "there is no Container").at("$"));
         };
-        let plan = Plan {
+        let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        let mut plan = Plan {
             runtime_id: runtime_id.to_string(),
             cgroup_parent: cgroup_parent.to_owned(),
             host_name: host_name(container, id)?,
+            domain_name: None,
             root: root(container)?,
-            mappings: mapping::plan(container)?,
+            mounts: Vec::new(),
+            devices: device::plan(container)?,
             limits: limits(container)?,
-            masked: confinement::MASKED_PATHS.iter().map(|path| (*path).to_owned()).collect(),
-            read_only: confinement::READ_ONLY_PATHS.iter().map(|path| (*path).to_owned()).collect(),
+            disk_limits: disk_limits(container),
+            settings: Vec::new(),
+            process: None,
+            masked: owned(confinement::MASKED_PATHS),
+            read_only: owned(confinement::READ_ONLY_PATHS),
             filter: seccomp::default_program(confinement::CAPABILITIES)?,
         };
+        if let Some(oci) = &container.oci_specification {
+            oci_specification::add(&mut plan, oci, &mut notices)?;
+        }
+        // Last, so that a file system of the specification does not cover what the document maps.
+        plan.mounts.extend(mapping::plan(container)?);
         Ok((plan, notices))
     }
 }
 
-fn root(container: &Container) -> Result<String, Error> {
-    const PATH: &str = "$.Container.Storage.Path";
-    let path = container.storage.as_ref().and_then(|storage| storage.path.clone()).unwrap_or_default();
-    if path.is_empty() {
+fn root(container: &Container) -> Result<Root, Error> {
+    let Some(Said { value: path, at }) = oci_specification::root(container)? else {
         return Err(Error::new(Cause::InvalidData, "the container has no root file system")
-            .at(PATH)
+            .at("$.Container.Storage.Path")
             .hint("Name a folder that holds a root file system."));
+    };
+    let absolute = |path: &str, at: &str| {
+        if path.starts_with('/') && !path.contains('\0') {
+            return Ok(path.to_owned());
+        }
+        Err(Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(at))
+    };
+    let mut layers = Vec::new();
+    for (index, layer) in
+        container.storage.iter().flat_map(|storage| storage.layers.iter().flatten()).enumerate()
+    {
+        let at = format!("$.Container.Storage.Layers[{index}]");
+        if layer.path_type.is_some_and(|kind| kind != PathType::AbsolutePath) {
+            return Err(Error::new(Cause::NotSupported, "a layer is a folder of the host")
+                .at(format!("{at}.PathType"))
+                .hint("Leave it out; Path is then a path of the host."));
+        }
+        layers.push(absolute(layer.path.as_deref().unwrap_or_default(), &format!("{at}.Path"))?);
     }
-    if !path.starts_with('/') || path.contains('\0') {
-        return Err(
-            Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(PATH)
-        );
+    if layers.len() > MOST_LAYERS {
+        let detail = format!("found {} layers, expected at most {MOST_LAYERS}", layers.len());
+        return Err(Error::new(Cause::InvalidData, detail).at("$.Container.Storage.Layers"));
     }
-    Ok(path)
+    Ok(Root { path: absolute(&path, &at)?, layers, read_only: false, blame: at })
+}
+
+fn disk_limits(container: &Container) -> Option<DiskLimits> {
+    let qos = container.storage.as_ref()?.qos.as_ref()?;
+    let limit = |value: Option<u64>| value.filter(|value| *value > 0);
+    let limits = DiskLimits { operations: limit(qos.iops_maximum), bytes: limit(qos.bandwidth_maximum) };
+    (limits != DiskLimits::default()).then_some(limits)
 }
 
 /// The host name: what the document says, else the id as far as it can be a host name.
 fn host_name(container: &Container, id: &str) -> Result<String, Error> {
-    const PATH: &str = "$.Container.GuestOs.HostName";
     const LONGEST: usize = 64;
-    if let Some(name) = container.guest_os.as_ref().and_then(|guest| guest.host_name.as_ref())
-        && !name.is_empty()
-    {
+    if let Some(Said { value: name, at }) = oci_specification::host_name(container)? {
         let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         if name.len() > LONGEST || !name.bytes().all(usable) {
             return Err(Error::new(
                 Cause::InvalidData,
                 format!("found {name:?}, expected at most {LONGEST} letters, digits, '-', '.' or '_'"),
             )
-            .at(PATH));
+            .at(at));
         }
-        return Ok(name.clone());
+        return Ok(name);
     }
     let usable: String = id
         .chars()
@@ -125,24 +197,29 @@ fn host_name(container: &Container, id: &str) -> Result<String, Error> {
 
 fn limits(container: &Container) -> Result<Limits, Error> {
     let mut limits = Limits::default();
-    if let Some(size) =
-        container.memory.as_ref().and_then(|memory| memory.size_in_mb).filter(|size| *size > 0)
-    {
-        const PATH: &str = "$.Container.Memory.SizeInMB";
-        let bytes = size.checked_mul(1 << 20).filter(|bytes| *bytes <= i64::MAX as u64);
-        limits.memory_bytes = Some(bytes.ok_or_else(|| {
-            Error::new(Cause::InvalidData, format!("found {size}, expected at most {}", i64::MAX >> 20))
-                .at(PATH)
-        })?);
-    }
+    let size = container.memory.as_ref().and_then(|memory| memory.size_in_mb);
+    limits.memory_bytes = memory_bytes(size, "$.Container.Memory.SizeInMB")?;
     if let Some(processor) = &container.processor {
         processor_limits(processor, "$.Container.Processor", &mut limits)?;
     }
     Ok(limits)
 }
 
+/// A limit of memory in bytes; 0 is none.
+pub(crate) fn memory_bytes(megabytes: Option<u64>, path: &str) -> Result<Option<u64>, Error> {
+    let Some(size) = megabytes.filter(|size| *size > 0) else { return Ok(None) };
+    let bytes = size.checked_mul(1 << 20).filter(|bytes| *bytes <= i64::MAX as u64);
+    bytes.map(Some).ok_or_else(|| {
+        Error::new(Cause::InvalidData, format!("found {size}, expected at most {}", i64::MAX >> 20)).at(path)
+    })
+}
+
 /// Count, Maximum and Weight exclude one another, as on Windows.
-fn processor_limits(processor: &ContainerProcessor, path: &str, limits: &mut Limits) -> Result<(), Error> {
+pub(crate) fn processor_limits(
+    processor: &ContainerProcessor,
+    path: &str,
+    limits: &mut Limits,
+) -> Result<(), Error> {
     let ranged = |name: &str, value: Option<i64>| -> Result<Option<u32>, Error> {
         match value.filter(|value| *value != 0) {
             None => Ok(None),

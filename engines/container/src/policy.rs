@@ -8,6 +8,8 @@
 use hcs_core::{Cause, Error};
 use hcs_schema::PresentMember;
 
+use crate::oci_policy::OCI;
+
 /// What becomes of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
@@ -25,9 +27,8 @@ use Treatment::{Honoured, Inert, Refused};
 pub type Line = (&'static str, &'static str, Treatment);
 
 const WINDOWS_REGISTRY: &str = "there is no registry on Linux";
-const WINDOWS_ONLY: &str = "it configures Windows only";
-const NO_LABELS: &str = "this engine does not set labels of AppArmor or SELinux";
-const LATER: &str = "this version of the container engine does not provide it";
+pub(crate) const WINDOWS_ONLY: &str = "it configures Windows only";
+pub(crate) const LATER: &str = "this version of the container engine does not provide it";
 
 /// Members of a Container document.
 pub const CONTAINER: &[Line] = &[
@@ -55,13 +56,17 @@ pub const CONTAINER: &[Line] = &[
     ("Container", "Memory", Honoured),
     ("Container", "Processor", Honoured),
     ("Container", "Networking", Honoured),
-    ("Container", "HvSocket", Refused(LATER)),
+    (
+        "Container",
+        "HvSocket",
+        Refused("containers have no hypervisor sockets; map a Unix socket with MappedPipes"),
+    ),
     ("Container", "ContainerCredentialGuard", Refused("there are no group-managed accounts on Linux")),
     ("Container", "RegistryChanges", Inert(WINDOWS_REGISTRY)),
-    ("Container", "AssignedDevices", Refused(LATER)),
+    ("Container", "AssignedDevices", Honoured),
     ("Container", "AdditionalDeviceNamespace", Refused(WINDOWS_ONLY)),
-    ("Container", "OciSpecification", Refused(LATER)),
-    ("Container", "IsolationType", Refused(LATER)),
+    ("Container", "OciSpecification", Honoured),
+    ("Container", "IsolationType", Refused(WINDOWS_ONLY)),
     ("MappedDirectory", "HostPath", Honoured),
     ("MappedDirectory", "HostPathType", Honoured),
     ("MappedDirectory", "ContainerPath", Honoured),
@@ -72,9 +77,18 @@ pub const CONTAINER: &[Line] = &[
     ("MappedPipe", "HostPathType", Honoured),
     ("GuestOs", "HostName", Honoured),
     ("Storage", "Path", Honoured),
-    ("Storage", "Layers", Refused(LATER)),
-    ("Storage", "QoS", Refused(LATER)),
-    ("Storage", "PrivilegedContainerRootPath", Refused(LATER)),
+    ("Storage", "Layers", Honoured),
+    ("Storage", "QoS", Honoured),
+    ("Storage", "PrivilegedContainerRootPath", Refused(WINDOWS_ONLY)),
+    ("Layer", "Id", Inert("a layer is found by its path")),
+    ("Layer", "Path", Honoured),
+    ("Layer", "PathType", Honoured),
+    ("Layer", "Cache", Inert("the page cache of Linux is shared by all who use a layer")),
+    ("StorageQoS", "IopsMaximum", Honoured),
+    ("StorageQoS", "BandwidthMaximum", Honoured),
+    ("Device", "Type", Honoured),
+    ("Device", "InterfaceClassGuid", Refused("there are no classes of devices on Linux")),
+    ("Device", "LocationPath", Honoured),
     ("Container_Memory", "SizeInMB", Honoured),
     ("Container_Processor", "Count", Honoured),
     ("Container_Processor", "Weight", Honoured),
@@ -95,7 +109,11 @@ pub const PROCESS: &[Line] = &[
     ("ProcessParameters", "User", Honoured),
     ("ProcessParameters", "WorkingDirectory", Honoured),
     ("ProcessParameters", "Environment", Honoured),
-    ("ProcessParameters", "RestrictedToken", Refused(LATER)),
+    (
+        "ProcessParameters",
+        "RestrictedToken",
+        Refused("there are no tokens on Linux; give the process a User and capabilities in OciProcess"),
+    ),
     ("ProcessParameters", "EmulateConsole", Honoured),
     ("ProcessParameters", "CreateStdInPipe", Honoured),
     ("ProcessParameters", "CreateStdOutPipe", Honoured),
@@ -109,48 +127,6 @@ pub const PROCESS: &[Line] = &[
     ("ProcessParameters", "UseLegacyConsole", Inert("there is one kind of console on Linux")),
     ("ProcessParameters", "OciProcess", Honoured),
     ("ProcessParameters", "Linux", Refused(LATER)),
-    ("OciProcess", "terminal", Honoured),
-    ("OciProcess", "consoleSize", Honoured),
-    ("OciProcess", "user", Honoured),
-    ("OciProcess", "args", Honoured),
-    ("OciProcess", "commandLine", Refused(WINDOWS_ONLY)),
-    ("OciProcess", "env", Honoured),
-    ("OciProcess", "cwd", Honoured),
-    ("OciProcess", "capabilities", Honoured),
-    ("OciProcess", "rlimits", Honoured),
-    ("OciProcess", "noNewPrivileges", Honoured),
-    ("OciProcess", "apparmorProfile", Refused(NO_LABELS)),
-    ("OciProcess", "oomScoreAdj", Honoured),
-    ("OciProcess", "scheduler", Honoured),
-    ("OciProcess", "selinuxLabel", Refused(NO_LABELS)),
-    ("OciProcess", "ioPriority", Honoured),
-    ("OciProcess", "execCPUAffinity", Honoured),
-    ("OciConsoleSize", "height", Honoured),
-    ("OciConsoleSize", "width", Honoured),
-    ("OciUser", "uid", Honoured),
-    ("OciUser", "gid", Honoured),
-    ("OciUser", "umask", Honoured),
-    ("OciUser", "additionalGids", Honoured),
-    ("OciUser", "username", Honoured),
-    ("OciCapabilities", "bounding", Honoured),
-    ("OciCapabilities", "effective", Honoured),
-    ("OciCapabilities", "inheritable", Honoured),
-    ("OciCapabilities", "permitted", Honoured),
-    ("OciCapabilities", "ambient", Honoured),
-    ("OciRlimit", "type", Honoured),
-    ("OciRlimit", "hard", Honoured),
-    ("OciRlimit", "soft", Honoured),
-    ("OciScheduler", "policy", Honoured),
-    ("OciScheduler", "nice", Honoured),
-    ("OciScheduler", "priority", Honoured),
-    ("OciScheduler", "flags", Honoured),
-    ("OciScheduler", "runtime", Honoured),
-    ("OciScheduler", "deadline", Honoured),
-    ("OciScheduler", "period", Honoured),
-    ("OciIoPriority", "class", Honoured),
-    ("OciIoPriority", "priority", Honoured),
-    ("OciCpuAffinity", "initial", Honoured),
-    ("OciCpuAffinity", "final", Honoured),
 ];
 
 /// A member that was accepted without effect.
@@ -196,6 +172,7 @@ pub fn apply(table: &[Line], present: &[PresentMember]) -> Result<Vec<Notice>, E
 fn treatment(table: &[Line], member: &PresentMember) -> Treatment {
     table
         .iter()
+        .chain(OCI)
         .find(|(owner, name, _)| *owner == member.owner && *name == member.name)
         .map_or(Refused(LATER), |line| line.2)
 }
@@ -223,7 +200,11 @@ mod tests {
     /// Every member that can be reached without passing through a refused or inert one is in the table.
     fn missing(table: &[Line], shape: &'static Shape, found: &mut Vec<String>) {
         for member in shape.members {
-            match table.iter().find(|(owner, name, _)| *owner == shape.name && *name == member.name) {
+            match table
+                .iter()
+                .chain(OCI)
+                .find(|(owner, name, _)| *owner == shape.name && *name == member.name)
+            {
                 None => found.push(format!("{}.{}", shape.name, member.name)),
                 Some((_, _, Honoured)) => {
                     if let Some(inner) = shape_within((member.kind)()) {
@@ -259,9 +240,13 @@ mod tests {
 
     #[test]
     fn a_member_that_matters_is_refused_by_name_and_its_default_is_not() {
-        let error = apply_to(r#"{"Container":{"AssignedDevices":[{"LocationPath":"x"}]}}"#).unwrap_err();
+        let error =
+            apply_to(r#"{"Container":{"AdditionalDeviceNamespace":{"Containers":[{}]}}}"#).unwrap_err();
         assert_eq!(error.cause, Cause::NotSupported);
-        assert_eq!(error.path.as_deref(), Some("$.Container.AssignedDevices"));
-        assert_eq!(apply_to(r#"{"Container":{"AssignedDevices":[],"Networking":{}}}"#).unwrap(), vec![]);
+        assert_eq!(error.path.as_deref(), Some("$.Container.AdditionalDeviceNamespace"));
+        assert_eq!(
+            apply_to(r#"{"Container":{"AdditionalDeviceNamespace":null,"Networking":{}}}"#).unwrap(),
+            vec![]
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! What will be done for a process in a container, as plain data.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
 
 use hcs_core::{Cause, Error};
 use hcs_schema::{ProcessParameters, Reading, member_path};
@@ -17,7 +17,7 @@ use crate::{
 pub struct ProcessPlan {
     /// The program, if it is not the first argument.
     pub program: Option<String>,
-    /// The arguments; at least one.
+    /// The arguments. None at all means the process that the container is for.
     pub arguments: Vec<String>,
     /// The environment, as `NAME=value`, complete but for HOME, which depends on the user.
     pub environment: Vec<String>,
@@ -63,12 +63,60 @@ impl ProcessPlan {
         let mut notices = policy::apply(policy::PROCESS, &reading.present)?;
         let parameters = &reading.value;
         let mut said = said(parameters)?;
+        if parameters.oci_process.is_none() && said.names_nothing() {
+            return Ok((ProcessPlan::of_container(&said, parameters, &mut notices), notices));
+        }
         if let Some(process) = &parameters.oci_process {
             oci_process::add(&mut said, process, "$.OciProcess", &mut notices)?;
         }
         let plan = said.into_plan(parameters, &mut notices)?;
         Ok((plan, notices))
     }
+}
+
+impl ProcessPlan {
+    /// A plan for the process that the container is for, of which only the streams are said here.
+    fn of_container(said: &Wanted, parameters: &ProcessParameters, notices: &mut Vec<Notice>) -> ProcessPlan {
+        let console = said.console(notices);
+        ProcessPlan {
+            program: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            working_directory: "/".to_owned(),
+            user: String::new(),
+            attributes: Attributes::default(),
+            blame: Blame::default(),
+            console,
+            stdin: parameters.create_std_in_pipe.unwrap_or(false),
+            stdout: parameters.create_std_out_pipe.unwrap_or(false),
+            stderr: parameters.create_std_err_pipe.unwrap_or(false),
+        }
+    }
+
+    /// This plan, or one for the process that the container is for if this one names no program.
+    pub(crate) fn or_that_of_container(
+        &self,
+        process: Option<&ProcessPlan>,
+    ) -> Result<Cow<'_, ProcessPlan>, Error> {
+        if !self.arguments.is_empty() {
+            return Ok(Cow::Borrowed(self));
+        }
+        let process = process.ok_or_else(no_program)?;
+        let console = self.console.or(process.console);
+        Ok(Cow::Owned(ProcessPlan {
+            console,
+            stdin: self.stdin,
+            stdout: self.stdout,
+            stderr: self.stderr && console.is_none(),
+            ..process.clone()
+        }))
+    }
+}
+
+fn no_program() -> Error {
+    Error::new(Cause::InvalidData, "there is no program to run")
+        .at("$.CommandLine")
+        .hint("Send CommandLine or CommandArgs.")
 }
 
 /// Something that a document says, and where.
@@ -157,6 +205,15 @@ fn said(parameters: &ProcessParameters) -> Result<Wanted, Error> {
 }
 
 impl Wanted {
+    /// Whether there is nothing about a process in it but its console.
+    fn names_nothing(&self) -> bool {
+        self.program.is_none()
+            && self.arguments.is_none()
+            && self.environment.is_empty()
+            && self.working_directory.is_none()
+            && self.user.is_none()
+    }
+
     /// Adds a variable of the environment.
     pub fn set_variable(&mut self, name: String, value: String, at: &str) -> Result<(), Error> {
         if name.is_empty() || name.contains('=') {
@@ -170,7 +227,7 @@ impl Wanted {
         Ok(())
     }
 
-    fn into_plan(
+    pub fn into_plan(
         self,
         parameters: &ProcessParameters,
         notices: &mut Vec<Notice>,
@@ -248,9 +305,7 @@ fn list_of_arguments(
         (None, None) => Said { value: Vec::new(), at: String::new() },
     };
     if said.value.first().is_none_or(String::is_empty) {
-        return Err(Error::new(Cause::InvalidData, "there is no program to run")
-            .at("$.CommandLine")
-            .hint("Send CommandLine or CommandArgs."));
+        return Err(no_program());
     }
     let one = |(index, value)| without_nul(Said { value, at: format!("{}[{index}]", said.at) });
     said.value.into_iter().enumerate().map(one).collect()

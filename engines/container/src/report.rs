@@ -57,12 +57,14 @@ steps! {
     Signals = 25, "taking over the signals";
     Console = 26, "taking the console";
     Map = 40, "mapping what the document maps";
+    Unmap = 41, "taking a mapping away";
     Filter = 27, "filtering system calls";
     OomScore = 28, "setting the OOM score";
     Processors = 29, "choosing the processors";
     Scheduling = 30, "setting the scheduling policy";
     IoPriority = 31, "setting the priority of input and output";
     Limits = 32, "limiting resources";
+    Settings = 33, "changing a setting of the kernel";
 }
 
 const PROCESS_ID: u32 = 0;

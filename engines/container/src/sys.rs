@@ -84,11 +84,11 @@ pub fn unshare(namespaces: i32) -> Result<(), Errno> {
     check(unsafe { libc::unshare(namespaces) })
 }
 
-/// Sets attributes of a mount and of those below it.
-pub fn set_mount_attributes(
+/// Sets and clears attributes of a mount, and of those below it.
+pub fn change_mount_attributes(
     mount: BorrowedFd<'_>,
-    path: &CStr,
     set: u64,
+    clear: u64,
     recursive: bool,
 ) -> Result<(), Errno> {
     #[repr(C)]
@@ -98,15 +98,15 @@ pub fn set_mount_attributes(
         propagation: u64,
         userns_fd: u64,
     }
-    let attributes = MountAttr { set, clear: 0, propagation: 0, userns_fd: 0 };
+    let attributes = MountAttr { set, clear, propagation: 0, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
-    // SAFETY: `path` is a C string and `attributes` has the kernel's layout, with its true size; both outlive
-    // the call, which only reads them.
+    // SAFETY: the path is an empty C string and `attributes` has the kernel's layout, with its true size; both
+    // outlive the call, which only reads them.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
-            path.as_ptr(),
+            c"".as_ptr(),
             flags,
             &raw const attributes,
             size_of::<MountAttr>(),

@@ -5,11 +5,11 @@
 
 use std::{
     io::Read,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
 use hcs_core::{Cause, Error};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
 /// Who a process runs as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,14 +35,15 @@ pub fn find(root: impl AsFd, user: &str) -> Result<Identity, Error> {
 
 fn read_below(root: impl AsFd, path: &str) -> String {
     let open = || -> rustix::io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        rustix::fs::openat2(
-            root.as_fd(),
-            path,
-            flags,
-            Mode::empty(),
-            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-        )
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let path_only = OFlags::PATH | OFlags::CLOEXEC;
+        let found = rustix::fs::openat2(root.as_fd(), path, path_only, Mode::empty(), inside)?;
+        // Opening a device or a pipe has effects; only then is it known that this is neither.
+        if FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) != FileType::RegularFile {
+            return Err(rustix::io::Errno::INVAL);
+        }
+        let again = format!("/proc/self/fd/{}", found.as_raw_fd());
+        rustix::fs::open(again, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
     };
     // A container without these files has numeric users only; that is what an empty text means.
     let Ok(fd) = open() else { return String::new() };

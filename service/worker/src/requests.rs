@@ -36,6 +36,7 @@ fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
         }
         Request::Pause => system.freeze(true)?,
         Request::Resume => system.freeze(false)?,
+        Request::Change { change } => system.change(&parse(&change)?)?,
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::ProcessList => return Ok(document(&properties::process_list(system)?)),
         Request::CreateProcess { plan } => return Ok(started(system.start_process(&parse(&plan)?)?)),

@@ -12,6 +12,7 @@ use std::{
 
 use hcs_container::{
     Container, Plan, ProcessPlan,
+    change::Change,
     console::{Console, Size},
     process,
 };
@@ -97,6 +98,14 @@ impl System {
         self.container()?.freeze(frozen)?;
         self.phase = to;
         Ok(())
+    }
+
+    /// Changes its limits, or what of the host appears in it.
+    pub fn change(&mut self, change: &Change) -> Result<(), Error> {
+        if self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        self.container.as_mut().ok_or(Cause::InvalidState)?.change(change)
     }
 
     /// Asks every process to end; after the grace the rest is killed.

@@ -110,6 +110,11 @@ pub enum Request {
     Pause,
     /// Let them go on.
     Resume,
+    /// Change its limits.
+    Change {
+        /// A change of the container engine.
+        change: Any,
+    },
     /// Counters of the system.
     Statistics,
     /// Its processes.

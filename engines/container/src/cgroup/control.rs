@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    fs, io,
+    fs,
+    io::{self, Write},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -16,14 +17,17 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal},
 };
 
-use super::layout::Layout;
+use super::layout::{CONTROLLERS_OF_V2, Layout};
 use crate::{
     confinement::DEVICE_RULES,
-    plan::{Limits, MAX_PROCESSES},
+    plan::{DiskLimits, Limits, MAX_PROCESSES},
 };
 
 /// The period of processor limits, in microseconds.
 const PERIOD: u64 = 100_000;
+
+/// What a group has that nobody gave more or less.
+const EVERYBODYS_SHARES: u64 = 1024;
 
 /// How long the processes of a group may take to die.
 const DEATH: Duration = Duration::from_secs(10);
@@ -51,9 +55,15 @@ impl Cgroup {
     }
 
     /// Makes the group and sets its limits. On failure nothing is left.
-    pub fn create(layout: Layout, parent: &str, name: &str, limits: &Limits) -> Result<Cgroup, Error> {
+    pub fn create(
+        layout: Layout,
+        parent: &str,
+        name: &str,
+        limits: &Limits,
+        devices: &[String],
+    ) -> Result<Cgroup, Error> {
         let group = Cgroup::at(layout, parent, name);
-        match group.make().and_then(|()| group.limit(limits)).and_then(|()| group.confine_devices()) {
+        match group.make().and_then(|()| group.limit(limits)).and_then(|()| group.confine_devices(devices)) {
             Ok(()) => Ok(group),
             Err(error) => {
                 let _ = group.remove();
@@ -78,52 +88,104 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Sets limits; also while processes are in the group.
-    pub fn limit(&self, limits: &Limits) -> Result<(), Error> {
-        match &self.layout {
-            Layout::V1 { .. } => self.limit_v1(limits),
-            Layout::V2 { .. } => self.limit_v2(limits),
-        }
+    /// Sets the limits of a new group.
+    fn limit(&self, limits: &Limits) -> Result<(), Error> {
+        let processes = limits.processes.unwrap_or(MAX_PROCESSES);
+        self.write("pids", "pids.max", &processes.to_string())?;
+        self.set_differences(&Limits::default(), limits)
     }
 
-    fn limit_v1(&self, limits: &Limits) -> Result<(), Error> {
-        self.write("pids", "pids.max", &MAX_PROCESSES.to_string())?;
-        if let Some(bytes) = limits.memory_bytes {
-            self.write("memory", "memory.limit_in_bytes", &bytes.to_string())?;
-        }
-        if let Some(quota) = quota(limits) {
-            self.write("cpu", "cpu.cfs_period_us", &PERIOD.to_string())?;
-            self.write("cpu", "cpu.cfs_quota_us", &quota.to_string())?;
-        }
-        if let Some(weight) = limits.cpu_weight {
-            // 100 is the weight of everybody, 1024 are the shares of everybody.
-            self.write("cpu", "cpu.shares", &(u64::from(weight) * 1024 / 100).max(2).to_string())?;
-        }
-        Ok(())
+    /// Sets limits that differ, also back to none. On failure those before hold again.
+    pub fn change_limits(&self, old: &Limits, new: &Limits) -> Result<(), Error> {
+        self.set_differences(old, new).inspect_err(|_| {
+            // What held before can be held again; if not, the first failure is the one to tell.
+            let _ = self.set_differences(new, old);
+        })
     }
 
-    fn limit_v2(&self, limits: &Limits) -> Result<(), Error> {
-        self.write("", "pids.max", &MAX_PROCESSES.to_string())?;
-        if let Some(bytes) = limits.memory_bytes {
-            self.write("", "memory.max", &bytes.to_string())?;
-        }
-        if let Some(quota) = quota(limits) {
-            self.write("", "cpu.max", &format!("{quota} {PERIOD}"))?;
-        }
-        if let Some(weight) = limits.cpu_weight {
-            self.write("", "cpu.weight", &weight.to_string())?;
-        }
-        Ok(())
-    }
-
-    /// Lets the group use the devices of every container and no others. v2 has no such file: there the engine
-    /// takes the capability to make device nodes away instead.
-    fn confine_devices(&self) -> Result<(), Error> {
-        if self.folder_of("devices").is_some() {
-            self.write("devices", "devices.deny", "a")?;
-            for rule in DEVICE_RULES {
-                self.write("devices", "devices.allow", rule)?;
+    fn set_differences(&self, old: &Limits, new: &Limits) -> Result<(), Error> {
+        let is_v2 = self.is_v2();
+        let text = |value: Option<u64>, none: &str| value.map_or(none.to_owned(), |value| value.to_string());
+        if new.memory_bytes != old.memory_bytes {
+            if is_v2 {
+                self.check_room(new.memory_bytes)?;
+                self.write("memory", "memory.max", &text(new.memory_bytes, "max"))?;
+            } else {
+                self.write("memory", "memory.limit_in_bytes", &text(new.memory_bytes, "-1"))?;
             }
+        }
+        if bandwidth(new) != bandwidth(old) {
+            let (quota, period) =
+                bandwidth(new).map_or((None, PERIOD), |(quota, period)| (Some(quota), period));
+            if is_v2 {
+                self.write("cpu", "cpu.max", &format!("{} {period}", text(quota, "max")))?;
+            } else {
+                self.write("cpu", "cpu.cfs_period_us", &period.to_string())?;
+                self.write("cpu", "cpu.cfs_quota_us", &text(quota, "-1"))?;
+            }
+        }
+        if shares(new) != shares(old) {
+            let shares = shares(new).unwrap_or(EVERYBODYS_SHARES);
+            if is_v2 {
+                let of_shares = (shares * 100 / EVERYBODYS_SHARES).clamp(1, 10_000);
+                let weight = new.cpu_weight.map_or(of_shares, u64::from);
+                self.write("cpu", "cpu.weight", &weight.to_string())?;
+            } else {
+                self.write("cpu", "cpu.shares", &shares.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Limits what the group reads and writes on a disk: operations and bytes in a second, each way.
+    pub fn limit_disk(&self, disk: &str, limits: &DiskLimits) -> Result<(), Error> {
+        if self.is_v2() {
+            let mut line = disk.to_owned();
+            for (names, value) in [(["riops", "wiops"], limits.operations), (["rbps", "wbps"], limits.bytes)]
+            {
+                for name in names {
+                    line += &value.map(|value| format!(" {name}={value}")).unwrap_or_default();
+                }
+            }
+            return self.write("io", "io.max", &line);
+        }
+        for (kind, value) in [("iops", limits.operations), ("bps", limits.bytes)] {
+            for way in ["read", "write"] {
+                if let Some(value) = value {
+                    let file = format!("blkio.throttle.{way}_{kind}_device");
+                    self.write("blkio", &file, &format!("{disk} {value}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// v1 refuses a limit below what is used; v2 would kill processes for it.
+    fn check_room(&self, bytes: Option<u64>) -> Result<(), Error> {
+        let used: u64 = self.read("memory", "memory.current")?.trim().parse().unwrap_or(0);
+        match bytes.filter(|bytes| *bytes < used) {
+            None => Ok(()),
+            Some(bytes) => {
+                Err(Error::new(Cause::InUse, format!("the container uses {used} bytes, more than {bytes}")))
+            }
+        }
+    }
+
+    /// Lets the group use the devices of every container and those that are assigned to this one, and no others. v2
+    /// has no such file: there the engine takes the capability to make device nodes away instead.
+    pub fn confine_devices(&self, assigned: &[String]) -> Result<(), Error> {
+        if self.folder_of("devices").is_none() {
+            return Ok(());
+        }
+        self.write("devices", "devices.deny", "a")?;
+        let path = self.path("devices", "devices.allow")?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|error| failed(&error, "opening", &path))?;
+        for rule in DEVICE_RULES.iter().copied().chain(assigned.iter().map(String::as_str)) {
+            // The kernel takes one rule a write.
+            file.write_all(rule.as_bytes()).map_err(|error| failed(&error, "writing", &path))?;
         }
         Ok(())
     }
@@ -279,23 +341,39 @@ impl Cgroup {
     }
 }
 
-/// Microseconds of processor time in a period.
-fn quota(limits: &Limits) -> Option<u64> {
-    let host = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    match (limits.cpu_count, limits.cpu_maximum) {
-        (Some(count), _) => Some(PERIOD * u64::from(count)),
-        (None, Some(maximum)) => Some((PERIOD * host * u64::from(maximum) / 10_000).max(1_000)),
-        (None, None) => None,
+/// Microseconds of processor time, and of the period that they are for.
+fn bandwidth(limits: &Limits) -> Option<(u64, u64)> {
+    if let Some([quota, period]) = limits.cpu_quota {
+        return Some((quota, period));
     }
+    if let Some(count) = limits.cpu_count {
+        return Some((PERIOD * u64::from(count), PERIOD));
+    }
+    let maximum = u64::from(limits.cpu_maximum?);
+    let host = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    Some(((PERIOD * host * maximum / 10_000).max(1_000), PERIOD))
+}
+
+/// The relative share of the processors, as v1 counts it.
+fn shares(limits: &Limits) -> Option<u64> {
+    let of_weight = |weight| (u64::from(weight) * EVERYBODYS_SHARES / 100).max(2);
+    limits.cpu_shares.or(limits.cpu_weight.map(of_weight))
 }
 
 /// v2 hands controllers down level by level.
 fn delegate(mount: &Path, folder: &Path) -> Result<(), Error> {
+    let parent = folder.parent().unwrap_or(folder);
+    let handed_down = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
+    if ["cpu", "memory", "pids"].iter().all(|name| handed_down.split_whitespace().any(|one| one == *name)) {
+        return Ok(());
+    }
     let mut level = mount.to_path_buf();
     let below = folder.strip_prefix(mount).unwrap_or(folder);
     for part in below.components() {
         let control = level.join("cgroup.subtree_control");
-        fs::write(&control, "+cpu +memory +pids").map_err(|error| failed(&error, "writing", &control))?;
+        fs::write(&control, CONTROLLERS_OF_V2).map_err(|error| failed(&error, "writing", &control))?;
+        // Only limits of disks need it, and a host may lack it; who asks for them is told then.
+        let _ = fs::write(&control, "+io");
         level.push(part);
         if level != folder {
             fs::create_dir_all(&level).map_err(|error| failed(&error, "making", &level))?;

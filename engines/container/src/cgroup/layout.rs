@@ -8,10 +8,13 @@ use std::{
 use hcs_core::{Cause, Error};
 
 /// The controllers that a container's group uses.
-pub(super) const CONTROLLERS: &[&str] = &["cpu", "cpuacct", "devices", "freezer", "memory", "pids"];
+pub(super) const CONTROLLERS: &[&str] = &["blkio", "cpu", "cpuacct", "devices", "freezer", "memory", "pids"];
 
 /// What a v2 mount must offer to be used.
 const NEEDED_OF_V2: &[&str] = &["cpu", "memory", "pids"];
+
+/// What is handed down to groups in v2.
+pub(super) const CONTROLLERS_OF_V2: &str = "+cpu +memory +pids";
 
 /// Where groups are made.
 #[derive(Clone, Debug, PartialEq, Eq)]

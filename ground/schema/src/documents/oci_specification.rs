@@ -88,7 +88,7 @@ documents! {
         /// What the container has of its own.
         "namespaces" oci namespaces: Vec<OciNamespace>,
         /// Device nodes.
-        "devices" oci devices: Vec<Any>,
+        "devices" oci devices: Vec<OciDevice>,
         /// Network devices that are moved in.
         "netDevices" oci net_devices: BTreeMap<String, Any>,
         /// The filter of system calls.
@@ -109,6 +109,24 @@ documents! {
         "personality" oci personality: Any,
         /// Clocks of the time namespace.
         "timeOffsets" oci time_offsets: BTreeMap<String, Any>,
+    }
+
+    /// A device node.
+    pub struct OciDevice {
+        /// Its kind.
+        "type" oci type_: OciDeviceType => required,
+        /// Where in the container.
+        "path" oci path: String => required,
+        /// Major number.
+        "major" oci major: i64,
+        /// Minor number.
+        "minor" oci minor: i64,
+        /// Permissions.
+        "fileMode" oci file_mode: u32,
+        /// Owner.
+        "uid" oci uid: u32,
+        /// Group.
+        "gid" oci gid: u32,
     }
 
     /// A namespace.
@@ -207,6 +225,16 @@ documents! {
 }
 
 choices! {
+    /// A kind of device node.
+    pub enum OciDeviceType {
+        oci:
+            Character = "c",
+            Block = "b",
+            /// Another name of a device of characters.
+            Unbuffered = "u",
+            Pipe = "p";
+    }
+
     /// A kind of namespace.
     pub enum OciNamespaceType {
         oci:

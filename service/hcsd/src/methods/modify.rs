@@ -1,21 +1,18 @@
-//! `ModifyComputeSystem`. The container engine of this version cannot change a running container, so every
-//! known path is refused by name, and an unknown one is told as such.
+//! `ModifyComputeSystem`: limits of a container, and what of the host appears in it. Every other path is refused by
+//! name, and an unknown one is told as such.
 
+use hcs_container::change::Change;
 use hcs_core::{Call, Cause, Error};
-use hcs_ipc::compute::{Done, ModifyComputeSystem};
-use hcs_schema::{ModifySettingRequest, OperationFailureDetail};
+use hcs_ipc::{
+    compute::{Done, ModifyComputeSystem},
+    worker::Request,
+};
+use hcs_schema::{Any, ModifySettingRequest, OperationFailureDetail};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, done};
 
-/// The paths of containers that other versions can change.
-const CONTAINER_PATHS: &[&str] = &[
-    "Container/Devices/Generic",
-    "Container/MappedDirectories",
-    "Container/MappedPipes",
-    "Container/Memory/SizeInMB",
-    "Container/Processor",
-    "Container/RegistryFlushState",
-];
+/// The paths of containers that this version cannot change.
+const CONTAINER_PATHS: &[&str] = &["Container/Devices/Generic", "Container/RegistryFlushState"];
 
 /// Changes a system.
 pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outcome<Done>, Error> {
@@ -23,6 +20,14 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
     let request = hcs_schema::read::<ModifySettingRequest>(call.request.get())?.value;
     system.admits(Call::Modify)?;
     let path = request.resource_path.unwrap_or_default();
+    if let Some(change) = Change::new(&path, request.request_type, request.settings.as_ref()) {
+        let asked = async {
+            let change = Any::from_value(&change?)
+                .map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
+            system.ask(Call::Modify, Request::Change { change }).await
+        };
+        return asked.await.map(|_| done()).map_err(|error| error.during(OperationFailureDetail::Modify));
+    }
     let error = if path.is_empty() {
         Error::new(
             Cause::InvalidState,

@@ -83,6 +83,7 @@ fn name(request: &Request) -> &'static str {
         Request::Terminate { .. } => "Terminate",
         Request::Pause => "Pause",
         Request::Resume => "Resume",
+        Request::Change { .. } => "Change",
         Request::Statistics => "Statistics",
         Request::ProcessList => "ProcessList",
         Request::CreateProcess { .. } => "CreateProcess",

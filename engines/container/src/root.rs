@@ -1,0 +1,154 @@
+//! The root file system of a container: a folder, or a union of layers with a scratch folder on top.
+//!
+//! Opened by the worker when the container is created, as a detached mount that nobody else sees. Paths are followed
+//! once; from then on there are descriptors.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use hcs_core::{Cause, Error};
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags},
+    io::Errno,
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags},
+};
+
+use crate::{plan::Root, sys};
+
+/// An open root.
+pub struct Opened {
+    /// The detached mount.
+    pub mount: OwnedFd,
+    /// Its folder, which stays when the mount is attached.
+    pub folder: OwnedFd,
+}
+
+/// The file that makes a folder a layer of ours, and where that keeps its files.
+const LAYER_MARK: &str = "layer.json";
+const LAYER_FILES: &str = "fs";
+
+/// Opens a root.
+pub fn open(root: &Root) -> Result<Opened, Error> {
+    let failed = |errno: Errno| {
+        Error::from_errno(errno.raw_os_error(), format!("opening the root file system {:?}", root.path))
+            .at(&root.blame)
+    };
+    let scratch = open_folder(CWD, &root.path).map_err(failed)?;
+    let is_union = !root.layers.is_empty() && !is_overlay(scratch.as_fd()).map_err(failed)?;
+    let mount = if is_union {
+        unite(root, scratch.as_fd())?
+    } else {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        rustix::mount::open_tree(scratch.as_fd(), c"", flags).map_err(failed)?
+    };
+    if root.read_only {
+        let attribute = u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
+        sys::change_mount_attributes(mount.as_fd(), attribute, 0, false).map_err(failed)?;
+    }
+    let folder = open_folder(mount.as_fd(), ".").map_err(failed)?;
+    Ok(Opened { mount, folder })
+}
+
+fn open_folder(at: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(at, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Whether the layers are united already, by `HcsAttachLayerStorageFilter` for instance.
+fn is_overlay(folder: BorrowedFd<'_>) -> Result<bool, Errno> {
+    const OVERLAYFS: i64 = 0x794c_7630;
+    Ok(rustix::fs::fstatfs(folder)?.f_type as i64 == OVERLAYFS)
+}
+
+/// Puts the scratch folder on top of the layers. What the container writes is in `upper` there.
+fn unite(root: &Root, scratch: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+    let upper = scratch_folder(root, scratch, "upper")?;
+    let work = scratch_folder(root, scratch, "work")?;
+    let mut layers = Vec::with_capacity(root.layers.len());
+    for (index, path) in root.layers.iter().enumerate() {
+        let layer = open_layer(path).map_err(|errno| {
+            Error::from_errno(errno.raw_os_error(), format!("opening the layer {path:?}"))
+                .at(format!("$.Container.Storage.Layers[{index}].Path"))
+        })?;
+        layers.push(layer);
+    }
+    let mount = || -> Result<OwnedFd, Errno> {
+        let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(context.as_fd(), key, value);
+        set("source", "hcs")?;
+        match layers.iter().try_for_each(|layer| set("lowerdir+", &by_descriptor(layer))) {
+            // Kernels before 6.5 take them all at once, and as much text as a path may have.
+            Err(Errno::INVAL) => {
+                let all: Vec<String> = layers.iter().map(by_descriptor).collect();
+                set("lowerdir", &all.join(":"))?;
+            }
+            other => other?,
+        }
+        set("upperdir", &by_descriptor(&upper))?;
+        set("workdir", &by_descriptor(&work))?;
+        rustix::mount::fsconfig_create(context.as_fd())?;
+        let attributes = MountAttrFlags::empty();
+        rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    };
+    mount().map_err(|errno| {
+        let doing = format!("uniting {} layers under {:?}", layers.len(), root.path);
+        Error::from_errno(errno.raw_os_error(), doing).at("$.Container.Storage")
+    })
+}
+
+fn by_descriptor(folder: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", folder.as_raw_fd())
+}
+
+/// A layer is a folder of files, or one that our own functions have made, which has them below.
+fn open_layer(path: &str) -> Result<OwnedFd, Errno> {
+    let layer = open_folder(CWD, path)?;
+    match rustix::fs::statat(&layer, LAYER_MARK, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(mark) if FileType::from_raw_mode(mark.st_mode) == FileType::RegularFile => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            rustix::fs::openat(&layer, LAYER_FILES, flags, Mode::empty())
+        }
+        Ok(_) | Err(Errno::NOENT) => Ok(layer),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn scratch_folder(root: &Root, scratch: BorrowedFd<'_>, name: &str) -> Result<OwnedFd, Error> {
+    let make = || -> Result<OwnedFd, Errno> {
+        match rustix::fs::mkdirat(scratch, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::fs::openat(scratch, name, flags, Mode::empty())
+    };
+    make().map_err(|errno| {
+        let doing = format!("making {name:?} in the scratch folder {:?}", root.path);
+        Error::from_errno(errno.raw_os_error(), doing).at(&root.blame)
+    })
+}
+
+/// The disk that a folder is on, as the kernel numbers it; for limits.
+pub fn disk_of(folder: BorrowedFd<'_>) -> Result<String, Error> {
+    let refused = |why: String| {
+        Error::new(Cause::NotSupported, why)
+            .at("$.Container.Storage.QoS")
+            .hint("Put the root file system on a disk of its own file system, or leave QoS out.")
+    };
+    let device = rustix::fs::fstat(folder)
+        .map_err(|errno| Error::from_errno(errno.raw_os_error(), "looking at the root file system"))?
+        .st_dev;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    if major == 0 {
+        return Err(refused("the root file system is on no disk that could be limited".to_owned()));
+    }
+    // Limits are those of a whole disk.
+    let of_partition = format!("/sys/dev/block/{major}:{minor}");
+    if std::path::Path::new(&of_partition).join("partition").exists() {
+        let whole = std::fs::read_to_string(format!("{of_partition}/../dev"))
+            .map_err(|error| Error::from_io(&error, "looking for the disk of a partition"))?;
+        return Ok(whole.trim().to_owned());
+    }
+    Ok(format!("{major}:{minor}"))
+}
