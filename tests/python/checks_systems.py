@@ -69,7 +69,8 @@ def states(client: Client):
     for method in ("StartComputeSystem", "ResumeComputeSystem", "SaveComputeSystem"):
         system.refused("InvalidState", method)
     system.refused("NotSupported", "CrashComputeSystem")
-    system.refused("NotSupported", "ModifyComputeSystem", request={"ResourcePath": "Container/Memory/SizeInMB"})
+    system.refused("InvalidData", "ModifyComputeSystem", request={"ResourcePath": "Container/Memory/SizeInMB"})
+    system.refused("NotSupported", "ModifyComputeSystem", request={"ResourcePath": "Container/Devices/Generic"})
     system.refused("InvalidData", "ModifyComputeSystem", request={"ResourcePath": "Container/Nothing"})
 
     opened = client.call("OpenComputeSystem", id="pYTHON-cASE")

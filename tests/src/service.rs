@@ -107,6 +107,23 @@ impl Service {
             .container(schema::Container::default().storage(storage))
     }
 
+    /// The document of a container that ends with its last handle, with more in its Container.
+    pub fn document_with(
+        &self,
+        add: impl FnOnce(schema::Container) -> schema::Container,
+    ) -> schema::ComputeSystem {
+        let mut document = self.document();
+        document.container = document.container.map(add);
+        document
+    }
+
+    /// A running container of this document.
+    pub fn running_from(&self, id: &str, document: &schema::ComputeSystem) -> System {
+        let system = self.client().create(id, document).wait().expect("creating a container");
+        system.start().wait().expect("starting a container");
+        system
+    }
+
     /// A running container that ends with its last handle.
     pub fn running(&self, client: &Client, id: &str) -> System {
         let system = client.create(id, &self.document()).wait().expect("creating a container");
@@ -162,9 +179,14 @@ impl Service {
     fn await_ready(&mut self, patience: Duration) {
         self.ready.set_read_timeout(Some(patience)).expect("a time limit");
         let mut buffer = [0; 64];
-        let length = self.ready.recv(&mut buffer).unwrap_or_else(|error| {
-            panic!("the service is not ready: {error}; its log:\n{}", self.log());
-        });
+        let length = loop {
+            match self.ready.recv(&mut buffer) {
+                // A time limit makes the kernel give up where it would go on, for instance when a debugger looks.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("the service is not ready: {error}; its log:\n{}", self.log()),
+                Ok(length) => break length,
+            }
+        };
         assert_eq!(&buffer[..length], b"READY=1");
     }
 

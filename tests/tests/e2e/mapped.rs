@@ -30,9 +30,7 @@ fn directory(host: &Path, container: &str) -> MappedDirectory {
 
 /// The service's document with these folders.
 fn with(service: &Service, directories: Vec<MappedDirectory>) -> ComputeSystem {
-    let mut document = service.document();
-    let container = document.container.take().expect("a container");
-    document.container(container.mapped_directories(directories))
+    service.document_with(|container| container.mapped_directories(directories))
 }
 
 fn failure(service: &Service, document: &ComputeSystem, cause: Cause) -> Error {
@@ -113,10 +111,8 @@ fn a_mapped_pipe_is_the_socket_of_the_host() {
     let service = Service::start();
     let socket = service.root().join("host.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
-    let mut document = service.document();
-    let container = document.container.take().unwrap();
     let pipe = MappedPipe::default().host_path(socket.display().to_string()).container_pipe_name("engine");
-    let document = document.container(container.mapped_pipes(vec![pipe]));
+    let document = service.document_with(|container| container.mapped_pipes(vec![pipe]));
     let system = service.client().create("web", &document).wait().unwrap();
     system.start().wait().unwrap();
     let inode = fs::metadata(&socket).unwrap().ino();
