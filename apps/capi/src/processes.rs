@@ -202,7 +202,7 @@ extern "C" fn HcsSetProcessCallback(
 extern "C" fn HcsWaitForProcessExit(process: Handle, milliseconds: u32, result: Out<Owned>) -> Code {
     result.clear();
     let waited = table::process(process).map_err(code).and_then(|process| {
-        let document = process.target.wait_for_exit(deadline(milliseconds))?;
+        let document = process.target.wait_for_exit(&process.link, deadline(milliseconds))?;
         hand_out(&document, result)
     });
     waited.err().unwrap_or(0)

@@ -311,7 +311,7 @@ extern "C" fn HcsEnumerateComputeSystems(query: Text, operation: Handle) -> Code
 extern "C" fn HcsWaitForComputeSystemExit(system: Handle, milliseconds: u32, result: Out<Owned>) -> Code {
     result.clear();
     let waited = table::system(system).map_err(code).and_then(|system| {
-        let document = system.target.wait_for_exit(deadline(milliseconds))?;
+        let document = system.target.wait_for_exit(&system.link, deadline(milliseconds))?;
         hand_out(&document, result)
     });
     waited.err().unwrap_or(0)

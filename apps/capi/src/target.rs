@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use hcs::link::Link;
 use hcs_core::Cause;
 
 use crate::{
@@ -139,8 +140,19 @@ impl Target {
         }
     }
 
-    /// Waits for the exit; the document.
-    pub fn wait_for_exit(&self, deadline: Option<Instant>) -> Result<Arc<[u16]>, Code> {
+    /// Waits for the exit; the document. An end that a call has told before is seen, however short the wait.
+    pub fn wait_for_exit(&self, link: &Link, deadline: Option<Instant>) -> Result<Arc<[u16]>, Code> {
+        let timeout = crate::abi::code(Cause::OperationTimeout);
+        match self.wait_until(deadline) {
+            Err(code) if code == timeout => {
+                link.catch_up();
+                self.wait_until(deadline)
+            }
+            waited => waited,
+        }
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<Arc<[u16]>, Code> {
         let mut inner = self.lock();
         loop {
             match &inner.exit {

@@ -26,6 +26,7 @@ pub struct Container {
     /// The folder of the root file system.
     root: OwnedFd,
     state: State,
+    is_frozen: bool,
     /// What was mounted because the document or a change asked for it.
     mounted: Mounted,
 }
@@ -54,7 +55,7 @@ impl Container {
         }
         let mounted = Mounted::of(&mounts)?;
         let materials = launch::Materials { root: root.mount, mounts, devices };
-        Ok(Container { plan, cgroup, root: root.folder, state: State::Created(materials), mounted })
+        Ok(Container { plan, cgroup, root: root.folder, state: State::Created(materials), is_frozen: false, mounted })
     }
 
     /// Starts init. From then on processes can be started.
@@ -107,8 +108,12 @@ impl Container {
     }
 
     /// Suspends or continues every process.
-    pub fn freeze(&self, frozen: bool) -> Result<(), Error> {
-        self.cgroup.freeze(frozen)
+    pub fn freeze(&mut self, frozen: bool) -> Result<(), Error> {
+        // Whatever became of it: thawing what is not frozen does no harm.
+        self.is_frozen = true;
+        self.cgroup.freeze(frozen)?;
+        self.is_frozen = frozen;
+        Ok(())
     }
 
     /// Changes limits, or what of the host appears inside. A change that fails has changed nothing.
@@ -150,7 +155,7 @@ impl Container {
                     _ => {}
                 }
                 // In v1 a frozen process does not die.
-                self.cgroup.freeze(false).or(Ok(()))
+                if self.is_frozen { self.cgroup.freeze(false).or(Ok(())) } else { Ok(()) }
             }
             State::Created(_) => Ok(()),
         }
@@ -158,7 +163,6 @@ impl Container {
 
     /// Removes what is left when init is dead and reaped.
     pub fn remove(&self) -> Result<(), Error> {
-        self.cgroup.kill()?;
         self.cgroup.remove()
     }
 }
@@ -166,9 +170,7 @@ impl Container {
 /// Kills and removes whatever a container of this name has left, for instance because its worker was killed.
 /// Does nothing if there is nothing.
 pub fn remove_leftovers(cgroup_parent: &str, runtime_id: &str) -> Result<(), Error> {
-    let cgroup = Cgroup::at(Layout::of_this_host()?, cgroup_parent, runtime_id);
-    cgroup.kill()?;
-    cgroup.remove()
+    Cgroup::at(Layout::of_this_host()?, cgroup_parent, runtime_id).remove()
 }
 
 /// Removes what a service that is left without containers has in the cgroup hierarchies.

@@ -35,7 +35,7 @@ struct Prepared<'a> {
     mounts: MountPlan<'a>,
     host_name: CString,
     domain_name: Option<CString>,
-    join: Join,
+    join: &'a Join,
     control: OwnedFd,
     reporter: Reporter,
 }
@@ -69,11 +69,7 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
         control,
         reporter,
     };
-    let birthplace = match &prepared.join {
-        Join::AtBirth(folder) => Some(folder.as_fd()),
-        Join::BySelf(_) => None,
-    };
-    match sys::clone_process(sys::CONTAINER_NAMESPACES, birthplace) {
+    match sys::clone_process(sys::CONTAINER_NAMESPACES, prepared.join.birthplace()) {
         Ok(Clone::Child) => become_init(&prepared),
         Ok(Clone::Parent { pidfd }) => {
             drop(prepared);
@@ -106,7 +102,7 @@ fn become_init(prepared: &Prepared<'_>) -> ! {
 fn set_up(prepared: &Prepared<'_>) -> Result<OwnedFd, (Step, Errno)> {
     let _ = sys::die_with_parent();
     let signals = sys::signals_by_descriptor(init::SIGNALS).map_err(|errno| (Step::Signals, errno))?;
-    join_cgroup(&prepared.join)?;
+    join_cgroup(prepared.join)?;
     sys::unshare(libc::CLONE_NEWCGROUP).map_err(|errno| (Step::CgroupNamespace, errno))?;
     rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
     // Mode bits in this tree are exactly those that are asked for.
@@ -118,8 +114,7 @@ fn set_up(prepared: &Prepared<'_>) -> Result<OwnedFd, (Step, Errno)> {
     }
     sys::loopback_up().map_err(|errno| (Step::Loopback, errno))?;
     sys::forbid_tracing().map_err(|errno| (Step::Capabilities, errno))?;
-    // Init signals and reaps; KILL is all it needs.
-    limit_capabilities(CapabilitySet::KILL).map_err(|errno| (Step::Capabilities, errno))?;
+    // Init signals and reaps; KILL is all it needs. What it is bounded by would count at an exec, and it never does one.
     hold_capabilities(CapabilitySet::KILL).map_err(|errno| (Step::Capabilities, errno))?;
     rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
     Ok(signals)

@@ -42,6 +42,8 @@ pub mod seccomp;
 mod streams;
 mod sys;
 pub mod users;
+mod vfork;
+pub mod zygote;
 
 pub use container::Container;
 pub use plan::Plan;

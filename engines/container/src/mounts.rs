@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags},
+    fs::{CWD, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -68,8 +68,9 @@ pub fn make(plan: &MountPlan<'_>) -> Result<(), Failed> {
     for (file, value) in &plan.settings {
         change_setting(file, value).map_err(|errno| (Step::Settings, errno))?;
     }
+    let mut empty = None;
     for path in &plan.masked {
-        mask(path).map_err(|errno| (Step::Mask, errno))?;
+        mask(path, &mut empty).map_err(|errno| (Step::Mask, errno))?;
     }
     for path in &plan.read_only {
         make_read_only(path).map_err(|errno| (Step::ReadOnly, errno))?;
@@ -121,11 +122,13 @@ fn mount(
         }
         rustix::mount::fsconfig_create(context.as_fd())?;
         let made = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-        match rustix::fs::mkdir(folder, Mode::from_raw_mode(mode)) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
-        }
-        let place = open_plainly(folder)?;
+        let place = match open_plainly(folder) {
+            Err(Errno::NOENT) => {
+                rustix::fs::mkdir(folder, Mode::from_raw_mode(mode))?;
+                open_plainly(folder)?
+            }
+            opened => opened?,
+        };
         rustix::mount::move_mount(
             made.as_fd(),
             c"",
@@ -158,7 +161,6 @@ fn make_devices(dev: BorrowedFd<'_>) -> Result<(), Errno> {
     for node in DEVICES {
         let number = rustix::fs::makedev(node.major, node.minor);
         rustix::fs::mknodat(dev, node.name, FileType::CharacterDevice, mode, number)?;
-        rustix::fs::chmodat(dev, node.name, mode, AtFlags::empty())?;
     }
     for (name, target) in DEVICE_LINKS {
         rustix::fs::symlinkat(*target, dev, *name)?;
@@ -171,24 +173,22 @@ fn change_setting(file: &CStr, value: &CStr) -> Result<(), Errno> {
     rustix::io::write(&file, value.to_bytes()).map(|_| ())
 }
 
-/// Puts an empty read-only folder over a folder, and /dev/null over a file. A path that is not there needs none.
-fn mask(path: &CStr) -> Result<(), Errno> {
+/// Puts an empty read-only folder over a folder, and /dev/null over a file. A path that is not there needs none. One
+/// empty folder serves all; `empty` is its first mount.
+fn mask(path: &CStr, empty: &mut Option<OwnedFd>) -> Result<(), Errno> {
     let place = match open_plainly(path) {
         Ok(place) => place,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         Err(errno) => return Err(errno),
     };
+    let copy = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let is_folder = FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode) == FileType::Directory;
-    let cover = if is_folder {
-        let context = rustix::mount::fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        rustix::mount::fsconfig_set_string(context.as_fd(), c"size", c"0")?;
-        rustix::mount::fsconfig_set_string(context.as_fd(), c"nr_inodes", c"2")?;
-        rustix::mount::fsconfig_create(context.as_fd())?;
-        let attributes = HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY;
-        rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?
-    } else {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        rustix::mount::open_tree(CWD, c"/dev/null", flags)?
+    let cover = match empty {
+        _ if !is_folder => rustix::mount::open_tree(CWD, c"/dev/null", copy)?,
+        Some(first) => {
+            rustix::mount::open_tree(first.as_fd(), c"", copy | OpenTreeFlags::AT_EMPTY_PATH)?
+        }
+        None => empty_folder()?,
     };
     rustix::mount::move_mount(
         cover.as_fd(),
@@ -196,7 +196,20 @@ fn mask(path: &CStr) -> Result<(), Errno> {
         place.as_fd(),
         c"",
         MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
-    )
+    )?;
+    if is_folder && empty.is_none() {
+        *empty = Some(cover);
+    }
+    Ok(())
+}
+
+fn empty_folder() -> Result<OwnedFd, Errno> {
+    let context = rustix::mount::fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(context.as_fd(), c"size", c"0")?;
+    rustix::mount::fsconfig_set_string(context.as_fd(), c"nr_inodes", c"2")?;
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    let attributes = HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 fn make_read_only(path: &CStr) -> Result<(), Errno> {

@@ -4,6 +4,7 @@
 //! there; the child enters the other namespaces itself and exec's.
 
 use std::{
+    convert::Infallible,
     ffi::CString,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
@@ -24,8 +25,9 @@ use crate::{
     report::{self, Reporter, Step},
     seccomp,
     streams::{self, ChildStreams, Streams},
-    sys::{self, CStringList, Clone},
+    sys::{self, CStringList},
     users::{self, Identity},
+    vfork,
 };
 
 /// A running process.
@@ -47,7 +49,7 @@ pub struct Process {
 /// Everything that the child needs, made before it is born.
 struct Prepared<'a> {
     init: BorrowedFd<'a>,
-    join: Join,
+    join: &'a Join,
     reporter: Reporter,
     streams: ChildStreams,
     programs: Vec<CString>,
@@ -93,13 +95,8 @@ pub(crate) fn start(
         identity,
         filter,
     };
-    let birthplace = match &prepared.join {
-        Join::AtBirth(folder) => Some(folder.as_fd()),
-        Join::BySelf(_) => None,
-    };
-    match sys::clone_process(0, birthplace) {
-        Ok(Clone::Child) => run(&prepared),
-        Ok(Clone::Parent { pidfd }) => {
+    match vfork::spawn(prepared.join.birthplace(), &|| run(&prepared)) {
+        Ok(pidfd) => {
             drop(prepared);
             let outcome = listener.until_closed();
             if outcome.failure.is_some() || outcome.process_id.is_none() {
@@ -161,7 +158,7 @@ fn programs(plan: &ProcessPlan, environment: &[String]) -> Result<Vec<CString>, 
 }
 
 /// The child: everything up to exec.
-fn run(prepared: &Prepared<'_>) -> ! {
+fn run(prepared: &Prepared<'_>) -> Infallible {
     if let Err((step, errno)) = enter(prepared) {
         prepared.reporter.failed(step, errno);
         sys::exit(127)
@@ -184,11 +181,13 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     let filter = || prepared.filter.load().map_err(|errno| (Step::Filter, errno));
     let _ = sys::die_with_parent();
     attributes.apply_outside()?;
-    join_cgroup(&prepared.join)?;
+    join_cgroup(prepared.join)?;
     sys::enter_namespaces(prepared.init, NAMESPACES).map_err(|errno| (Step::EnterNamespaces, errno))?;
     rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
     streams::connect(&prepared.streams)?;
-    sys::reset_signals();
+    // The worker has seen to the others.
+    sys::reset_signals([libc::SIGPIPE]);
+    sys::unblock_signals();
     attributes.apply_inside()?;
     // A process that may gain privileges can be filtered only by who has them already.
     if attributes.is_filtered_early() {

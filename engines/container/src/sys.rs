@@ -21,9 +21,10 @@ pub enum Clone {
     },
 }
 
+/// What clone3 takes, as the kernel lays it out.
 #[repr(C, align(8))]
 #[derive(Default)]
-struct CloneArgs {
+pub struct CloneArgs {
     flags: u64,
     pidfd: u64,
     child_tid: u64,
@@ -37,6 +38,33 @@ struct CloneArgs {
     cgroup: u64,
 }
 
+impl CloneArgs {
+    /// For a child whose end is told by SIGCHLD, born in this cgroup.
+    pub fn new(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> CloneArgs {
+        const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+        let (into, folder) =
+            cgroup.map_or((0, 0), |folder| (CLONE_INTO_CGROUP, folder.as_raw_fd() as u64));
+        CloneArgs {
+            flags: flags | into,
+            exit_signal: libc::SIGCHLD as u64,
+            cgroup: folder,
+            ..CloneArgs::default()
+        }
+    }
+
+    /// Has the kernel store a descriptor for the child.
+    pub fn give_pidfd(&mut self, place: *mut RawFd) {
+        self.flags |= libc::CLONE_PIDFD as u64;
+        self.pidfd = place as u64;
+    }
+
+    /// Has the child run on this stack.
+    pub fn run_on(&mut self, stack: *mut u8, size: usize) {
+        self.stack = stack as u64;
+        self.stack_size = size as u64;
+    }
+}
+
 /// Namespaces of a container, as flags of clone3.
 pub const CONTAINER_NAMESPACES: u64 =
     (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET)
@@ -47,21 +75,21 @@ pub const CONTAINER_NAMESPACES: u64 =
 /// The calling process must have one thread: the child is a copy of the caller alone, so a lock that another
 /// thread holds would never be released. The worker guarantees it (it never starts a thread).
 pub fn clone_process(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Clone, Errno> {
-    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    clone3(CloneArgs::new(namespaces, cgroup))
+}
+
+/// As [`clone_process`], but the new process is a child of this one's parent.
+pub fn clone_sibling() -> Result<Clone, Errno> {
+    // The signal at its end is that of the caller.
+    clone3(CloneArgs { flags: libc::CLONE_PARENT as u64, ..CloneArgs::default() })
+}
+
+fn clone3(mut arguments: CloneArgs) -> Result<Clone, Errno> {
     let mut pidfd: RawFd = -1;
-    let mut arguments = CloneArgs {
-        flags: namespaces | libc::CLONE_PIDFD as u64,
-        pidfd: &raw mut pidfd as u64,
-        exit_signal: libc::SIGCHLD as u64,
-        ..CloneArgs::default()
-    };
-    if let Some(cgroup) = cgroup {
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = cgroup.as_raw_fd() as u64;
-    }
+    arguments.give_pidfd(&raw mut pidfd);
     // SAFETY: `arguments` has the kernel's layout and its true size is passed. No stack is given and CLONE_VM
     // is not among the flags, so the child runs on a copy of this stack, as after fork. `pidfd` outlives the
-    // call. The caller has one thread (see above).
+    // call. The caller has one thread (see [`clone_process`]).
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<CloneArgs>()) };
     match pid {
         0 => Ok(Clone::Child),
@@ -146,19 +174,36 @@ pub fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Gives every signal its default effect and blocks none, as a new program expects.
-pub fn reset_signals() {
-    // SAFETY: the set is initialised by sigemptyset before it is used, and sigaction with SIG_DFL installs no
-    // code. Errors (SIGKILL, SIGSTOP cannot be changed) mean nothing has to be done.
+/// Gives signals their default effect; errors (SIGKILL, SIGSTOP cannot be changed) mean nothing has to be done.
+pub fn reset_signals(signals: impl IntoIterator<Item = i32>) {
+    // SAFETY: SIG_DFL installs no code.
+    unsafe {
+        let mut default: libc::sigaction = std::mem::zeroed();
+        default.sa_sigaction = libc::SIG_DFL;
+        for signal in signals {
+            libc::sigaction(signal, &raw const default, std::ptr::null_mut());
+        }
+    }
+}
+
+/// All of them.
+pub fn every_signal() -> impl IntoIterator<Item = i32> {
+    1..=libc::SIGRTMAX()
+}
+
+/// Has writes to a pipe that nobody reads fail instead of ending this process.
+pub fn ignore_broken_pipes() {
+    // SAFETY: SIG_IGN installs no code.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// Blocks no signal.
+pub fn unblock_signals() {
+    // SAFETY: the set is initialised by sigemptyset before it is used.
     unsafe {
         let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
-        let mut default: libc::sigaction = std::mem::zeroed();
-        default.sa_sigaction = libc::SIG_DFL;
-        for signal in 1..=libc::SIGRTMAX() {
-            libc::sigaction(signal, &raw const default, std::ptr::null_mut());
-        }
     }
 }
 

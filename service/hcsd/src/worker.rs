@@ -3,7 +3,7 @@
 use std::{
     io,
     os::{
-        fd::{AsRawFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::process::ExitStatusExt,
     },
     path::{Path, PathBuf},
@@ -12,10 +12,12 @@ use std::{
     time::Duration,
 };
 
+use hcs_container::process;
 use hcs_core::{Cause, Error};
 use hcs_ipc::{
     socket,
     stream::Stream,
+    watched,
     worker::{Hello, Numbered, Request, VERSIONS, Welcome},
 };
 use hcs_schema::Guid;
@@ -42,10 +44,12 @@ pub struct Worker {
     identity: Option<ProcessIdentity>,
 }
 
-/// The worker's process: our child, or a stranger's that we found.
+/// The worker's process.
 enum Process {
+    /// One that we exec'd.
     Child(Child),
-    Adopted(OwnedFd),
+    /// One that another made: ours all the same if it is a twin, else a stranger that we found.
+    Other(OwnedFd),
 }
 
 /// The worker's socket in a system's folder.
@@ -76,10 +80,13 @@ fn failed_to_start(error: &io::Error) -> Error {
     Error::from_io(error, "starting the worker")
 }
 
+fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
 /// The process and our end of its connection.
 fn spawn(program: &OwnedFd) -> io::Result<(Child, OwnedFd)> {
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (ours, theirs) = connection()?;
     let child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg0("hcs-worker")
         // The place of the system's GUID.
@@ -97,18 +104,21 @@ pub async fn find(folder: &Path) -> Result<(Worker, Welcome), Error> {
     let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new);
     let (stream, welcome) =
         greet(stream.map_err(|error| Error::from_io(&error, "speaking to the worker"))?).await?;
-    // The worker has just spoken and has not been released, so the number is still its own.
-    let identity = ProcessIdentity::of(welcome.pid);
-    let pidfd = identity
-        .and_then(ProcessIdentity::open)
-        .ok_or_else(|| Error::new(Cause::Unexpected, "the worker died while it was found"))?;
-    Ok((Worker { stream, process: Process::Adopted(pidfd), identity }, welcome))
+    Ok((Worker::of_other(stream, &welcome)?, welcome))
+}
+
+/// Has a worker without a system make another one.
+pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
+    let (ours, theirs) = connection().map_err(|error| failed_to_start(&error))?;
+    worker.ask(Request::Twin, vec![theirs]).await?;
+    let (stream, welcome) = greet(Stream::new(ours).map_err(|error| failed_to_start(&error))?).await?;
+    Worker::of_other(stream, &welcome)
 }
 
 /// Kills a worker that cannot be spoken to. One that is gone already is fine.
 pub async fn kill(worker: ProcessIdentity) {
     if let Some(pidfd) = worker.open() {
-        Process::Adopted(pidfd).kill().await;
+        Process::Other(pidfd).kill().await;
     }
 }
 
@@ -135,9 +145,24 @@ impl Worker {
     /// Gives it the system with this folder, and the socket at which it is found from now on.
     pub async fn own(&mut self, folder: &Path, name: String) -> Result<(), Error> {
         let listener = socket::listen(&socket_path(folder), 16).map_err(|error| failed_to_start(&error))?;
-        let request = serde_json::to_vec(&Numbered { number: 0, body: Request::Own { name } })
+        self.ask(Request::Own { name }, vec![listener]).await
+    }
+
+    /// Asks for something that is not answered.
+    async fn ask(&mut self, body: Request, fds: Vec<OwnedFd>) -> Result<(), Error> {
+        let request = serde_json::to_vec(&Numbered { number: 0, body })
             .map_err(|error| failed_to_start(&error.into()))?;
-        self.stream.send(request, vec![listener]).await.map_err(|error| failed_to_start(&error))
+        self.stream.send(request, fds).await.map_err(|error| failed_to_start(&error))
+    }
+
+    /// A worker that is not our child.
+    fn of_other(stream: Stream, welcome: &Welcome) -> Result<Worker, Error> {
+        // It has just spoken and has not been released, so the number is still its own.
+        let identity = ProcessIdentity::of(welcome.pid);
+        let pidfd = identity
+            .and_then(ProcessIdentity::open)
+            .ok_or_else(|| Error::new(Cause::Unexpected, "the worker died right after it greeted"))?;
+        Ok(Worker { stream, process: Process::Other(pidfd), identity })
     }
 
     /// Whether it is still there: one that was started ahead may have died since.
@@ -174,7 +199,7 @@ impl Process {
             Process::Child(child) => {
                 let _ = child.start_kill();
             }
-            Process::Adopted(pidfd) => {
+            Process::Other(pidfd) => {
                 let _ = rustix::process::pidfd_send_signal(&*pidfd, Signal::KILL);
             }
         }
@@ -187,17 +212,26 @@ impl Process {
                 let status = child.wait().await.ok()?;
                 status.code().or_else(|| status.signal().map(|signal| 128 + signal)).map(|code| code as u32)
             }
-            Process::Adopted(pidfd) => {
-                // Somebody else's child: only its death can be seen, and a blocking poll sees it.
-                let pidfd = pidfd.try_clone().ok()?;
-                let wait = move || {
-                    let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-                    let limit = rustix::event::Timespec { tv_sec: DEATH.as_secs() as i64, tv_nsec: 0 };
-                    let _ = rustix::event::poll(&mut fds, Some(&limit));
-                };
-                let _ = tokio::task::spawn_blocking(wait).await;
-                None
+            Process::Other(pidfd) => {
+                watched::death(&*pidfd).await.ok()?;
+                // That of a stranger is not to be had.
+                process::try_wait(pidfd.as_fd()).ok().flatten()
             }
+        }
+    }
+}
+
+impl Drop for Process {
+    /// Somebody must bury a child; tokio does it for those that it has started.
+    fn drop(&mut self) {
+        if let Process::Other(pidfd) = self
+            && let Ok(None) = process::try_wait(pidfd.as_fd())
+            && let (Ok(pidfd), Ok(runtime)) = (pidfd.try_clone(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(async move {
+                let _ = watched::death(&pidfd).await;
+                let _ = process::try_wait(pidfd.as_fd());
+            });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! hcs-worker: the process that owns one compute system.
 //!
-//! hcsd starts it ahead, with a connection as its standard input. Once it is given a system and a listening socket,
+//! hcsd starts one with a connection as its standard input, and has it make copies of itself ahead, each with a
+//! connection of its own. Once one it is given a system and a listening socket,
 //! it is the parent of the container, keeps exits until hcsd has them, and outlives hcsd: a restarted hcsd connects to
 //! that socket and adopts it. Until then it ends with hcsd. If the worker dies, its container dies with it.
 //!
@@ -19,6 +20,8 @@ mod worker;
 
 use std::{os::fd::AsFd, process::ExitCode};
 
+use rustix::fs::{Mode, OFlags};
+
 fn main() -> ExitCode {
     // A session of its own: the terminal of whoever started hcsd must not stop or end it.
     let _ = rustix::process::setsid();
@@ -31,6 +34,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Err(error) = hcs_container::zygote::prepare() {
+        eprintln!("hcs-worker: {error}");
+        return ExitCode::FAILURE;
+    }
+    // Else a twin would hold the connection of this one.
+    if let Err(error) = forget_stdin() {
+        eprintln!("hcs-worker: opening /dev/null: {error}");
+        return ExitCode::FAILURE;
+    }
     match worker::Worker::new(parent).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,4 +50,9 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn forget_stdin() -> rustix::io::Result<()> {
+    let nothing = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(nothing)
 }

@@ -48,7 +48,7 @@ fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
         }
         // The loop ends the worker; nobody waits for an answer.
         // They are the worker's own business.
-        Request::Own { .. } | Request::Release => {}
+        Request::Own { .. } | Request::Twin | Request::Release => {}
     }
     Ok(Some((Answer::Done, Vec::new())))
 }

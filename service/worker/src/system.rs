@@ -95,7 +95,7 @@ impl System {
         if self.phase != from || self.ending.is_some() {
             return Err(Cause::InvalidState.into());
         }
-        self.container()?.freeze(frozen)?;
+        self.container.as_mut().ok_or(Cause::InvalidState)?.freeze(frozen)?;
         self.phase = to;
         Ok(())
     }

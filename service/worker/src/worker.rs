@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hcs_container::zygote::{self, Twin};
 use hcs_ipc::{
     Message,
     worker::{Answer, FromWorker, Hello, Notice, Numbered, Phase, Request, VERSIONS, Welcome},
@@ -170,12 +171,16 @@ impl Worker {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         connection.flush()?;
         for message in connection.receive()? {
-            self.take(message)?;
+            if self.take(message)? == Twin::New {
+                // The other messages are for the old one.
+                break;
+            }
         }
         Ok(())
     }
 
-    fn take(&mut self, message: Message) -> Result<(), Broken> {
+    /// Does what a message says, and tells which of two processes this is then.
+    fn take(&mut self, message: Message) -> Result<Twin, Broken> {
         let Some(connection) = &mut self.connection else { return Err(Broken) };
         if !connection.greeted {
             let hello: Hello = serde_json::from_slice(&message.text).map_err(|_| Broken)?;
@@ -190,7 +195,7 @@ impl Worker {
                 },
                 Vec::new(),
             )?;
-            return if version.is_some() { Ok(()) } else { Err(Broken) };
+            return if version.is_some() { Ok(Twin::Old) } else { Err(Broken) };
         }
         let request: Numbered<Request> = serde_json::from_slice(&message.text).map_err(|_| Broken)?;
         if let Request::Own { name } = &request.body {
@@ -198,20 +203,38 @@ impl Worker {
             if let Err(error) = name::show(name) {
                 eprintln!("hcs-worker: process lists do not show {name}: {error}");
             }
-            return Ok(());
+            return Ok(Twin::Old);
+        }
+        if matches!(request.body, Request::Twin) {
+            return self.become_two(message.fds);
         }
         if matches!(request.body, Request::Release) {
             // Release is for a system that has ended; otherwise nothing would own it.
             self.released = matches!(self.system.phase(), Phase::Exited(_) | Phase::Idle);
-            return Ok(());
+            return Ok(Twin::Old);
         }
         match requests::handle(&mut self.system, request.body) {
-            Some((answer, fds)) => self.answer(request.number, answer, fds),
-            None => {
-                self.waiting_for_end.push(request.number);
-                Ok(())
-            }
+            Some((answer, fds)) => self.answer(request.number, answer, fds)?,
+            None => self.waiting_for_end.push(request.number),
         }
+        Ok(Twin::Old)
+    }
+
+    /// The new one begins anew, with nothing of this one's.
+    fn become_two(&mut self, fds: Vec<OwnedFd>) -> Result<Twin, Broken> {
+        let its_connection = fds.into_iter().next().ok_or(Broken)?;
+        if *self.system.phase() != Phase::Idle || self.listener.is_some() {
+            return Err(Broken);
+        }
+        let which = zygote::twin().map_err(|error| {
+            eprintln!("hcs-worker: {error}");
+            Broken
+        })?;
+        if which == Twin::New {
+            let _ = rustix::process::setsid();
+            *self = Worker::new(its_connection);
+        }
+        Ok(which)
     }
 
     fn answer(&mut self, number: u64, body: Answer, fds: Vec<OwnedFd>) -> Result<(), Broken> {

@@ -51,6 +51,16 @@ impl Service {
         Ok(Client::connect_to(Options { socket: self.socket() })?)
     }
 
+    fn end_containers(&self) -> Outcome {
+        let client = self.client()?;
+        for found in client.list(None).wait()? {
+            if let Some(id) = &found.id {
+                client.open(id).wait()?.terminate().wait()?;
+            }
+        }
+        Ok(())
+    }
+
     /// The document of a container with the benchmark's root file system.
     pub fn document(&self) -> String {
         format!(
@@ -78,8 +88,13 @@ const TMPFS: i64 = 0x0102_1994;
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Nothing more can be done about a service that does not end, or a folder that stays.
-        let _ = self.process.kill();
+        // A measurement that failed leaves containers, which outlive a service that is killed. Nothing more can be
+        // done about what resists.
+        let _ = self.end_containers();
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&self.process),
+            rustix::process::Signal::TERM,
+        );
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }

@@ -56,10 +56,14 @@ impl Groups {
         self.of_containers().into_iter().find(|mount| mount.ends_with("cpuacct"))
     }
 
-    /// The folder in which the group of a container is, for instance that of our service.
+    /// The folder in which the group of a container is, for instance that of our service. Another service may have left
+    /// one of the same name, but nothing runs in that.
     pub fn holder(&self, container: &str) -> Option<PathBuf> {
         let folders = fs::read_dir(self.accounting()?).ok()?.flatten();
-        folders.map(|entry| entry.path()).find(|folder| folder.join(container).is_dir())
+        let is_in_use = |folder: &PathBuf| {
+            fs::read_to_string(folder.join(container).join("tasks")).is_ok_and(|tasks| !tasks.is_empty())
+        };
+        folders.map(|entry| entry.path()).find(is_in_use)
     }
 
     /// Takes the calling thread out of all groups.
@@ -118,10 +122,12 @@ pub fn favours_dynamic_cgroups() -> bool {
     fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| mounts.contains("favordynmods"))
 }
 
-/// The children of a process.
+/// The children of a process, whichever of its threads made them.
 pub fn children(pid: u32) -> Vec<u32> {
-    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    listed.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let listed = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let numbers = |text: String| text.split_whitespace().filter_map(|one| one.parse().ok()).collect::<Vec<_>>();
+    listed.flat_map(numbers).collect()
 }
 
 /// The memory that a process has, shared pages counted in parts, in KiB.

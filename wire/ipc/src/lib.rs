@@ -21,6 +21,7 @@ pub mod limits;
 pub mod socket;
 pub mod stream;
 pub mod varlink;
+pub mod watched;
 pub mod worker;
 
 pub use frame::{Decoder, FrameError, Message};

@@ -3,20 +3,25 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    os::unix::net::UnixStream as StdStream,
 };
 
-use tokio::{io::Interest, net::UnixStream};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use crate::{
     frame::{Decoder, Message},
     limits::{MAX_MESSAGE, MAX_PIPELINED},
     socket::{self, Outbox},
+    watched::watch,
 };
 
 /// A connected socket that speaks in messages.
+///
+/// Only what can be read is waited for. Waiting for room to write at all times would wake the task whenever the peer
+/// has read something, which is after every message.
 pub struct Stream {
-    socket: UnixStream,
+    socket: AsyncFd<OwnedFd>,
+    /// Exists while the peer does not take what is queued.
+    room: Option<AsyncFd<OwnedFd>>,
     decoder: Decoder,
     outbox: Outbox,
     buffer: Box<[u8]>,
@@ -28,10 +33,10 @@ const BUFFER: usize = 16 << 10;
 impl Stream {
     /// Wraps a connected socket.
     pub fn new(socket: OwnedFd) -> io::Result<Stream> {
-        let socket = StdStream::from(socket);
-        socket.set_nonblocking(true)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
         Ok(Stream {
-            socket: UnixStream::from_std(socket)?,
+            socket: watch(socket, Interest::READABLE)?,
+            room: None,
             decoder: Decoder::default(),
             outbox: Outbox::default(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
@@ -50,40 +55,53 @@ impl Stream {
             if let Some(message) = self.decoder.next_message() {
                 return Ok(Some(message));
             }
-            let all_out = self.outbox.flush(&self.socket)?;
-            let Stream { socket, buffer, .. } = self;
-            let received = match socket::receive(&*socket, buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && all_out => {
-                    socket.async_io(Interest::READABLE, || socket::receive(&*socket, buffer)).await?
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_for_either().await?;
-                    continue;
-                }
-                other => other?,
-            };
-            if received.length == 0 {
+            if !self.read().await? {
                 return Ok(None);
             }
-            self.decoder
-                .feed(&self.buffer[..received.length], received.fds)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             if self.decoder.waiting() > MAX_PIPELINED {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "too many calls sent ahead"));
             }
         }
     }
 
-    /// Waits until the socket can be read or written, and makes tokio look anew.
-    async fn wait_for_either(&self) -> io::Result<()> {
-        let ready = self.socket.ready(Interest::READABLE | Interest::WRITABLE).await?;
-        for (is_ready, interest) in
-            [(ready.is_readable(), Interest::READABLE), (ready.is_writable(), Interest::WRITABLE)]
-        {
-            if is_ready {
-                // The readiness is used up; a WouldBlock clears it, so that the next wait is a true one.
-                let _ =
-                    self.socket.try_io(interest, || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into()));
+    /// Reads once what is there; false when the peer has closed. A read is always tried before something is waited
+    /// for: the readiness of what is there may have been used up.
+    async fn read(&mut self) -> io::Result<bool> {
+        let received = loop {
+            self.send_queued()?;
+            match socket::receive(&self.socket, &mut self.buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait().await?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        self.decoder
+            .feed(&self.buffer[..received.length], received.fds)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(received.length > 0)
+    }
+
+    /// Waits until something can be read, or queued bytes can be written.
+    async fn wait(&self) -> io::Result<()> {
+        let Stream { socket, room, .. } = self;
+        match room {
+            None => socket.readable().await?.clear_ready(),
+            Some(room) => tokio::select! {
+                ready = socket.readable() => ready?.clear_ready(),
+                ready = room.writable() => ready?.clear_ready(),
+            },
+        }
+        Ok(())
+    }
+
+    /// Writes what the socket takes now. What it does not take waits for room.
+    fn send_queued(&mut self) -> io::Result<()> {
+        match (self.outbox.flush(&self.socket)?, &self.room) {
+            (true, _) => self.room = None,
+            (false, Some(_)) => {}
+            (false, None) => {
+                let socket = self.socket.get_ref().try_clone()?;
+                self.room = Some(watch(socket, Interest::WRITABLE)?);
             }
         }
         Ok(())
@@ -98,17 +116,7 @@ impl Stream {
     /// Whether the peer has closed or broken the connection, told without taking a message. Cancel safe.
     pub async fn closed(&mut self) {
         // A peer that sends ahead is alive; its bytes are kept for later.
-        while self.decoder.waiting() <= MAX_PIPELINED {
-            let Stream { socket, buffer, .. } = self;
-            match socket.async_io(Interest::READABLE, || socket::receive(&*socket, buffer)).await {
-                Ok(received) if received.length > 0 => {
-                    if self.decoder.feed(&self.buffer[..received.length], received.fds).is_err() {
-                        return;
-                    }
-                }
-                _ => return,
-            }
-        }
+        while self.decoder.waiting() <= MAX_PIPELINED && matches!(self.read().await, Ok(true)) {}
     }
 
     /// Queues a message without waiting; refuses when the peer has not taken far too much already.
@@ -122,15 +130,13 @@ impl Stream {
 
     /// Waits until everything queued is out. Cancel safe.
     pub async fn flush(&mut self) -> io::Result<()> {
-        let Stream { socket, outbox, .. } = self;
-        // Mostly the socket takes everything at once, and no readiness needs to be waited for.
-        while !outbox.flush(&*socket)? {
-            socket
-                .async_io(Interest::WRITABLE, || {
-                    outbox.flush(&*socket)?.then_some(()).ok_or(io::ErrorKind::WouldBlock.into())
-                })
-                .await?;
+        // Mostly the socket takes everything at once, and no room needs to be waited for.
+        loop {
+            self.send_queued()?;
+            match &self.room {
+                None => return Ok(()),
+                Some(room) => room.writable().await?.clear_ready(),
+            }
         }
-        Ok(())
     }
 }

@@ -89,6 +89,9 @@ pub enum Request {
         /// The system's GUID, for process lists.
         name: String,
     },
+    /// Without a system: become two. The new process is a worker of its own, with the connection that comes beside.
+    /// No answer; the new one greets.
+    Twin,
     /// Make the system from this plan. Answer: [`Answer::Done`].
     Create {
         /// A plan of the container engine.

@@ -98,6 +98,12 @@ impl Link {
         self.0.shared.is_lost()
     }
 
+    /// Returns when every event has been heard that the service had sent before. The reply to a call and the event of
+    /// what it did come on two connections, so either can be heard first.
+    pub fn catch_up(&self) {
+        self.0.shared.catch_up();
+    }
+
     /// Makes a call. `done` runs exactly once, on a thread that is not to be held up; the ticket lets the caller
     /// wait for that.
     pub fn call<M: Method>(

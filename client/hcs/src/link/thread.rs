@@ -15,7 +15,7 @@ use std::{
     io,
     os::fd::OwnedFd,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::SyncSender},
     time::{Duration, Instant},
 };
 
@@ -44,6 +44,9 @@ const FIRST_REPLY: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
+/// How long somebody waits for events that are there to be heard.
+const CATCHING_UP: Duration = Duration::from_secs(1);
+
 const WAKE: u64 = 0;
 const ATTACHMENT: u64 = 1;
 const FIRST_CONNECTION: u64 = 2;
@@ -63,6 +66,8 @@ struct State {
     idle: Vec<Arc<Connection>>,
     waiting: VecDeque<Pending>,
     watched: Watched,
+    /// Who waits until the events that are there have been heard.
+    catching_up: Vec<SyncSender<()>>,
     next_key: u64,
     stopped: bool,
 }
@@ -107,6 +112,7 @@ impl Shared {
             idle: Vec::new(),
             waiting: VecDeque::new(),
             watched,
+            catching_up: Vec::new(),
             next_key: FIRST_CONNECTION,
             stopped: false,
         };
@@ -243,6 +249,15 @@ impl Shared {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 
+    /// See [`super::Link::catch_up`].
+    pub fn catch_up(&self) {
+        let (heard, waiter) = std::sync::mpsc::sync_channel(1);
+        self.lock().catching_up.push(heard);
+        self.wake();
+        // A listener that is slow is waited for no longer than this.
+        let _ = waiter.recv_timeout(CATCHING_UP);
+    }
+
     /// See [`super::Link::watch_system`].
     pub fn watch_system(&self, handle: u64, id: &str, instance: &str, listener: Listener) {
         let news = self.lock().watched.system(handle, id, instance, listener);
@@ -274,6 +289,13 @@ impl Shared {
                 match key {
                     WAKE => {
                         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+                        let catching_up = std::mem::take(&mut self.lock().catching_up);
+                        if !catching_up.is_empty() {
+                            self.listen(&mut way);
+                        }
+                        for waiter in catching_up {
+                            let _ = waiter.try_send(());
+                        }
                     }
                     ATTACHMENT => self.listen(&mut way),
                     key => {

@@ -1,11 +1,11 @@
 //! One container's group: made, limited, frozen, emptied, removed.
 
 use std::{
+    cell::OnceCell,
     collections::BTreeMap,
-    ffi::OsStr,
     fs,
     io::{self, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -37,9 +37,12 @@ const DEATH: Duration = Duration::from_secs(10);
 pub struct Cgroup {
     layout: Layout,
     folders: BTreeMap<PathBuf, Vec<String>>,
+    /// Opened once: a process that is started in a container would spend a tenth of its time on that.
+    join: OnceCell<Join>,
 }
 
 /// What a new process needs to join a group; opened before it is born.
+#[derive(Debug)]
 pub enum Join {
     /// The child writes `0` to each of these `tasks` files.
     BySelf(Vec<OwnedFd>),
@@ -47,11 +50,21 @@ pub enum Join {
     AtBirth(OwnedFd),
 }
 
+impl Join {
+    /// The folder of the group in which a child is to be born.
+    pub fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Join::AtBirth(folder) => Some(folder.as_fd()),
+            Join::BySelf(_) => None,
+        }
+    }
+}
+
 impl Cgroup {
     /// Names a group without touching anything.
     pub fn at(layout: Layout, parent: &str, name: &str) -> Cgroup {
         let folders = layout.folders(parent, name);
-        Cgroup { layout, folders }
+        Cgroup { layout, folders, join: OnceCell::new() }
     }
 
     /// Makes the group and sets its limits. On failure nothing is left.
@@ -77,8 +90,12 @@ impl Cgroup {
             if let Layout::V2 { mount } = &self.layout {
                 delegate(mount, folder)?;
             }
-            match fs::create_dir_all(folder.parent().unwrap_or(folder)).and_then(|()| fs::create_dir(folder))
-            {
+            let made = match fs::create_dir(folder) {
+                // The first container of the service.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir_all(folder),
+                made => made,
+            };
+            match made {
                 Ok(()) => {}
                 // Left by a crash: it belongs to no living container, or its id would be in use.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.kill()?,
@@ -190,8 +207,18 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Opens what a child needs to join.
-    pub fn join(&self) -> Result<Join, Error> {
+    /// What a child needs to join.
+    pub fn join(&self) -> Result<&Join, Error> {
+        match self.join.get() {
+            Some(join) => Ok(join),
+            None => {
+                let join = self.open_join()?;
+                Ok(self.join.get_or_init(|| join))
+            }
+        }
+    }
+
+    fn open_join(&self) -> Result<Join, Error> {
         let open = |path: PathBuf, flags| {
             rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|error| failed(&error.into(), "opening", &path))
@@ -270,15 +297,23 @@ impl Cgroup {
         }
     }
 
-    /// Removes the group. Its processes must be dead.
+    /// Removes the group; what is still alive in it is killed.
     pub fn remove(&self) -> Result<(), Error> {
         let deadline = Instant::now() + DEATH;
         for folder in self.folders.keys() {
-            // A process that is reaped may still be leaving its group for a moment.
-            while let Err(error) = remove_tree(folder) {
+            // Mostly all are dead and there is nothing in it, so that is tried first.
+            while let Err(error) = fs::remove_dir(folder) {
                 match error.kind() {
                     io::ErrorKind::NotFound => break,
-                    io::ErrorKind::ResourceBusy if Instant::now() < deadline => std::thread::yield_now(),
+                    io::ErrorKind::ResourceBusy if Instant::now() < deadline => {
+                        self.kill()?;
+                        for inner in folders_in(folder) {
+                            // One that is busy is seen by the next round: a process that is reaped may still be
+                            // leaving its group for a moment.
+                            let _ = remove_tree(&inner);
+                        }
+                        std::thread::yield_now();
+                    }
                     _ => return Err(failed(&error, "removing", folder)),
                 }
             }
@@ -404,9 +439,7 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
 
 fn remove_tree(folder: &Path) -> io::Result<()> {
     for inner in folders_in(folder) {
-        if inner.file_name() != Some(OsStr::new("..")) {
-            remove_tree(&inner)?;
-        }
+        remove_tree(&inner)?;
     }
     fs::remove_dir(folder)
 }

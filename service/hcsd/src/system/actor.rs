@@ -92,6 +92,7 @@ fn name(request: &Request) -> &'static str {
         Request::CloseStdin { .. } => "CloseStdin",
         Request::ResizeConsole { .. } => "ResizeConsole",
         Request::Own { .. } => "Own",
+        Request::Twin => "Twin",
         Request::Release => "Release",
     }
 }
