@@ -11,6 +11,7 @@ use crate::{
     device, extra_mounts, init,
     launch::{self, Launched},
     live_mounts::Mounted,
+    network::{Network, bridge, connection, resolver, user_mode::Helper},
     plan::Plan,
     process::{self, Process},
     process_list,
@@ -27,6 +28,8 @@ pub struct Container {
     root: OwnedFd,
     state: State,
     is_frozen: bool,
+    /// What serves it from the host.
+    helper: Option<Helper>,
     /// What was mounted because the document or a change asked for it.
     mounted: Mounted,
 }
@@ -42,7 +45,12 @@ impl Container {
     pub fn create(plan: Plan) -> Result<Container, Error> {
         let root = root::open(&plan.root)?;
         let disk = plan.disk_limits.as_ref().map(|_| root::disk_of(root.folder.as_fd())).transpose()?;
-        let mounts = extra_mounts::prepare(&plan.mounts)?;
+        let mut mounts = extra_mounts::prepare(&plan.mounts)?;
+        if let Some(resolver) = &plan.resolver {
+            // First, so that the document's own mounts come over it.
+            mounts.insert(0, extra_mounts::text(resolver::FILE, resolver::text(resolver))?);
+        }
+        let network = connection::prepare(&plan.network)?;
         let devices = plan.devices.iter().map(device::find).collect::<Result<Vec<_>, _>>()?;
         let rules: Vec<String> = devices.iter().map(device::Found::rule).collect();
         let layout = Layout::of_this_host()?;
@@ -54,14 +62,32 @@ impl Container {
             return Err(error.at("$.Container.Storage.QoS"));
         }
         let mounted = Mounted::of(&mounts)?;
-        let materials = launch::Materials { root: root.mount, mounts, devices };
-        Ok(Container { plan, cgroup, root: root.folder, state: State::Created(materials), is_frozen: false, mounted })
+        let materials = launch::Materials { root: root.mount, mounts, devices, network };
+        Ok(Container {
+            plan,
+            cgroup,
+            root: root.folder,
+            state: State::Created(materials),
+            is_frozen: false,
+            helper: None,
+            mounted,
+        })
     }
 
     /// Starts init. From then on processes can be started.
     pub fn start(&mut self) -> Result<(), Error> {
         let State::Created(materials) = &self.state else { return Err(Cause::InvalidState.into()) };
         let launched = launch::start(&self.plan, materials, &self.cgroup)?;
+        let (network, owner) = (&self.plan.network, &self.plan.runtime_id);
+        match connection::connect(network, owner, launched.pidfd.as_fd(), &self.cgroup) {
+            Ok(helper) => self.helper = helper,
+            Err(error) => {
+                // Init ends with its control pipe.
+                drop(launched.control);
+                let _ = process::wait(launched.pidfd.as_fd());
+                return Err(error);
+            }
+        }
         // From now on every child of this process is born in the container's pid namespace.
         sys::enter_namespaces(launched.pidfd.as_fd(), libc::CLONE_NEWPID).map_err(|errno| {
             Error::from_errno(errno.raw_os_error(), "entering the container's pid namespace")
@@ -81,7 +107,7 @@ impl Container {
     pub fn start_process(&self, plan: &ProcessPlan) -> Result<Process, Error> {
         let init = self.launched()?.pidfd.as_fd();
         let plan = plan.or_that_of_container(self.plan.process.as_ref())?;
-        process::start(&plan, init, self.root.as_fd(), &self.cgroup, &self.plan.filter)
+        process::start(&plan, init, self.root.as_fd(), &self.cgroup, self.plan.filter.program()?)
     }
 
     /// Stands for init; readable when the container has ended.
@@ -143,7 +169,7 @@ impl Container {
 
     /// Lists the processes.
     pub fn processes(&self) -> Result<Vec<ProcessDetails>, Error> {
-        process_list::read(&self.cgroup)
+        process_list::read(&self.cgroup, self.helper.as_ref().map(|helper| helper.pid))
     }
 
     /// Kills init; the kernel kills the rest. The death of init is seen by its pidfd.
@@ -163,6 +189,12 @@ impl Container {
 
     /// Removes what is left when init is dead and reaped.
     pub fn remove(&self) -> Result<(), Error> {
+        if let Network::Bridge { .. } = self.plan.network {
+            bridge::disconnect(&self.plan.runtime_id)?;
+        }
+        if let Some(helper) = &self.helper {
+            helper.end();
+        }
         self.cgroup.remove()
     }
 }
@@ -170,6 +202,7 @@ impl Container {
 /// Kills and removes whatever a container of this name has left, for instance because its worker was killed.
 /// Does nothing if there is nothing.
 pub fn remove_leftovers(cgroup_parent: &str, runtime_id: &str) -> Result<(), Error> {
+    bridge::disconnect(runtime_id)?;
     Cgroup::at(Layout::of_this_host()?, cgroup_parent, runtime_id).remove()
 }
 

@@ -80,6 +80,8 @@ pub struct Prepared {
 enum What {
     /// A detached mount.
     Ready(OwnedFd),
+    /// A file with this text, which is on no disk.
+    Text(Vec<u8>),
     /// What has been mounted there before becomes read-only.
     ReadOnly,
     New {
@@ -99,7 +101,7 @@ impl Prepared {
     pub fn tree(&self) -> Option<BorrowedFd<'_>> {
         match &self.what {
             What::Ready(tree) => Some(tree.as_fd()),
-            What::New { .. } | What::ReadOnly => None,
+            What::New { .. } | What::Text(_) | What::ReadOnly => None,
         }
     }
 }
@@ -153,6 +155,11 @@ impl Place {
         }
         self.find()
     }
+}
+
+/// A file with a text, over the one at this place.
+pub fn text(destination: &str, text: String) -> Result<Prepared, Error> {
+    Ok(Prepared { place: Place::new(destination, false)?, what: What::Text(text.into_bytes()) })
 }
 
 fn open_inside(path: &CStr) -> Result<OwnedFd, Errno> {
@@ -264,6 +271,7 @@ pub fn attach(mounts: &[Prepared]) -> Result<(), Errno> {
     for mount in mounts {
         match &mount.what {
             What::Ready(tree) => attach_at(tree.as_fd(), &mount.place)?,
+            What::Text(text) => attach_text(text, &mount.place)?,
             What::ReadOnly => {
                 let attribute = u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
                 sys::change_mount_attributes(mount.place.find()?.as_fd(), attribute, 0, false)?;
@@ -275,6 +283,23 @@ pub fn attach(mounts: &[Prepared]) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// Mounts a file that exists nowhere else: made in the container's /dev, which is in memory, and unlinked.
+fn attach_text(text: &[u8], place: &Place) -> Result<(), Errno> {
+    const NAME: &CStr = c"/dev/.hcs-text";
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::open(NAME, flags, Mode::from_raw_mode(0o644))?;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest)?;
+        rest = &rest[written..];
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let mount = rustix::mount::open_tree(CWD, NAME, flags)?;
+    // A file without a name cannot be attached any more.
+    attach_at(mount.as_fd(), place)?;
+    rustix::fs::unlink(NAME)
 }
 
 fn make(kind: &CStr, options: &[(CString, CString)], attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {

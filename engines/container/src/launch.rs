@@ -38,6 +38,7 @@ struct Prepared<'a> {
     join: &'a Join,
     control: OwnedFd,
     reporter: Reporter,
+    has_own_network: bool,
 }
 
 /// What was opened when the container was created. The first process attaches it.
@@ -48,6 +49,8 @@ pub struct Materials {
     pub mounts: Vec<extra_mounts::Prepared>,
     /// Devices of the host.
     pub devices: Vec<device::Found>,
+    /// The network namespace, if it is another's.
+    pub network: Option<OwnedFd>,
 }
 
 /// Starts init in new namespaces.
@@ -68,8 +71,10 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
         join: cgroup.join()?,
         control,
         reporter,
+        has_own_network: plan.network.is_own(),
     };
-    match sys::clone_process(sys::CONTAINER_NAMESPACES, prepared.join.birthplace()) {
+    let network = if prepared.has_own_network { libc::CLONE_NEWNET as u64 } else { 0 };
+    match sys::clone_process(sys::CONTAINER_NAMESPACES | network, prepared.join.birthplace()) {
         Ok(Clone::Child) => become_init(&prepared),
         Ok(Clone::Parent { pidfd }) => {
             drop(prepared);
@@ -103,6 +108,9 @@ fn set_up(prepared: &Prepared<'_>) -> Result<OwnedFd, (Step, Errno)> {
     let _ = sys::die_with_parent();
     let signals = sys::signals_by_descriptor(init::SIGNALS).map_err(|errno| (Step::Signals, errno))?;
     join_cgroup(prepared.join)?;
+    if let Some(network) = &prepared.mounts.materials.network {
+        sys::enter_namespaces(network.as_fd(), libc::CLONE_NEWNET).map_err(|errno| (Step::Network, errno))?;
+    }
     sys::unshare(libc::CLONE_NEWCGROUP).map_err(|errno| (Step::CgroupNamespace, errno))?;
     rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
     // Mode bits in this tree are exactly those that are asked for.
@@ -112,7 +120,9 @@ fn set_up(prepared: &Prepared<'_>) -> Result<OwnedFd, (Step, Errno)> {
     if let Some(name) = &prepared.domain_name {
         rustix::system::setdomainname(name.to_bytes()).map_err(|errno| (Step::HostName, errno))?;
     }
-    sys::loopback_up().map_err(|errno| (Step::Loopback, errno))?;
+    if prepared.has_own_network {
+        sys::loopback_up().map_err(|errno| (Step::Loopback, errno))?;
+    }
     sys::forbid_tracing().map_err(|errno| (Step::Capabilities, errno))?;
     // Init signals and reaps; KILL is all it needs. What it is bounded by would count at an exec, and it never does one.
     hold_capabilities(CapabilitySet::KILL).map_err(|errno| (Step::Capabilities, errno))?;

@@ -26,6 +26,7 @@ mod launch;
 mod live_mounts;
 mod mapping;
 mod mounts;
+mod network;
 mod oci_mounts;
 mod oci_policy;
 mod oci_process;

@@ -185,9 +185,7 @@ fn mask(path: &CStr, empty: &mut Option<OwnedFd>) -> Result<(), Errno> {
     let is_folder = FileType::from_raw_mode(rustix::fs::fstat(&place)?.st_mode) == FileType::Directory;
     let cover = match empty {
         _ if !is_folder => rustix::mount::open_tree(CWD, c"/dev/null", copy)?,
-        Some(first) => {
-            rustix::mount::open_tree(first.as_fd(), c"", copy | OpenTreeFlags::AT_EMPTY_PATH)?
-        }
+        Some(first) => rustix::mount::open_tree(first.as_fd(), c"", copy | OpenTreeFlags::AT_EMPTY_PATH)?,
         None => empty_folder()?,
     };
     rustix::mount::move_mount(

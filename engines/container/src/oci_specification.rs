@@ -12,7 +12,9 @@ use rustix::thread::CapabilitySet;
 
 use crate::{
     confinement::CAPABILITIES,
-    device, oci_mounts, oci_process,
+    device,
+    network::Network,
+    oci_mounts, oci_process,
     plan::Plan,
     policy::Notice,
     process_plan::{ProcessPlan, Said, Wanted, say},
@@ -62,7 +64,7 @@ pub(crate) fn add(plan: &mut Plan, oci: &OciSpecification, notices: &mut Vec<Not
         }
     }
     if capabilities != CAPABILITIES {
-        plan.filter = seccomp::default_program(capabilities)?;
+        plan.filter = seccomp::Filter::for_capabilities(capabilities)?;
     }
     if let Some(linux) = &oci.linux {
         add_linux(plan, linux, notices)?;
@@ -79,9 +81,10 @@ fn process_of(process: &OciProcess, notices: &mut Vec<Notice>) -> Result<Process
 
 fn add_linux(plan: &mut Plan, linux: &OciLinux, notices: &mut Vec<Notice>) -> Result<(), Error> {
     let at = format!("{AT}.linux");
-    check_namespaces(linux, &format!("{at}.namespaces"))?;
+    plan.network = check_namespaces(linux, &plan.network, &format!("{at}.namespaces"))?;
     if let Some(seccomp) = &linux.seccomp {
-        plan.filter = seccomp::compile_oci(seccomp, &format!("{at}.seccomp"), notices)?;
+        let program = seccomp::compile_oci(seccomp, &format!("{at}.seccomp"), notices)?;
+        plan.filter = seccomp::Filter::Own(program);
     }
     let paths = |list: &Option<Vec<String>>, usual: &mut Vec<String>, name: &str| -> Result<(), Error> {
         let Some(list) = list else { return Ok(()) };
@@ -98,7 +101,7 @@ fn add_linux(plan: &mut Plan, linux: &OciLinux, notices: &mut Vec<Notice>) -> Re
     paths(&linux.masked_paths, &mut plan.masked, "maskedPaths")?;
     paths(&linux.readonly_paths, &mut plan.read_only, "readonlyPaths")?;
     for (name, value) in linux.sysctl.iter().flatten() {
-        plan.settings.push(setting(name, value, &at)?);
+        plan.settings.push(setting(name, value, plan.network.is_own(), &at)?);
     }
     match linux.rootfs_propagation.as_deref().unwrap_or_default() {
         "" | "slave" | "rslave" => {}
@@ -113,9 +116,11 @@ fn add_linux(plan: &mut Plan, linux: &OciLinux, notices: &mut Vec<Notice>) -> Re
     }
 }
 
-/// The namespaces of a container are always its own, so the specification must ask for all of them.
-fn check_namespaces(linux: &OciLinux, at: &str) -> Result<(), Error> {
-    let Some(list) = &linux.namespaces else { return Ok(()) };
+/// The namespaces of a container are its own, so the specification must ask for all of them. Only that of the network
+/// may be another's, if the rest of the document does not say otherwise.
+fn check_namespaces(linux: &OciLinux, network: &Network, at: &str) -> Result<Network, Error> {
+    let Some(list) = &linux.namespaces else { return Ok(network.clone()) };
+    let mut network = network.clone();
     for (index, namespace) in list.iter().enumerate() {
         let kind = namespace.type_.unwrap_or_default();
         if list[..index].iter().any(|other| other.type_ == namespace.type_) {
@@ -126,7 +131,16 @@ fn check_namespaces(linux: &OciLinux, at: &str) -> Result<(), Error> {
             return Err(Error::new(Cause::NotSupported, format!("a {kind} namespace is not supported"))
                 .at(format!("{at}[{index}].type")));
         }
-        if namespace.path.as_ref().is_some_and(|path| !path.is_empty()) {
+        let path = namespace.path.as_ref().filter(|path| !path.is_empty());
+        if let (OciNamespaceType::Network, Some(path)) = (kind, path) {
+            network = named_network(&network, path, format!("{at}[{index}].path"))?;
+        } else if kind == OciNamespaceType::Network && !network.is_own() {
+            return Err(Error::new(
+                Cause::InvalidData,
+                "found a network namespace that Networking does not want",
+            )
+            .at(format!("{at}[{index}]")));
+        } else if path.is_some() {
             return Err(Error::new(
                 Cause::NotSupported,
                 format!("the {kind} namespace is the container's own"),
@@ -142,16 +156,34 @@ fn check_namespaces(linux: &OciLinux, at: &str) -> Result<(), Error> {
         OciNamespaceType::Ipc,
         OciNamespaceType::Uts,
     ] {
+        if needed == OciNamespaceType::Network && network == Network::Host {
+            continue;
+        }
         if list.iter().all(|namespace| namespace.type_ != Some(needed)) {
             let detail = format!("found no {needed}, which would be that of the host");
             return Err(Error::new(Cause::NotSupported, detail).at(at).hint(format!("List {needed}.")));
         }
     }
-    Ok(())
+    Ok(network)
+}
+
+fn named_network(network: &Network, path: &str, at: String) -> Result<Network, Error> {
+    match network {
+        Network::Namespace { path: other, .. } if other == path => Ok(network.clone()),
+        Network::Own if path.starts_with('/') && !path.contains('\0') => {
+            Ok(Network::Namespace { path: path.to_owned(), blame: at })
+        }
+        Network::Own => {
+            Err(Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(at))
+        }
+        _ => Err(Error::new(Cause::InvalidData, "found another network than that of $.Container.Networking")
+            .at(at)
+            .hint("Say it once.")),
+    }
 }
 
 /// Settings that belong to a namespace of the container; others would change the host.
-fn setting(name: &str, value: &str, at: &str) -> Result<(String, String), Error> {
+fn setting(name: &str, value: &str, has_own_network: bool, at: &str) -> Result<(String, String), Error> {
     const OF_IPC: &[&str] = &[
         "kernel.msgmax",
         "kernel.msgmnb",
@@ -169,12 +201,12 @@ fn setting(name: &str, value: &str, at: &str) -> Result<(String, String), Error>
     if !plain || value.contains('\0') {
         return Err(Error::new(Cause::InvalidData, format!("found {name:?}, expected a dotted name")).at(at));
     }
-    let own = name.starts_with("net.")
+    let own = (name.starts_with("net.") && has_own_network)
         || name.starts_with("fs.mqueue.")
         || OF_IPC.contains(&name.as_str())
         || name == "kernel.domainname";
     if !own {
-        return Err(Error::new(Cause::NotSupported, format!("{name} is a setting of the whole host")).at(at));
+        return Err(Error::new(Cause::NotSupported, format!("{name} is a setting of others, too")).at(at));
     }
     Ok((format!("/proc/sys/{}", name.replace('.', "/")), value.to_owned()))
 }

@@ -11,7 +11,9 @@ use crate::{
     confinement,
     device::{self, Device},
     extra_mounts::ExtraMount,
-    mapping, oci_specification,
+    mapping,
+    network::{self, Network, resolver::Resolver},
+    oci_specification,
     policy::{self, Notice},
     process_plan::{ProcessPlan, Said},
     seccomp,
@@ -30,6 +32,10 @@ pub struct Plan {
     pub domain_name: Option<String>,
     /// The root file system.
     pub root: Root,
+    /// The network.
+    pub network: Network,
+    /// What the resolver of names is told, if the image is not to say it.
+    pub resolver: Option<Resolver>,
     /// What is mounted beside what every container has, in this order.
     pub mounts: Vec<ExtraMount>,
     /// Device nodes beside those of every container.
@@ -47,7 +53,7 @@ pub struct Plan {
     /// Paths that cannot be written.
     pub read_only: Vec<String>,
     /// The filter of system calls of every process.
-    pub filter: seccomp::Program,
+    pub filter: seccomp::Filter,
 }
 
 /// The root file system of a container.
@@ -108,6 +114,7 @@ impl Plan {
         let Some(container) = &reading.value.container else {
             return Err(Error::new(Cause::InvalidData, "there is no Container").at("$"));
         };
+        let (network, resolver) = network::plan::plan(container)?;
         let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
         let mut plan = Plan {
             runtime_id: runtime_id.to_string(),
@@ -115,6 +122,8 @@ impl Plan {
             host_name: host_name(container, id)?,
             domain_name: None,
             root: root(container)?,
+            network,
+            resolver,
             mounts: Vec::new(),
             devices: device::plan(container)?,
             limits: limits(container)?,
@@ -123,7 +132,7 @@ impl Plan {
             process: None,
             masked: owned(confinement::MASKED_PATHS),
             read_only: owned(confinement::READ_ONLY_PATHS),
-            filter: seccomp::default_program(confinement::CAPABILITIES)?,
+            filter: seccomp::Filter::Usual,
         };
         if let Some(oci) = &container.oci_specification {
             oci_specification::add(&mut plan, oci, &mut notices)?;

@@ -94,11 +94,18 @@ pub const CONTAINER: &[Line] = &[
     ("Container_Processor", "Weight", Honoured),
     ("Container_Processor", "Maximum", Honoured),
     ("Networking", "AllowUnqualifiedDnsQuery", Inert("resolvers on Linux always try unqualified names")),
-    ("Networking", "DnsSearchList", Refused(LATER)),
-    ("Networking", "NetworkSharedContainerName", Refused(LATER)),
-    ("Networking", "Namespace", Refused(LATER)),
-    ("Networking", "NetworkAdapters", Refused(LATER)),
-    ("Networking", "Linux", Refused(LATER)),
+    ("Networking", "DnsSearchList", Honoured),
+    (
+        "Networking",
+        "NetworkSharedContainerName",
+        Refused("containers share a namespace by its name, Namespace"),
+    ),
+    ("Networking", "Namespace", Honoured),
+    ("Networking", "NetworkAdapters", Refused("there are no HNS endpoints on Linux; use Linux")),
+    ("Networking", "Linux", Honoured),
+    ("NetworkLinux", "Mode", Honoured),
+    ("NetworkLinux", "Name", Honoured),
+    ("NetworkLinux", "Namespace", Honoured),
 ];
 
 /// Members of a ProcessParameters document.

@@ -10,11 +10,11 @@ use hcs_schema::ProcessDetails;
 
 use crate::cgroup::Cgroup;
 
-/// Lists the processes. One that ends meanwhile is left out.
-pub(crate) fn read(cgroup: &Cgroup) -> Result<Vec<ProcessDetails>, Error> {
+/// Lists the processes. One that ends meanwhile is left out, and so is the helper on the host.
+pub(crate) fn read(cgroup: &Cgroup, helper: Option<u32>) -> Result<Vec<ProcessDetails>, Error> {
     let boot = boot_time();
-    let mut list: Vec<ProcessDetails> =
-        cgroup.processes()?.into_iter().filter_map(|pid| details(pid, boot)).collect();
+    let inside = cgroup.processes()?.into_iter().filter(|pid| Some(*pid) != helper);
+    let mut list: Vec<ProcessDetails> = inside.filter_map(|pid| details(pid, boot)).collect();
     list.sort_by_key(|process| process.process_id);
     Ok(list)
 }
@@ -32,8 +32,8 @@ fn details(pid: u32, boot: Option<SystemTime>) -> Option<ProcessDetails> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok()
     };
-    let inside =
-        status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().next_back()?;
+    // The host's number, the container's, those of namespaces in it.
+    let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().nth(1)?;
     Some(ProcessDetails {
         process_id: inside.parse().ok(),
         image_name: Some(name.to_owned()),

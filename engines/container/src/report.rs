@@ -65,6 +65,7 @@ steps! {
     IoPriority = 31, "setting the priority of input and output";
     Limits = 32, "limiting resources";
     Settings = 33, "changing a setting of the kernel";
+    Network = 34, "entering the network namespace";
 }
 
 const PROCESS_ID: u32 = 0;

@@ -42,8 +42,7 @@ impl CloneArgs {
     /// For a child whose end is told by SIGCHLD, born in this cgroup.
     pub fn new(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> CloneArgs {
         const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-        let (into, folder) =
-            cgroup.map_or((0, 0), |folder| (CLONE_INTO_CGROUP, folder.as_raw_fd() as u64));
+        let (into, folder) = cgroup.map_or((0, 0), |folder| (CLONE_INTO_CGROUP, folder.as_raw_fd() as u64));
         CloneArgs {
             flags: flags | into,
             exit_signal: libc::SIGCHLD as u64,
@@ -65,10 +64,9 @@ impl CloneArgs {
     }
 }
 
-/// Namespaces of a container, as flags of clone3.
+/// Namespaces that every container has for itself, as flags of clone3.
 pub const CONTAINER_NAMESPACES: u64 =
-    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET)
-        as u64;
+    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC) as u64;
 
 /// Forks, with namespaces, a pidfd, and birth in a cgroup.
 ///
@@ -104,6 +102,22 @@ fn clone3(mut arguments: CloneArgs) -> Result<Clone, Errno> {
 pub fn enter_namespaces(pidfd: BorrowedFd<'_>, namespaces: i32) -> Result<(), Errno> {
     // SAFETY: setns takes two integers and touches no memory of ours; the descriptor is borrowed, so open.
     check(unsafe { libc::setns(pidfd.as_raw_fd(), namespaces) })
+}
+
+/// The number of the process behind a pidfd; `None` when it is gone.
+pub fn process_behind(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    about.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
+}
+
+/// What kind of namespace a file stands for, as a flag of clone.
+pub fn namespace_kind(file: BorrowedFd<'_>) -> Result<i32, Errno> {
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: this request takes no argument, and the kernel refuses it for a file of another kind.
+    match unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) } {
+        -1 => Err(last_error()),
+        kind => Ok(kind),
+    }
 }
 
 /// Leaves a namespace of the caller for a new one.

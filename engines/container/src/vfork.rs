@@ -27,10 +27,7 @@ const STACK: usize = 256 << 10;
 
 /// Runs `child` in a new process, born in this cgroup, and returns when it has exec'd or ended. The calling process
 /// must have one thread; `child` must end in exec or exit.
-pub fn spawn<F: Fn() -> Infallible>(
-    cgroup: Option<BorrowedFd<'_>>,
-    child: &F,
-) -> Result<OwnedFd, Errno> {
+pub fn spawn<F: Fn() -> Infallible>(cgroup: Option<BorrowedFd<'_>>, child: &F) -> Result<OwnedFd, Errno> {
     let mut pidfd: RawFd = -1;
     let mut arguments = CloneArgs::new((libc::CLONE_VM | libc::CLONE_VFORK) as u64, cgroup);
     arguments.give_pidfd(&raw mut pidfd);

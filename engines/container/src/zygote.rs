@@ -2,7 +2,10 @@
 
 use hcs_core::Error;
 
-use crate::sys::{self, Clone};
+use crate::{
+    seccomp,
+    sys::{self, Clone},
+};
 
 /// Which of the two this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +25,8 @@ pub fn prepare() -> Result<(), Error> {
     // Whoever started the service may have ignored some, which an exec does not change.
     sys::reset_signals(sys::every_signal());
     sys::ignore_broken_pipes();
-    Ok(())
+    // Compiled here, it is there in every copy.
+    seccomp::usual().map(|_| ())
 }
 
 /// Makes a copy of this process, which must have one thread and no container. Both have the same parent, who waits

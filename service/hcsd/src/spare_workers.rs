@@ -38,7 +38,11 @@ struct State {
 impl SpareWorkers {
     /// None yet. `program` is the worker's pinned program.
     pub fn new(program: OwnedFd) -> Arc<SpareWorkers> {
-        Arc::new(SpareWorkers { program: Arc::new(program), mother: Default::default(), state: Mutex::default() })
+        Arc::new(SpareWorkers {
+            program: Arc::new(program),
+            mother: Default::default(),
+            state: Mutex::default(),
+        })
     }
 
     /// Takes a spare one, or starts one if there is none.

@@ -16,6 +16,7 @@ mod limits;
 mod malformed;
 mod mapped;
 mod modify;
+mod network;
 mod oci_process;
 mod oci_specification;
 mod peers;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use hcs_container::{confinement, seccomp};
+use hcs_container::seccomp;
 use serde_json::Value;
 
 use crate::{
@@ -62,7 +62,7 @@ fn build(folder: &Path) -> Outcome<PathBuf> {
 
 /// The filter of our containers, as the kernel takes it.
 fn instructions() -> Outcome<Vec<u8>> {
-    let program = serde_json::to_value(seccomp::default_program(confinement::CAPABILITIES)?)?;
+    let program = serde_json::to_value(seccomp::usual()?)?;
     let packed = program["instructions"].as_array().ok_or("a filter without instructions")?;
     let mut bytes = Vec::new();
     for packed in packed.iter().filter_map(Value::as_u64) {

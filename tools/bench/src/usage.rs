@@ -126,7 +126,8 @@ pub fn favours_dynamic_cgroups() -> bool {
 pub fn children(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let listed = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let numbers = |text: String| text.split_whitespace().filter_map(|one| one.parse().ok()).collect::<Vec<_>>();
+    let numbers =
+        |text: String| text.split_whitespace().filter_map(|one| one.parse().ok()).collect::<Vec<_>>();
     listed.flat_map(numbers).collect()
 }
 

@@ -34,6 +34,9 @@ const TEST: &[Need] = &[
     Need { package: "valgrind", is_met: || host::program("valgrind").is_some() },
     Need { package: "python3", is_met: || host::program("python3").is_some() },
     Need { package: "pkg-config", is_met: || host::program("pkg-config").is_some() },
+    Need { package: "iproute2", is_met: || host::program("ip").is_some() },
+    Need { package: "nftables", is_met: || host::program("nft").is_some() },
+    Need { package: "passt", is_met: || host::program("pasta").is_some() },
     Need { package: "binutils", is_met: || host::program("nm").is_some() },
 ];
 

@@ -219,13 +219,24 @@ impl Cgroup {
     }
 
     fn open_join(&self) -> Result<Join, Error> {
+        self.open_join_of(|_| true)
+    }
+
+    /// What a helper of ours on the host needs to join: it is limited, stopped and ended with the container, but uses
+    /// devices that the container may not.
+    pub fn join_without_devices(&self) -> Result<Join, Error> {
+        self.open_join_of(|controllers| controllers.iter().all(|one| one != "devices"))
+    }
+
+    fn open_join_of(&self, wanted: impl Fn(&[String]) -> bool) -> Result<Join, Error> {
         let open = |path: PathBuf, flags| {
             rustix::fs::open(&path, flags | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|error| failed(&error.into(), "opening", &path))
         };
         match &self.layout {
             Layout::V1 { .. } => {
-                let files = self.folders.keys().map(|folder| open(folder.join("tasks"), OFlags::WRONLY));
+                let folders = self.folders.iter().filter(|(_, controllers)| wanted(controllers));
+                let files = folders.map(|(folder, _)| open(folder.join("tasks"), OFlags::WRONLY));
                 Ok(Join::BySelf(files.collect::<Result<_, _>>()?))
             }
             Layout::V2 { .. } => {

@@ -34,18 +34,43 @@ pub use profile::{Action, Comparison, Condition, Profile, Rule};
 pub use program::Program;
 
 use rustix::thread::CapabilitySet;
+use serde::{Deserialize, Serialize};
 
 use crate::confinement::CAPABILITIES;
 
-/// The default filter of a container whose processes can have these capabilities.
-pub fn default_program(capabilities: CapabilitySet) -> Result<Program, Error> {
+/// The filter of a container, as plans carry it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Filter {
+    /// That of most. Every worker has it, so it need not be sent to each.
+    Usual,
+    /// Its own.
+    Own(Program),
+}
+
+impl Filter {
+    /// The default filter of a container whose processes can have these capabilities.
+    pub fn for_capabilities(capabilities: CapabilitySet) -> Result<Filter, Error> {
+        if capabilities == CAPABILITIES {
+            return Ok(Filter::Usual);
+        }
+        compile(&default_profile(capabilities)).map(Filter::Own)
+    }
+
+    /// What is loaded.
+    pub fn program(&self) -> Result<&Program, Error> {
+        match self {
+            Filter::Usual => usual(),
+            Filter::Own(program) => Ok(program),
+        }
+    }
+}
+
+/// The filter of most containers, compiled once.
+pub fn usual() -> Result<&'static Program, Error> {
     static USUAL: OnceLock<Program> = OnceLock::new();
-    if capabilities != CAPABILITIES {
-        return compile(&default_profile(capabilities));
-    }
     if let Some(program) = USUAL.get() {
-        return Ok(program.clone());
+        return Ok(program);
     }
-    let program = compile(&default_profile(capabilities))?;
-    Ok(USUAL.get_or_init(|| program).clone())
+    let program = compile(&default_profile(CAPABILITIES))?;
+    Ok(USUAL.get_or_init(|| program))
 }
