@@ -85,7 +85,7 @@ pub struct Limit {
 /// The attributes in the form that the child uses.
 pub struct Prepared {
     attributes: Attributes,
-    oom_score: Option<String>,
+    oom_score: String,
     processors: [Option<CpuSet>; 2],
 }
 
@@ -102,7 +102,8 @@ impl Prepared {
             set
         };
         Prepared {
-            oom_score: attributes.oom_score_adjustment.map(|score| score.to_string()),
+            // The worker's own is not for its children.
+            oom_score: attributes.oom_score_adjustment.unwrap_or(0).to_string(),
             processors: attributes.processors.each_ref().map(|processors| processors.as_ref().map(set)),
             attributes: attributes.clone(),
         }
@@ -115,9 +116,7 @@ impl Prepared {
 
     /// What is done before the cgroup is joined. /proc is still the host's.
     pub fn apply_outside(&self) -> Result<(), Failed> {
-        if let Some(score) = &self.oom_score {
-            write_oom_score(score).map_err(|errno| (Step::OomScore, errno))?;
-        }
+        write_oom_score(&self.oom_score).map_err(|errno| (Step::OomScore, errno))?;
         self.run_on(0)
     }
 
@@ -192,6 +191,13 @@ fn hold(wanted: &Capabilities) -> Result<(), Errno> {
         rustix::thread::configure_capability_in_ambient_set(set(1 << number), true)?;
     }
     Ok(())
+}
+
+/// Has the kernel kill others first when the host is short of memory: who owns containers must outlive them. Children
+/// inherit it, and the processes of containers are given theirs.
+pub fn outlive_others() {
+    // A service without the privilege is as good a victim as any.
+    let _ = write_oom_score("-900");
 }
 
 fn write_oom_score(score: &str) -> Result<(), Errno> {

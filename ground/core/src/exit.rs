@@ -71,7 +71,11 @@ impl Exit {
 
     /// The document of the SystemExited event.
     pub fn status(&self) -> SystemExitStatus {
-        let status = if self.is_expected() { HResult::S_OK } else { Cause::UnexpectedExit.hresult() };
+        let status = match self {
+            Exit::OutOfMemory => Cause::OutOfMemory.hresult(),
+            _ if self.is_expected() => HResult::S_OK,
+            _ => Cause::UnexpectedExit.hresult(),
+        };
         SystemExitStatus {
             status: Some(status.0),
             exit_type: Some(self.notification_type()),

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     let arguments = config::Arguments::parse();
     systemd::start_log();
     systemd::keep_descriptors();
+    hcs_container::attributes::outlive_others();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use hcs_core::{Error, timestamp};
-use hcs_schema::{MemoryStats, ProcessorStats, Properties, Statistics, StorageStats};
+use hcs_schema::{
+    MemoryInformationForVm, MemoryStats, ProcessorStats, Properties, Statistics, StorageStats, VmMemory,
+};
 
 use crate::system::System;
 
@@ -26,9 +28,42 @@ pub fn statistics(system: &System) -> Result<Properties, Error> {
             memory_usage_commit_peak_bytes: Some(counters.memory_peak),
             memory_usage_private_working_set_bytes: Some(counters.memory_private),
         }),
-        storage: None::<StorageStats>,
+        storage: Some(StorageStats {
+            read_count_normalized: Some(counters.read.operations),
+            read_size_bytes: Some(counters.read.bytes),
+            write_count_normalized: Some(counters.written.operations),
+            write_size_bytes: Some(counters.written.bytes),
+        }),
     };
     Ok(Properties { statistics: Some(statistics), ..Properties::default() })
+}
+
+/// The Memory property, in the words for virtual machines: a container has one node, and what it may use is assigned
+/// to it.
+pub fn memory(system: &System) -> Result<Properties, Error> {
+    const PAGE: u64 = 4096;
+    let counters = system.container()?.counters()?;
+    let assigned = counters.memory_limit.unwrap_or_else(memory_of_host).max(PAGE);
+    let free = assigned.saturating_sub(counters.memory);
+    let memory = VmMemory {
+        available_memory: i32::try_from(free as u128 * 100 / u128::from(assigned)).ok(),
+        assigned_memory: Some(assigned / PAGE),
+        balancing_enabled: Some(false),
+        ..VmMemory::default()
+    };
+    let memory = MemoryInformationForVm {
+        virtual_node_count: Some(1),
+        virtual_machine_memory: Some(memory),
+        ..Default::default()
+    };
+    Ok(Properties { memory: Some(memory), ..Properties::default() })
+}
+
+fn memory_of_host() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) << 10
 }
 
 /// The ProcessList property.

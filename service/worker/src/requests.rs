@@ -38,6 +38,7 @@ fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
         Request::Resume => system.freeze(false)?,
         Request::Change { change } => system.change(&parse(&change)?)?,
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
+        Request::Memory => return Ok(document(&properties::memory(system)?)),
         Request::ProcessList => return Ok(document(&properties::process_list(system)?)),
         Request::CreateProcess { plan } => return Ok(started(system.start_process(&parse(&plan)?)?)),
         Request::Signal { process_id, signal } => system.signal(process_id, signal)?,

@@ -36,7 +36,25 @@ pub struct System {
     ended_in_order: std::collections::VecDeque<u32>,
     ending: Option<Ending>,
     started: Option<(SystemTime, Instant)>,
+    memory: MemoryKills,
 }
+
+/// What the memory limit of the container has done, as far as it was told.
+#[derive(Default)]
+struct MemoryKills(u64);
+
+impl MemoryKills {
+    /// Whether it has killed since the last time this was asked. Who then died by SIGKILL, or passes that on as its
+    /// own exit, is taken for its victim.
+    fn has_killed(&mut self, container: Option<&Container>) -> bool {
+        let counters = container.and_then(|container| container.counters().ok());
+        let kills = counters.map_or(0, |counters| counters.out_of_memory_kills);
+        std::mem::replace(&mut self.0, kills) < kills
+    }
+}
+
+/// The exit of a process that SIGKILL has ended.
+const KILLED: u32 = 137;
 
 /// Why the system is coming to its end.
 struct Ending {
@@ -54,6 +72,7 @@ impl System {
             ended_in_order: std::collections::VecDeque::new(),
             ending: None,
             started: None,
+            memory: MemoryKills::default(),
         }
     }
 
@@ -262,12 +281,14 @@ impl System {
     pub fn process_ended(&mut self, process_id: u32) -> Option<Notice> {
         let tracked = self.processes.get_mut(&process_id)?;
         let code = process::try_wait(tracked.pidfd.as_ref()?.as_fd()).ok()??;
+        let out_of_memory = code == KILLED && self.memory.has_killed(self.container.as_ref());
+        let tracked = self.processes.get_mut(&process_id)?;
         tracked.pidfd = None;
         tracked.relay = None;
         tracked.stdout = None;
         tracked.stderr = None;
         tracked.console = None;
-        tracked.record.exit = Some(ProcessExit { code });
+        tracked.record.exit = Some(ProcessExit { code, out_of_memory });
         let notice = Notice::ProcessExited(tracked.record.clone());
         self.ended_in_order.push_back(process_id);
         if self.ended_in_order.len() > REMEMBERED

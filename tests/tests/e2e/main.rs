@@ -10,6 +10,7 @@ mod cli;
 mod clients;
 mod confinement;
 mod devices;
+mod endings;
 mod half_made;
 mod lifecycle;
 mod limits;

@@ -70,6 +70,9 @@ pub struct ProcessRecord {
 pub struct ProcessExit {
     /// Exit code, or 128 + signal.
     pub code: u32,
+    /// It was killed because the system had used up its memory.
+    #[serde(default)]
+    pub out_of_memory: bool,
 }
 
 /// A request of hcsd.
@@ -120,6 +123,8 @@ pub enum Request {
     },
     /// Counters of the system.
     Statistics,
+    /// Its memory.
+    Memory,
     /// Its processes.
     ProcessList,
     /// Start a process from this plan. Answer: [`Answer::Started`].

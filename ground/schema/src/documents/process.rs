@@ -68,6 +68,14 @@ documents! {
         "ExitCode" 2.1 exit_code: u32,
         /// HRESULT of the wait on the process.
         "LastWaitResult" 2.1 last_wait_result: i32,
+        /// Linux addition: what Windows has no word for.
+        "Linux" linux linux: ProcessStatusLinux,
+    }
+
+    /// Linux addition to ProcessStatus.
+    pub struct ProcessStatusLinux {
+        /// It was killed because the system had used up its memory.
+        "KilledByMemoryLimit" linux killed_by_memory_limit: bool,
     }
 
     /// Element of property "ProcessList".

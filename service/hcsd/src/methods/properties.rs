@@ -51,6 +51,9 @@ async fn add(system: &System, kind: SystemPropertyType, properties: &mut Propert
         SystemPropertyType::Statistics => {
             properties.statistics = ask(system, Request::Statistics).await?.statistics;
         }
+        SystemPropertyType::Memory => {
+            properties.memory = ask(system, Request::Memory).await?.memory;
+        }
         SystemPropertyType::ProcessList => {
             properties.process_list = ask(system, Request::ProcessList).await?.process_list;
         }

@@ -85,6 +85,7 @@ fn name(request: &Request) -> &'static str {
         Request::Resume => "Resume",
         Request::Change { .. } => "Change",
         Request::Statistics => "Statistics",
+        Request::Memory => "Memory",
         Request::ProcessList => "ProcessList",
         Request::CreateProcess { .. } => "CreateProcess",
         Request::Signal { .. } => "Signal",

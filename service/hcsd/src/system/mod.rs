@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::{process_identity::ProcessIdentity, record::Record, service::Service, session::Session};
 
 /// The exit of a process that died by SIGKILL.
-const KILLED: ProcessExit = ProcessExit { code: 137 };
+const KILLED: ProcessExit = ProcessExit { code: 137, out_of_memory: false };
 
 /// How many ended processes are remembered, so that a system that runs for years does not grow.
 const REMEMBERED: usize = 4096;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hcs_ipc::{compute::EventKind, worker::ProcessExit};
-use hcs_schema::{Any, ProcessStatus};
+use hcs_schema::{Any, ProcessStatus, ProcessStatusLinux};
 use tokio::sync::watch;
 
 use crate::session::Session;
@@ -40,6 +40,9 @@ impl Process {
             exited: Some(exit.is_some()),
             exit_code: exit.map(|exit| exit.code),
             last_wait_result: exit.map(|_| 0),
+            linux: exit
+                .filter(|exit| exit.out_of_memory)
+                .map(|_| ProcessStatusLinux { killed_by_memory_limit: Some(true) }),
         }
     }
 
