@@ -11,6 +11,7 @@ mod clients;
 mod confinement;
 mod devices;
 mod endings;
+mod escapes;
 mod half_made;
 mod lifecycle;
 mod limits;
@@ -26,6 +27,7 @@ mod random_deaths;
 mod repetition;
 mod restarts;
 mod storage;
+mod streams;
 mod systems;
 mod workers;
 
