@@ -143,7 +143,9 @@ def properties(client: Client):
     whole = system.properties("TerminateOnLastHandleClosed", "SystemGUID", "ProcessList", "Statistics")
     equal(whole["TerminateOnLastHandleClosed"], True, "TerminateOnLastHandleClosed")
     equal(whole["SystemGUID"], system.runtime_id, "SystemGUID")
-    for kind in ("Memory", "SharedMemoryRegion", "GuestConnection", "GuestMemory", "ICHeartbeatStatus",
+    assigned = system.properties("Memory")["Memory"]["VirtualMachineMemory"]["AssignedMemory"]
+    equal(assigned, (64 << 20) // 4096, "the pages that the container may use")
+    for kind in ("SharedMemoryRegion", "GuestConnection", "GuestMemory", "ICHeartbeatStatus",
                  "ContainerCredentialGuard", "ProcessorTopology", "CpuGroup", "MappedVirtualDisk"):
         system.refused("NotSupported", "GetComputeSystemProperties", kind, query={"PropertyTypes": [kind]})
     system.refused("InvalidData", "GetComputeSystemProperties", query={"PropertyTypes": ["Nonsense"]})

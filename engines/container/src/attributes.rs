@@ -157,6 +157,8 @@ impl Prepared {
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
         let Some(wanted) = wanted else {
             if uid.is_root() {
+                // In a user namespace the worker's root is nobody, not this root.
+                rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
                 return hold_capabilities(CAPABILITIES).map_err(capabilities);
             }
             // Leaving root drops every capability; nothing is kept for other users, as in Docker.

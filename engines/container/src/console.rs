@@ -5,7 +5,7 @@
 //! outside: the master never exists in a process of the container, and the child needs no calls of its own but
 //! to take the terminal. The slave is got from the master, so no path is trusted for it.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use hcs_core::{Cause, Error};
 use rustix::{
@@ -17,6 +17,8 @@ use rustix::{
     thread::Uid,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::sys;
 
 /// How large a console is, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +42,7 @@ pub struct Console(OwnedFd);
 /// Opens a console in the container of this init; gives the process's end too, which belongs to its user.
 pub(crate) fn open(init: BorrowedFd<'_>, size: Size, user: u32) -> Result<(Console, OwnedFd), Error> {
     let make = || -> Result<(Console, OwnedFd), Errno> {
-        let root = format!("/proc/{}/root", process_id(init)?);
+        let root = format!("/proc/{}/root", sys::process_behind(init).ok_or(Errno::SRCH)?);
         let root =
             rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -54,14 +56,6 @@ pub(crate) fn open(init: BorrowedFd<'_>, size: Size, user: u32) -> Result<(Conso
         Ok((Console(master), slave))
     };
     make().map_err(|errno| Error::from_errno(errno.raw_os_error(), "opening a console"))
-}
-
-/// The process id on this host of the process behind a pidfd.
-fn process_id(pidfd: BorrowedFd<'_>) -> Result<u32, Errno> {
-    let information = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))
-        .map_err(|error| Errno::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)))?;
-    // -1 is what a dead process has.
-    information.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok()).ok_or(Errno::SRCH)
 }
 
 fn set_size(master: impl AsFd, size: Size) -> Result<(), Errno> {

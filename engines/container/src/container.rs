@@ -17,6 +17,7 @@ use crate::{
     process_list,
     process_plan::ProcessPlan,
     root, sys,
+    user_namespace::UserNamespace,
 };
 
 /// A container that exists. It does not end by being dropped: [`Container::kill`] and then
@@ -43,7 +44,8 @@ enum State {
 impl Container {
     /// Makes what must exist before the start: opens everything of the host that it will have, and makes the cgroup.
     pub fn create(plan: Plan) -> Result<Container, Error> {
-        let root = root::open(&plan.root)?;
+        let users = plan.users.as_ref().map(UserNamespace::make).transpose()?;
+        let root = root::open(&plan.root, users.as_ref().map(AsFd::as_fd))?;
         let disk = plan.disk_limits.as_ref().map(|_| root::disk_of(root.folder.as_fd())).transpose()?;
         let mut mounts = extra_mounts::prepare(&plan.mounts)?;
         if let Some(resolver) = &plan.resolver {
@@ -52,6 +54,11 @@ impl Container {
         }
         let network = connection::prepare(&plan.network)?;
         let devices = plan.devices.iter().map(device::find).collect::<Result<Vec<_>, _>>()?;
+        // Nobody can make nodes in a user namespace, so those of the host are mounted there.
+        let nodes = match plan.users {
+            Some(_) => device::open_nodes(&devices)?,
+            None => Vec::new(),
+        };
         let rules: Vec<String> = devices.iter().map(device::Found::rule).collect();
         let layout = Layout::of_this_host()?;
         let cgroup = Cgroup::create(layout, &plan.cgroup_parent, &plan.runtime_id, &plan.limits, &rules)?;
@@ -61,8 +68,8 @@ impl Container {
             let _ = cgroup.remove();
             return Err(error.at("$.Container.Storage.QoS"));
         }
-        let mounted = Mounted::of(&mounts)?;
-        let materials = launch::Materials { root: root.mount, mounts, devices, network };
+        let mounted = Mounted::of(&mounts, plan.users.is_some())?;
+        let materials = launch::Materials { root: root.mount, mounts, devices, nodes, network };
         Ok(Container {
             plan,
             cgroup,
@@ -107,7 +114,14 @@ impl Container {
     pub fn start_process(&self, plan: &ProcessPlan) -> Result<Process, Error> {
         let init = self.launched()?.pidfd.as_fd();
         let plan = plan.or_that_of_container(self.plan.process.as_ref())?;
-        process::start(&plan, init, self.root.as_fd(), &self.cgroup, self.plan.filter.program()?)
+        let place = process::Place {
+            init,
+            root: self.root.as_fd(),
+            cgroup: &self.cgroup,
+            users: self.plan.users.as_ref(),
+            filter: self.plan.filter.program()?,
+        };
+        process::start(&plan, &place)
     }
 
     /// Stands for init; readable when the container has ended.

@@ -4,17 +4,24 @@
 //! container's first process in its own /dev. In cgroup v1 the device controller lets them through. In v2 nothing
 //! else can be reached, because no process of a container can make nodes.
 
-use std::{ffi::CString, os::unix::fs::FileTypeExt, os::unix::fs::MetadataExt};
+use std::{
+    ffi::CString,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
+};
 
 use hcs_core::{Cause, Error};
 use hcs_schema::{Container, DeviceType, OciDevice, OciDeviceType};
 use rustix::{
     fs::{AtFlags, CWD, FileType, Gid, Mode, Uid},
     io::Errno,
+    mount::{MoveMountFlags, OpenTreeFlags},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::launch::c_string;
+use crate::{confinement::DEVICES, launch::c_string};
 
 /// A device that is assigned to a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +169,41 @@ pub(crate) fn find(device: &Device) -> Result<Found, Error> {
     })
 }
 
+/// A node of the host, to be mounted: where below /dev, and a detached mount of it.
+pub(crate) struct Node {
+    /// Relative to the root.
+    pub name: CString,
+    mount: OwnedFd,
+}
+
+/// Opens the nodes of every container and those that are assigned to this one.
+pub(crate) fn open_nodes(assigned: &[Found]) -> Result<Vec<Node>, Error> {
+    let usual = DEVICES.iter().map(|node| c_string(&format!("dev/{}", node.name.to_string_lossy())));
+    let names = usual.chain(assigned.iter().map(|found| Ok(found.name.clone())));
+    let open = |name: CString| {
+        let path = c_string(&format!("/{}", name.to_string_lossy()))?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let mount = rustix::mount::open_tree(CWD, path.as_c_str(), flags).map_err(|errno| {
+            Error::from_errno(errno.raw_os_error(), format!("opening the host's {path:?}"))
+        })?;
+        Ok(Node { name, mount })
+    };
+    names.map(|name| open(name?)).collect()
+}
+
+impl Node {
+    /// Mounts it. Runs in the container's first process.
+    pub(crate) fn attach(&self) -> Result<(), Errno> {
+        let name = self.name.as_c_str();
+        match rustix::fs::mknodat(CWD, name, FileType::RegularFile, Mode::empty(), 0) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(&self.mount, c"", CWD, name, flags)
+    }
+}
+
 impl Found {
     /// The line of the v1 device controller.
     pub fn rule(&self) -> String {
@@ -169,14 +211,20 @@ impl Found {
         format!("{kind} {}:{} rwm", self.major, self.minor)
     }
 
-    /// Makes the node. Runs in the container's first process, in a /dev that only it has seen so far.
-    pub(crate) fn make(&self) -> Result<(), Errno> {
+    /// Makes the folders on the way to the node.
+    pub(crate) fn make_folders(&self) -> Result<(), Errno> {
         for folder in &self.folders {
             match rustix::fs::mkdir(folder.as_c_str(), Mode::from_raw_mode(0o755)) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
             }
         }
+        Ok(())
+    }
+
+    /// Makes the node. Runs in the container's first process, in a /dev that only it has seen so far.
+    pub(crate) fn make(&self) -> Result<(), Errno> {
+        self.make_folders()?;
         let number = rustix::fs::makedev(self.major, self.minor);
         let name = self.name.as_c_str();
         rustix::fs::mknodat(CWD, name, self.kind, self.mode, number)?;

@@ -18,8 +18,10 @@ use crate::{
     device, extra_mounts, init,
     mounts::{self, MountPlan},
     plan::Plan,
+    process,
     report::{self, Reporter, Step},
     sys::{self, Clone},
+    user_namespace,
 };
 
 /// A running init.
@@ -39,6 +41,8 @@ struct Prepared<'a> {
     control: OwnedFd,
     reporter: Reporter,
     has_own_network: bool,
+    /// Says that the kernel knows who is who; there if the container has users of its own.
+    users_are_known: Option<OwnedFd>,
 }
 
 /// What was opened when the container was created. The first process attaches it.
@@ -49,6 +53,8 @@ pub struct Materials {
     pub mounts: Vec<extra_mounts::Prepared>,
     /// Devices of the host.
     pub devices: Vec<device::Found>,
+    /// Nodes of the host, in the place of all nodes that cannot be made.
+    pub nodes: Vec<device::Node>,
     /// The network namespace, if it is another's.
     pub network: Option<OwnedFd>,
 }
@@ -58,10 +64,18 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
     let (control, control_of_worker) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))?;
     let (reporter, listener) = report::channel()?;
+    let (users_are_known, users) = match &plan.users {
+        None => (None, None),
+        Some(users) => {
+            let (known, tell) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
+                .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))?;
+            (Some(known), Some((users, tell)))
+        }
+    };
     let prepared = Prepared {
         mounts: MountPlan {
+            has_tty_group: plan.users.as_ref().is_none_or(|users| users.group(5).is_some()),
             materials,
-            root_path: c_string(&plan.root.path)?,
             masked: c_strings(&plan.masked)?,
             read_only: c_strings(&plan.read_only)?,
             settings: settings(plan)?,
@@ -72,12 +86,29 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
         control,
         reporter,
         has_own_network: plan.network.is_own(),
+        users_are_known,
     };
     let network = if prepared.has_own_network { libc::CLONE_NEWNET as u64 } else { 0 };
-    match sys::clone_process(sys::CONTAINER_NAMESPACES | network, prepared.join.birthplace()) {
+    let own_users = if users.is_some() { libc::CLONE_NEWUSER as u64 } else { 0 };
+    let namespaces = sys::CONTAINER_NAMESPACES | network | own_users;
+    match sys::clone_process(namespaces, prepared.join.birthplace()) {
         Ok(Clone::Child) => become_init(&prepared),
         Ok(Clone::Parent { pidfd }) => {
             drop(prepared);
+            if let Some((users, tell)) = users {
+                let settled = sys::process_behind(pidfd.as_fd())
+                    .ok_or_else(|| {
+                        Error::new(Cause::Unexpected, "the container's first process died at once")
+                    })
+                    .and_then(|process| users.settle(process));
+                if let Err(error) = settled {
+                    // The child ends when nobody can tell it any more.
+                    drop(tell);
+                    let _ = process::wait(pidfd.as_fd());
+                    return Err(error.at("$.Container.OciSpecification.linux"));
+                }
+                let _ = rustix::io::write(&tell, b"1");
+            }
             listener.until_ready().into_result("starting the container")?;
             Ok(Launched { pidfd, control: control_of_worker })
         }
@@ -105,6 +136,12 @@ fn become_init(prepared: &Prepared<'_>) -> ! {
 }
 
 fn set_up(prepared: &Prepared<'_>) -> Result<OwnedFd, (Step, Errno)> {
+    if let Some(known) = &prepared.users_are_known {
+        if rustix::io::read(known, &mut [0u8; 1]) != Ok(1) {
+            return Err((Step::User, Errno::CANCELED));
+        }
+        user_namespace::become_root()?;
+    }
     let _ = sys::die_with_parent();
     let signals = sys::signals_by_descriptor(init::SIGNALS).map_err(|errno| (Step::Signals, errno))?;
     join_cgroup(prepared.join)?;

@@ -42,6 +42,7 @@ mod root;
 pub mod seccomp;
 mod streams;
 mod sys;
+pub mod user_namespace;
 pub mod users;
 mod vfork;
 pub mod zygote;

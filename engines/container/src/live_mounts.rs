@@ -20,18 +20,24 @@ use rustix::{
 use crate::{
     extra_mounts::{self, ExtraMount, Prepared},
     process, report,
-    report::{Reporter, Step},
+    report::Step,
     sys::{self, Clone},
+    user_namespace,
 };
 
 /// Each mount, by the place that the document names.
-#[derive(Debug, Default)]
-pub struct Mounted(Vec<(String, u64)>);
+#[derive(Debug)]
+pub struct Mounted {
+    all: Vec<(String, u64)>,
+    /// The namespaces in which mounts of the container are made.
+    namespaces: i32,
+}
 
 impl Mounted {
     /// Those that are ready when the container is created.
-    pub fn of(mounts: &[Prepared]) -> Result<Mounted, Error> {
-        let mut all = Mounted::default();
+    pub fn of(mounts: &[Prepared], has_own_users: bool) -> Result<Mounted, Error> {
+        let users = if has_own_users { libc::CLONE_NEWUSER } else { 0 };
+        let mut all = Mounted { all: Vec::new(), namespaces: libc::CLONE_NEWNS | users };
         for mount in mounts {
             all.remember(mount)?;
         }
@@ -42,13 +48,13 @@ impl Mounted {
         if let Some(tree) = mount.tree() {
             let number = mount_number(tree)
                 .map_err(|errno| Error::from_errno(errno.raw_os_error(), "looking at a mount"))?;
-            self.0.push((mount.destination().to_owned(), number));
+            self.all.push((mount.destination().to_owned(), number));
         }
         Ok(())
     }
 
     fn prepare(&self, mount: &ExtraMount) -> Result<Vec<Prepared>, Error> {
-        if self.0.iter().any(|known| known.0 == mount.destination) {
+        if self.all.iter().any(|known| known.0 == mount.destination) {
             let detail = format!("something is mapped to {:?} already", mount.destination);
             return Err(Error::new(Cause::AlreadyExists, detail).at("$.Settings"));
         }
@@ -67,13 +73,13 @@ impl Mounted {
     /// Makes a mount in a running container.
     pub fn add(&mut self, mount: &ExtraMount, init: BorrowedFd<'_>) -> Result<(), Error> {
         let prepared = self.prepare(mount)?;
-        inside(init, Step::Map, || extra_mounts::attach(&prepared))?;
+        inside(init, self.namespaces, Step::Map, || extra_mounts::attach(&prepared))?;
         prepared.iter().try_for_each(|prepared| self.remember(prepared))
     }
 
     fn find(&self, destination: &str) -> Result<(usize, u64), Error> {
-        let found = self.0.iter().position(|known| known.0 == destination);
-        found.map(|index| (index, self.0[index].1)).ok_or_else(|| {
+        let found = self.all.iter().position(|known| known.0 == destination);
+        found.map(|index| (index, self.all[index].1)).ok_or_else(|| {
             Error::new(Cause::NotFound, format!("nothing is mapped to {destination:?}")).at("$.Settings")
         })
     }
@@ -82,7 +88,7 @@ impl Mounted {
     pub fn remove_before_start(&mut self, destination: &str, ready: &mut Vec<Prepared>) -> Result<(), Error> {
         let (index, _) = self.find(destination)?;
         ready.retain(|prepared| prepared.destination() != destination);
-        self.0.remove(index);
+        self.all.remove(index);
         Ok(())
     }
 
@@ -94,7 +100,7 @@ impl Mounted {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let proc = rustix::fs::open(c"/proc", flags, Mode::empty())
             .map_err(|errno| Error::from_errno(errno.raw_os_error(), "opening /proc"))?;
-        inside(init, Step::Unmap, || {
+        inside(init, self.namespaces, Step::Unmap, || {
             let top = place.find()?;
             if mount_number(top.as_fd())? != number {
                 return Err(Errno::BUSY);
@@ -105,7 +111,7 @@ impl Mounted {
             let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::INVAL)?;
             rustix::mount::unmount(path, UnmountFlags::DETACH)
         })?;
-        self.0.remove(index);
+        self.all.remove(index);
         Ok(())
     }
 }
@@ -115,11 +121,19 @@ fn mount_number(tree: BorrowedFd<'_>) -> Result<u64, Errno> {
 }
 
 /// Does something in a container, in a child that has entered its mount namespace. Raw calls only.
-fn inside(init: BorrowedFd<'_>, step: Step, act: impl Fn() -> Result<(), Errno>) -> Result<(), Error> {
+fn inside(
+    init: BorrowedFd<'_>,
+    namespaces: i32,
+    step: Step,
+    act: impl Fn() -> Result<(), Errno>,
+) -> Result<(), Error> {
     let (reporter, listener) = report::channel()?;
     match sys::clone_process(0, None) {
         Ok(Clone::Child) => {
-            enter_and_act(init, step, &reporter, act);
+            match enter(init, namespaces).and_then(|()| act().map_err(|errno| (step, errno))) {
+                Ok(()) => reporter.process_id(),
+                Err((step, errno)) => reporter.failed(step, errno),
+            }
             sys::exit(0)
         }
         Ok(Clone::Parent { pidfd }) => {
@@ -132,16 +146,11 @@ fn inside(init: BorrowedFd<'_>, step: Step, act: impl Fn() -> Result<(), Errno>)
     }
 }
 
-fn enter_and_act(init: BorrowedFd<'_>, step: Step, reporter: &Reporter, act: impl Fn() -> Result<(), Errno>) {
+fn enter(init: BorrowedFd<'_>, namespaces: i32) -> Result<(), (Step, Errno)> {
     let _ = sys::die_with_parent();
     // Entering makes the root of the container the root and the working directory.
-    if let Err(errno) = sys::enter_namespaces(init, libc::CLONE_NEWNS) {
-        return reporter.failed(Step::EnterNamespaces, errno);
-    }
-    match act() {
-        Ok(()) => reporter.process_id(),
-        Err(errno) => reporter.failed(step, errno),
-    }
+    sys::enter_namespaces(init, namespaces).map_err(|errno| (Step::EnterNamespaces, errno))?;
+    if namespaces & libc::CLONE_NEWUSER != 0 { user_namespace::become_root() } else { Ok(()) }
 }
 
 fn reap(pidfd: OwnedFd) {

@@ -6,7 +6,7 @@
 
 use std::{
     ffi::{CStr, CString},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
 };
 
 use rustix::{
@@ -20,7 +20,7 @@ use rustix::{
 
 use crate::{
     confinement::{DEVICE_LINKS, DEVICES},
-    extra_mounts,
+    device, extra_mounts,
     launch::Materials,
     report::Step,
     sys,
@@ -30,8 +30,8 @@ use crate::{
 pub struct MountPlan<'a> {
     /// What was opened when the container was created.
     pub materials: &'a Materials,
-    /// Where the root is attached for the moment between attach and pivot.
-    pub root_path: CString,
+    /// Whether the group of terminals is anybody.
+    pub has_tty_group: bool,
     /// Hidden paths.
     pub masked: Vec<CString>,
     /// Read-only paths.
@@ -39,6 +39,9 @@ pub struct MountPlan<'a> {
     /// Files below /proc/sys, and what is written to them.
     pub settings: Vec<(CString, CString)>,
 }
+
+/// The group tty of every distribution is 5.
+const TTY_GROUP: &CStr = c"5";
 
 type Failed = (Step, Errno);
 
@@ -49,21 +52,22 @@ const HARMLESS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
 
 /// Makes the tree. The caller is in new mount, pid, network and ipc namespaces.
 pub fn make(plan: &MountPlan<'_>) -> Result<(), Failed> {
+    // Before the host's are out of sight: in a user namespace the kernel makes these only for who sees all of them.
+    let proc = new_mount(Step::Proc, c"proc", &[], HARMLESS)?;
+    let sys = new_mount(Step::Sys, c"sysfs", &[], HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY)?;
     change_root(plan)?;
-    mount(Step::Proc, c"proc", &[], HARMLESS, c"proc", 0o555)?;
-    mount(Step::Sys, c"sysfs", &[], HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY, c"sys", 0o555)?;
+    attach(Step::Proc, proc, c"proc", 0o555)?;
+    attach(Step::Sys, sys, c"sys", 0o555)?;
     let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let dev = mount(Step::Dev, c"tmpfs", &[(c"mode", c"755"), (c"size", c"65536k")], nosuid, c"dev", 0o755)?;
-    make_devices(dev.as_fd()).map_err(|errno| (Step::DevNodes, errno))?;
-    // 5 is the group tty of every distribution.
-    let console = [(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0620"), (c"gid", c"5")];
-    mount(Step::DevPts, c"devpts", &console, nosuid, c"dev/pts", 0o755)?;
+    let dev = new_mount(Step::Dev, c"tmpfs", &[(c"mode", c"755"), (c"size", c"65536k")], nosuid)?;
+    attach(Step::Dev, dev, c"dev", 0o755)?;
+    make_devices(plan).map_err(|errno| (Step::DevNodes, errno))?;
+    let console = [(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0620"), (c"gid", TTY_GROUP)];
+    let count = if plan.has_tty_group { console.len() } else { console.len() - 1 };
+    attach(Step::DevPts, new_mount(Step::DevPts, c"devpts", &console[..count], nosuid)?, c"dev/pts", 0o755)?;
     let shared = [(c"mode", c"1777"), (c"size", c"65536k")];
-    mount(Step::DevShm, c"tmpfs", &shared, HARMLESS, c"dev/shm", 0o755)?;
-    mount(Step::DevMqueue, c"mqueue", &[], HARMLESS, c"dev/mqueue", 0o755)?;
-    for device in &plan.materials.devices {
-        device.make().map_err(|errno| (Step::DevNodes, errno))?;
-    }
+    attach(Step::DevShm, new_mount(Step::DevShm, c"tmpfs", &shared, HARMLESS)?, c"dev/shm", 0o755)?;
+    attach(Step::DevMqueue, new_mount(Step::DevMqueue, c"mqueue", &[], HARMLESS)?, c"dev/mqueue", 0o755)?;
     extra_mounts::attach(&plan.materials.mounts).map_err(|errno| (Step::Map, errno))?;
     for (file, value) in &plan.settings {
         change_setting(file, value).map_err(|errno| (Step::Settings, errno))?;
@@ -86,7 +90,8 @@ fn change_root(plan: &MountPlan<'_>) -> Result<(), Failed> {
             &plan.materials.root,
             c"",
             CWD,
-            plan.root_path.as_c_str(),
+            // Over the host's root for a moment: no other way needs to be walked, which a user without rights could not.
+            c"/",
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
         )?;
         rustix::process::fchdir(&plan.materials.root)
@@ -102,14 +107,12 @@ fn change_root(plan: &MountPlan<'_>) -> Result<(), Failed> {
     pivot().map_err(|errno| (Step::Pivot, errno))
 }
 
-/// Mounts a new file system at a folder below the root, which is made if it is missing.
-fn mount(
+/// Makes a new file system, which is nowhere yet.
+fn new_mount(
     step: Step,
     kind: &CStr,
     options: &[(&CStr, &CStr)],
     attributes: MountAttrFlags,
-    folder: &CStr,
-    mode: u32,
 ) -> Result<OwnedFd, Failed> {
     let make = || -> Result<OwnedFd, Errno> {
         let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -121,7 +124,14 @@ fn mount(
             }
         }
         rustix::mount::fsconfig_create(context.as_fd())?;
-        let made = rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+        rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    };
+    make().map_err(|errno| (step, errno))
+}
+
+/// Mounts it at a folder below the root, which is made if it is missing.
+fn attach(step: Step, made: OwnedFd, folder: &CStr, mode: u32) -> Result<(), Failed> {
+    let attach = || {
         let place = match open_plainly(folder) {
             Err(Errno::NOENT) => {
                 rustix::fs::mkdir(folder, Mode::from_raw_mode(mode))?;
@@ -135,10 +145,9 @@ fn mount(
             place.as_fd(),
             c"",
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
-        )?;
-        Ok(made)
+        )
     };
-    make().map_err(|errno| (step, errno))
+    attach().map_err(|errno| (step, errno))
 }
 
 /// A mount point must be what it seems: no link on the way.
@@ -156,14 +165,23 @@ fn open_plainly(path: &CStr) -> Result<OwnedFd, Errno> {
     )
 }
 
-fn make_devices(dev: BorrowedFd<'_>) -> Result<(), Errno> {
-    let mode = Mode::from_raw_mode(0o666);
-    for node in DEVICES {
-        let number = rustix::fs::makedev(node.major, node.minor);
-        rustix::fs::mknodat(dev, node.name, FileType::CharacterDevice, mode, number)?;
+/// Fills the container's /dev. The order matters: an assigned device takes the place of nothing.
+fn make_devices(plan: &MountPlan<'_>) -> Result<(), Errno> {
+    let Materials { devices, nodes, .. } = plan.materials;
+    let dev = open_plainly(c"dev")?;
+    if nodes.is_empty() {
+        for node in DEVICES {
+            let number = rustix::fs::makedev(node.major, node.minor);
+            let mode = Mode::from_raw_mode(0o666);
+            rustix::fs::mknodat(&dev, node.name, FileType::CharacterDevice, mode, number)?;
+        }
+        devices.iter().try_for_each(device::Found::make)?;
+    } else {
+        devices.iter().try_for_each(device::Found::make_folders)?;
+        nodes.iter().try_for_each(device::Node::attach)?;
     }
     for (name, target) in DEVICE_LINKS {
-        rustix::fs::symlinkat(*target, dev, *name)?;
+        rustix::fs::symlinkat(*target, &dev, *name)?;
     }
     Ok(())
 }

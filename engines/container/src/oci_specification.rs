@@ -18,7 +18,7 @@ use crate::{
     plan::Plan,
     policy::Notice,
     process_plan::{ProcessPlan, Said, Wanted, say},
-    seccomp,
+    seccomp, user_namespace,
 };
 
 const AT: &str = "$.Container.OciSpecification";
@@ -82,6 +82,10 @@ fn process_of(process: &OciProcess, notices: &mut Vec<Notice>) -> Result<Process
 fn add_linux(plan: &mut Plan, linux: &OciLinux, notices: &mut Vec<Notice>) -> Result<(), Error> {
     let at = format!("{AT}.linux");
     plan.network = check_namespaces(linux, &plan.network, &format!("{at}.namespaces"))?;
+    plan.users = user_namespace::plan(linux, &at)?;
+    if plan.users.is_some() {
+        check_shifted(plan, &at)?;
+    }
     if let Some(seccomp) = &linux.seccomp {
         let program = seccomp::compile_oci(seccomp, &format!("{at}.seccomp"), notices)?;
         plan.filter = seccomp::Filter::Own(program);
@@ -127,7 +131,7 @@ fn check_namespaces(linux: &OciLinux, network: &Network, at: &str) -> Result<Net
             return Err(Error::new(Cause::InvalidData, format!("found {kind} a second time"))
                 .at(format!("{at}[{index}].type")));
         }
-        if matches!(kind, OciNamespaceType::User | OciNamespaceType::Time) {
+        if kind == OciNamespaceType::Time {
             return Err(Error::new(Cause::NotSupported, format!("a {kind} namespace is not supported"))
                 .at(format!("{at}[{index}].type")));
         }
@@ -165,6 +169,19 @@ fn check_namespaces(linux: &OciLinux, network: &Network, at: &str) -> Result<Net
         }
     }
     Ok(network)
+}
+
+/// What cannot be had in a user namespace.
+fn check_shifted(plan: &Plan, at: &str) -> Result<(), Error> {
+    let (what, hint) = if !plan.network.is_own() {
+        ("the network of another", "Give the container a network namespace of its own.")
+    } else if !plan.root.layers.is_empty() {
+        ("a union of layers", "Attach the layers first, or name one folder.")
+    } else {
+        return Ok(());
+    };
+    let detail = format!("a container in a user namespace cannot have {what}");
+    Err(Error::new(Cause::NotSupported, detail).at(format!("{at}.namespaces")).hint(hint))
 }
 
 fn named_network(network: &Network, path: &str, at: String) -> Result<Network, Error> {

@@ -17,6 +17,7 @@ use crate::{
     policy::{self, Notice},
     process_plan::{ProcessPlan, Said},
     seccomp,
+    user_namespace::UserNamespace,
 };
 
 /// A container to be made.
@@ -36,6 +37,8 @@ pub struct Plan {
     pub network: Network,
     /// What the resolver of names is told, if the image is not to say it.
     pub resolver: Option<Resolver>,
+    /// Who is who, if the container's users are not those of the host.
+    pub users: Option<UserNamespace>,
     /// What is mounted beside what every container has, in this order.
     pub mounts: Vec<ExtraMount>,
     /// Device nodes beside those of every container.
@@ -124,6 +127,7 @@ impl Plan {
             root: root(container)?,
             network,
             resolver,
+            users: None,
             mounts: Vec::new(),
             devices: device::plan(container)?,
             limits: limits(container)?,

@@ -26,6 +26,7 @@ use crate::{
     seccomp,
     streams::{self, ChildStreams, Streams},
     sys::{self, CStringList},
+    user_namespace::UserNamespace,
     users::{self, Identity},
     vfork,
 };
@@ -49,6 +50,7 @@ pub struct Process {
 /// Everything that the child needs, made before it is born.
 struct Prepared<'a> {
     init: BorrowedFd<'a>,
+    namespaces: i32,
     join: &'a Join,
     reporter: Reporter,
     streams: ChildStreams,
@@ -65,24 +67,41 @@ struct Prepared<'a> {
 const NAMESPACES: i32 =
     libc::CLONE_NEWNS | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC | libc::CLONE_NEWNET | libc::CLONE_NEWCGROUP;
 
-/// Starts a process. `init` stands for the container, `root` is its root folder, `filter` that of its system calls.
-pub(crate) fn start(
-    plan: &ProcessPlan,
-    init: BorrowedFd<'_>,
-    root: BorrowedFd<'_>,
-    cgroup: &Cgroup,
-    filter: &seccomp::Program,
-) -> Result<Process, Error> {
+/// The container of a process.
+pub(crate) struct Place<'a> {
+    /// Stands for its namespaces.
+    pub init: BorrowedFd<'a>,
+    /// Its root folder.
+    pub root: BorrowedFd<'a>,
+    /// Its cgroup.
+    pub cgroup: &'a Cgroup,
+    /// Who is who in it, if not who they are on the host.
+    pub users: Option<&'a UserNamespace>,
+    /// Its filter of system calls.
+    pub filter: &'a seccomp::Program,
+}
+
+/// Starts a process.
+pub(crate) fn start(plan: &ProcessPlan, place: &Place<'_>) -> Result<Process, Error> {
+    let Place { init, root, cgroup, users, filter } = *place;
     let identity = users::find(root, &plan.user).map_err(|error| error.at(&plan.blame.user))?;
     let mut environment = plan.environment.clone();
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
         environment.push(format!("HOME={}", identity.home));
     }
     let groups = plan.attributes.groups.as_ref().unwrap_or(&identity.groups).clone();
-    let (streams, ours) = streams::make(plan, init, identity.uid)?;
+    let on_host = match users {
+        None => identity.uid,
+        Some(users) => users.user(identity.uid).ok_or_else(|| {
+            let detail = format!("the container's user {} is nobody on the host", identity.uid);
+            Error::new(Cause::InvalidData, detail).at(&plan.blame.user)
+        })?,
+    };
+    let (streams, ours) = streams::make(plan, init, on_host)?;
     let (reporter, listener) = report::channel()?;
     let prepared = Prepared {
         init,
+        namespaces: if users.is_some() { NAMESPACES | libc::CLONE_NEWUSER } else { NAMESPACES },
         join: cgroup.join()?,
         reporter,
         streams,
@@ -182,7 +201,8 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     let _ = sys::die_with_parent();
     attributes.apply_outside()?;
     join_cgroup(prepared.join)?;
-    sys::enter_namespaces(prepared.init, NAMESPACES).map_err(|errno| (Step::EnterNamespaces, errno))?;
+    sys::enter_namespaces(prepared.init, prepared.namespaces)
+        .map_err(|errno| (Step::EnterNamespaces, errno))?;
     rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
     streams::connect(&prepared.streams)?;
     // The worker has seen to the others.

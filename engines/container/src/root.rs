@@ -26,8 +26,8 @@ pub struct Opened {
 const LAYER_MARK: &str = "layer.json";
 const LAYER_FILES: &str = "fs";
 
-/// Opens a root.
-pub fn open(root: &Root) -> Result<Opened, Error> {
+/// Opens a root. Its files are shifted for a user namespace.
+pub fn open(root: &Root, users: Option<BorrowedFd<'_>>) -> Result<Opened, Error> {
     let failed = |errno: Errno| {
         Error::from_errno(errno.raw_os_error(), format!("opening the root file system {:?}", root.path))
             .at(&root.blame)
@@ -43,6 +43,12 @@ pub fn open(root: &Root) -> Result<Opened, Error> {
             | OpenTreeFlags::AT_EMPTY_PATH;
         rustix::mount::open_tree(scratch.as_fd(), c"", flags).map_err(failed)?
     };
+    if let Some(users) = users {
+        sys::shift_mount(mount.as_fd(), users).map_err(|errno| {
+            let doing = format!("shifting the users of {:?}, which not every file system can", root.path);
+            Error::from_errno(errno.raw_os_error(), doing).at(&root.blame)
+        })?;
+    }
     if root.read_only {
         let attribute = u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
         sys::change_mount_attributes(mount.as_fd(), attribute, 0, false).map_err(failed)?;

@@ -7,6 +7,7 @@ use rustix::{
     fs::{CWD, Mode, OFlags},
     io::Errno,
     pipe::PipeFlags,
+    thread::Uid,
 };
 
 use crate::{
@@ -43,31 +44,38 @@ pub fn make(plan: &ProcessPlan, init: BorrowedFd<'_>, user: u32) -> Result<(Chil
         let ours = Streams { stdin: None, stdout: None, stderr: None, console: Some(console) };
         return Ok((ChildStreams::Console(slave), ours));
     }
-    let (stdin_of_child, stdin) = input(plan.stdin)?;
-    let (stdout_of_child, stdout) = output(plan.stdout)?;
-    let (stderr_of_child, stderr) = output(plan.stderr)?;
+    let (stdin_of_child, stdin) = input(plan.stdin, user)?;
+    let (stdout_of_child, stdout) = output(plan.stdout, user)?;
+    let (stderr_of_child, stderr) = output(plan.stderr, user)?;
     let theirs = ChildStreams::Pipes([stdin_of_child, stdout_of_child, stderr_of_child]);
     Ok((theirs, Streams { stdin, stdout, stderr, console: None }))
 }
 
-fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
-    rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
-        .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))
+/// A pipe that belongs to the process's user, so that it can be opened again by its name, /dev/stdout for instance.
+fn pipe(user: u32) -> Result<(OwnedFd, OwnedFd), Error> {
+    let make = || {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        if user != 0 {
+            rustix::fs::fchown(&read, Some(Uid::from_raw(user)), None)?;
+        }
+        Ok((read, write))
+    };
+    make().map_err(|errno: Errno| Error::from_errno(errno.raw_os_error(), "making a pipe"))
 }
 
-fn input(wanted: bool) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+fn input(wanted: bool, user: u32) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
     if !wanted {
         return Ok((null(OFlags::RDONLY)?, None));
     }
-    let (read, write) = pipe()?;
+    let (read, write) = pipe(user)?;
     Ok((read, Some(write)))
 }
 
-fn output(wanted: bool) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
+fn output(wanted: bool, user: u32) -> Result<(OwnedFd, Option<OwnedFd>), Error> {
     if !wanted {
         return Ok((null(OFlags::WRONLY)?, None));
     }
-    let (read, write) = pipe()?;
+    let (read, write) = pipe(user)?;
     Ok((write, Some(read)))
 }
 

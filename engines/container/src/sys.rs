@@ -133,15 +133,26 @@ pub fn change_mount_attributes(
     clear: u64,
     recursive: bool,
 ) -> Result<(), Errno> {
-    #[repr(C)]
-    struct MountAttr {
-        set: u64,
-        clear: u64,
-        propagation: u64,
-        userns_fd: u64,
-    }
-    let attributes = MountAttr { set, clear, propagation: 0, userns_fd: 0 };
-    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    let flags = if recursive { libc::AT_RECURSIVE } else { 0 };
+    set_mount_attributes(mount, flags, &MountAttr { set, clear, propagation: 0, userns_fd: 0 })
+}
+
+/// Has a detached mount show its files as belonging to who they are in a user namespace.
+pub fn shift_mount(mount: BorrowedFd<'_>, users: BorrowedFd<'_>) -> Result<(), Errno> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+    let userns_fd = users.as_raw_fd() as u64;
+    set_mount_attributes(mount, 0, &MountAttr { set: MOUNT_ATTR_IDMAP, clear: 0, propagation: 0, userns_fd })
+}
+
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+fn set_mount_attributes(mount: BorrowedFd<'_>, flags: i32, attributes: &MountAttr) -> Result<(), Errno> {
     // SAFETY: the path is an empty C string and `attributes` has the kernel's layout, with its true size; both
     // outlive the call, which only reads them.
     let result = unsafe {
@@ -149,8 +160,8 @@ pub fn change_mount_attributes(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             c"".as_ptr(),
-            flags,
-            &raw const attributes,
+            flags | libc::AT_EMPTY_PATH,
+            attributes,
             size_of::<MountAttr>(),
         )
     };

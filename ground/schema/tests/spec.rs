@@ -119,6 +119,8 @@ fn linux_additions_are_marked() {
         "ProcessLog.MaximumFiles",
         "ProcessParameters.OciProcess",
         "ProcessParameters.Linux",
+        "ProcessStatus.Linux",
+        "ProcessStatusLinux.KilledByMemoryLimit",
     ];
     assert_eq!(linux, expected);
 }

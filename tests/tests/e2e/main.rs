@@ -29,6 +29,7 @@ mod restarts;
 mod storage;
 mod streams;
 mod systems;
+mod user_namespace;
 mod workers;
 
 use std::{

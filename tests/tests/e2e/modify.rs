@@ -10,7 +10,7 @@ use hcs_tests::Service;
 
 use crate::{exit_code, output, refused, run, script};
 
-fn change(system: &System, kind: ModifyRequestType, path: &str, settings: &str) -> Result<(), Error> {
+pub fn change(system: &System, kind: ModifyRequestType, path: &str, settings: &str) -> Result<(), Error> {
     let request = ModifySettingRequest::default()
         .resource_path(path)
         .request_type(kind)

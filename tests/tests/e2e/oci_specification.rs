@@ -187,7 +187,7 @@ fn what_would_be_lost_or_lead_to_the_host_is_refused_with_its_member() {
         ),
         (
             |spec| spec["linux"]["uidMappings"] = json!([{"containerID": 0, "hostID": 1000, "size": 1}]),
-            Cause::NotSupported,
+            Cause::InvalidData,
             "uidMappings",
         ),
         (|spec| spec["process"]["selinuxLabel"] = json!("x"), Cause::NotSupported, "process.selinuxLabel"),
