@@ -284,6 +284,81 @@ const TABLE: &[Line] = &[
         "$.ConsoleSize.Width",
     ),
     // Changes and queries.
+    // Changes of a running container.
+    (
+        Target::Modify,
+        r#"{"ResourcePath":"Container/Memory/SizeInMB","Settings":"much"}"#,
+        INVALID_DATA,
+        "$.Settings",
+    ),
+    (
+        Target::Modify,
+        r#"{"ResourcePath":"Container/Memory/SizeInMB","Settings":-1}"#,
+        INVALID_DATA,
+        "$.Settings",
+    ),
+    (
+        Target::Modify,
+        r#"{"ResourcePath":"Container/Memory/SizeInMB","RequestType":"Remove"}"#,
+        INVALID_DATA,
+        "$.RequestType",
+    ),
+    (Target::Modify, r#"{"ResourcePath":"Container/Processor","Settings":5}"#, INVALID_DATA, "$.Settings"),
+    (
+        Target::Modify,
+        r#"{"ResourcePath":"Container/Processor","Settings":{"Maximum":10001}}"#,
+        INVALID_DATA,
+        "$.Settings.Maximum",
+    ),
+    (
+        Target::Modify,
+        r#"{"ResourcePath":"Container/Processor","Settings":{"Maximum":9,"Weight":9}}"#,
+        INVALID_DATA,
+        "$.Settings",
+    ),
+    (
+        Target::Modify,
+        r#"{"ResourcePath":"Container/MappedDirectories","RequestType":"Add","Settings":[]}"#,
+        INVALID_DATA,
+        "$.Settings",
+    ),
+    (
+        Target::Modify,
+        r#"{"ResourcePath":"Container/MappedDirectories","RequestType":"Add","Settings":{"HostPath":"/"}}"#,
+        INVALID_DATA,
+        "$.Settings.ContainerPath",
+    ),
+    (
+        Target::Modify,
+        r#"{"ResourcePath":"Container/MappedDirectories","RequestType":"Add","Settings":{"HostPath":"x","ContainerPath":"/x"}}"#,
+        INVALID_DATA,
+        "$.Settings.HostPath",
+    ),
+    // Networks.
+    (
+        Target::Create,
+        r#"{"SchemaVersion":{"Major":2,"Minor":1},"Container":{"Storage":{"Path":"/"},"Networking":{"Linux":{"Mode":"Wireless"}}}}"#,
+        INVALID_DATA,
+        "$.Container.Networking.Linux.Mode",
+    ),
+    (
+        Target::Create,
+        r#"{"SchemaVersion":{"Major":2,"Minor":1},"Container":{"Storage":{"Path":"/"},"Networking":{"Namespace":"../etc"}}}"#,
+        INVALID_DATA,
+        "$.Container.Networking.Namespace",
+    ),
+    (
+        Target::Create,
+        r#"{"SchemaVersion":{"Major":2,"Minor":1},"Container":{"Storage":{"Path":"/"},"Networking":{"DnsSearchList":"a\nnameserver 6.6.6.6"}}}"#,
+        INVALID_DATA,
+        "$.Container.Networking.DnsSearchList",
+    ),
+    (
+        Target::Create,
+        r#"{"SchemaVersion":{"Major":2,"Minor":1},"Container":{"Storage":{"Path":"/"},"Networking":{"NetworkSharedContainerName":"web"}}}"#,
+        NOT_SUPPORTED,
+        "$.Container.Networking.NetworkSharedContainerName",
+    ),
     (Target::Modify, r#"{"ResourcePath":"Nonsense/Path","Settings":1}"#, INVALID_DATA, "$.ResourcePath"),
     (Target::Modify, r#"{"ResourcePath":"container/memory/sizeinmb"}"#, INVALID_DATA, "$.ResourcePath"),
     (
