@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     fs::{self, File, Permissions},
     io::Write,
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
@@ -37,6 +38,7 @@ const SHOWN: usize = 60;
 /// The service. When it is dropped, nothing of it and of its systems may be left.
 pub struct Service {
     root: PathBuf,
+    by: &'static [&'static str],
     child: Child,
     ready: UnixDatagram,
     /// Tells the watchdog by being dropped.
@@ -46,12 +48,25 @@ pub struct Service {
 impl Service {
     /// Starts one and waits until it is ready.
     pub fn start() -> Service {
+        Service::start_by(&[])
+    }
+
+    /// Starts one that sees no cgroup hierarchy but a v2, as most hosts have it. Which controllers that offers depends
+    /// on what v1 leaves to it.
+    pub fn start_on_cgroup2() -> Service {
+        const ALONE: &str = "umount -a -l -t cgroup,cgroup2 && umount -l /sys/fs/cgroup;
+            mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"";
+        Service::start_by(&["unshare", "-m", "sh", "-c", ALONE, "sh"])
+    }
+
+    /// Starts one by a program that execs what its last arguments say.
+    fn start_by(by: &'static [&'static str]) -> Service {
         require_root();
         let root = new_folder();
         rootfs::make(&root.join("rootfs"));
         let ready = UnixDatagram::bind(root.join("ready")).expect("the socket for readiness");
-        let child = spawn(&root);
-        let mut service = Service { _alive: watchdog(root.clone()), root, child, ready };
+        let child = spawn(&root, by);
+        let mut service = Service { _alive: watchdog(root.clone()), root, by, child, ready };
         service.await_ready(READY);
         service
     }
@@ -148,7 +163,7 @@ impl Service {
     /// Starts it again after [`Service::kill`]; how long it took until it was ready.
     pub fn restart(&mut self) -> Duration {
         let began = Instant::now();
-        self.child = spawn(&self.root);
+        self.child = spawn(&self.root, self.by);
         self.await_ready(READY);
         began.elapsed()
     }
@@ -259,9 +274,12 @@ fn clear(root: &Path) {
     let _ = fs::remove_dir_all(root);
 }
 
-fn spawn(root: &Path) -> Child {
+fn spawn(root: &Path, by: &[&str]) -> Child {
     let log = File::options().create(true).append(true).open(root.join("log")).expect("the log");
-    Command::new(binaries::find("hcsd"))
+    let hcsd = binaries::find("hcsd").into_os_string();
+    let mut line = by.iter().map(OsString::from).chain([hcsd]);
+    Command::new(line.next().expect("a program"))
+        .args(line)
         .arg("--root")
         .arg(root)
         .env_remove("HCS_SOCKET")

@@ -6,6 +6,7 @@
 mod access;
 mod activation;
 mod c_library;
+mod cgroup2;
 mod cli;
 mod clients;
 mod confinement;

@@ -17,7 +17,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal},
 };
 
-use super::layout::{CONTROLLERS_OF_V2, Layout};
+use super::layout::Layout;
 use crate::{
     confinement::DEVICE_RULES,
     plan::{DiskLimits, Limits, MAX_PROCESSES},
@@ -87,8 +87,8 @@ impl Cgroup {
 
     fn make(&self) -> Result<(), Error> {
         for folder in self.folders.keys() {
-            if let Layout::V2 { mount } = &self.layout {
-                delegate(mount, folder)?;
+            if let Layout::V2 { mount, controllers } = &self.layout {
+                delegate(mount, folder, controllers)?;
             }
             let made = match fs::create_dir(folder) {
                 // The first container of the service.
@@ -107,8 +107,11 @@ impl Cgroup {
 
     /// Sets the limits of a new group.
     fn limit(&self, limits: &Limits) -> Result<(), Error> {
-        let processes = limits.processes.unwrap_or(MAX_PROCESSES);
-        self.write("pids", "pids.max", &processes.to_string())?;
+        // Ours is a precaution that a host without the controller cannot take.
+        if limits.processes.is_some() || self.folder_of("pids").is_some() {
+            let processes = limits.processes.unwrap_or(MAX_PROCESSES);
+            self.write("pids", "pids.max", &processes.to_string())?;
+        }
         self.set_differences(&Limits::default(), limits)
     }
 
@@ -284,6 +287,10 @@ impl Cgroup {
     /// Kills every process of the group and returns when all are dead.
     pub fn kill(&self) -> Result<(), Error> {
         let deadline = Instant::now() + DEATH;
+        if self.is_v2() {
+            // At once, frozen or not. Older kernels lack it, and everybody is waited for below.
+            let _ = self.write("", "cgroup.kill", "1");
+        }
         for folder in self.folders.keys() {
             loop {
                 let pids = processes_below(folder);
@@ -342,7 +349,7 @@ impl Cgroup {
 
     /// The processes in the group and below it, by their ids on the host.
     pub fn processes(&self) -> Result<Vec<u32>, Error> {
-        let folder = self.folder_of("pids").ok_or(Cause::NotSupported)?;
+        let folder = self.folder_of("pids").or(self.folders.keys().next()).ok_or(Cause::NotSupported)?;
         Ok(processes_below(folder).into_iter().map(|pid| pid.as_raw_nonzero().get() as u32).collect())
     }
 
@@ -381,8 +388,10 @@ impl Cgroup {
             Layout::V1 { .. } => {
                 self.folders.iter().find(|(_, controllers)| has(controllers)).map(|found| found.0)
             }
-            Layout::V2 { .. } if controller == "devices" => None,
-            Layout::V2 { .. } => self.folders.keys().next(),
+            Layout::V2 { controllers, .. } => {
+                let offered = controller.is_empty() || controllers.iter().any(|one| one == controller);
+                self.folders.keys().next().filter(|_| offered)
+            }
         }
     }
 }
@@ -407,19 +416,19 @@ fn shares(limits: &Limits) -> Option<u64> {
 }
 
 /// v2 hands controllers down level by level.
-fn delegate(mount: &Path, folder: &Path) -> Result<(), Error> {
+fn delegate(mount: &Path, folder: &Path, controllers: &[String]) -> Result<(), Error> {
     let parent = folder.parent().unwrap_or(folder);
     let handed_down = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap_or_default();
-    if ["cpu", "memory", "pids"].iter().all(|name| handed_down.split_whitespace().any(|one| one == *name)) {
+    let missing = |name: &&String| !handed_down.split_whitespace().any(|one| one == **name);
+    if parent.exists() && !controllers.iter().any(|name| missing(&name)) {
         return Ok(());
     }
+    let wanted: Vec<String> = controllers.iter().map(|name| format!("+{name}")).collect();
     let mut level = mount.to_path_buf();
     let below = folder.strip_prefix(mount).unwrap_or(folder);
     for part in below.components() {
         let control = level.join("cgroup.subtree_control");
-        fs::write(&control, CONTROLLERS_OF_V2).map_err(|error| failed(&error, "writing", &control))?;
-        // Only limits of disks need it, and a host may lack it; who asks for them is told then.
-        let _ = fs::write(&control, "+io");
+        fs::write(&control, wanted.join(" ")).map_err(|error| failed(&error, "writing", &control))?;
         level.push(part);
         if level != folder {
             fs::create_dir_all(&level).map_err(|error| failed(&error, "making", &level))?;

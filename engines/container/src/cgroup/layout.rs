@@ -10,11 +10,11 @@ use hcs_core::{Cause, Error};
 /// The controllers that a container's group uses.
 pub(super) const CONTROLLERS: &[&str] = &["blkio", "cpu", "cpuacct", "devices", "freezer", "memory", "pids"];
 
-/// What a v2 mount must offer to be used.
+/// What a v2 mount must offer to be preferred.
 const NEEDED_OF_V2: &[&str] = &["cpu", "memory", "pids"];
 
-/// What is handed down to groups in v2.
-pub(super) const CONTROLLERS_OF_V2: &str = "+cpu +memory +pids";
+/// What is handed down to groups in v2, as far as it is offered.
+const USED_OF_V2: &[&str] = &["cpu", "io", "memory", "pids"];
 
 /// Where groups are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Layout {
     V2 {
         /// Where the hierarchy is mounted.
         mount: PathBuf,
+        /// The controllers that it offers and we use.
+        controllers: Vec<String>,
     },
 }
 
@@ -43,7 +45,7 @@ impl Layout {
 
     /// Decides from the text of a mountinfo file; `controllers_of` reads `cgroup.controllers` of a v2 mount.
     pub fn from_mountinfo(text: &str, controllers_of: impl Fn(&Path) -> String) -> Result<Layout, Error> {
-        let mut v1 = BTreeMap::new();
+        let (mut v1, mut weak) = (BTreeMap::new(), None);
         for line in text.lines() {
             let Some((before, after)) = line.split_once(" - ") else { continue };
             let mut after = after.split(' ');
@@ -55,9 +57,12 @@ impl Layout {
                 "cgroup2" => {
                     let offered = controllers_of(&mount);
                     let offers = |name: &&&str| offered.split_whitespace().any(|one| one == **name);
-                    if NEEDED_OF_V2.iter().filter(offers).count() == NEEDED_OF_V2.len() {
-                        return Ok(Layout::V2 { mount });
+                    let controllers = USED_OF_V2.iter().filter(offers).map(|name| (*name).to_owned());
+                    let layout = Layout::V2 { mount, controllers: controllers.collect() };
+                    if NEEDED_OF_V2.iter().all(|name| offers(&name)) {
+                        return Ok(layout);
                     }
+                    weak = Some(layout);
                 }
                 "cgroup" if root == "/" || !v1.contains_key("memory") => {
                     for controller in CONTROLLERS {
@@ -71,6 +76,10 @@ impl Layout {
         }
         if v1.contains_key("freezer") && v1.contains_key("memory") && v1.contains_key("pids") {
             return Ok(Layout::V1 { mounts: v1 });
+        }
+        // Containers can live there, but who asks for a limit that it does not offer is refused.
+        if let Some(weak) = weak {
+            return Ok(weak);
         }
         Err(Error::new(
             Cause::ServiceNotAvailable,
@@ -88,7 +97,7 @@ impl Layout {
                     folders.entry(mount.join(parent).join(name)).or_default().push(controller.clone());
                 }
             }
-            Layout::V2 { mount } => {
+            Layout::V2 { mount, .. } => {
                 folders.insert(mount.join(parent).join(name), Vec::new());
             }
         }
@@ -129,7 +138,17 @@ mod tests {
     fn a_unified_host_is_used_through_v2() {
         let text = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
         let layout = Layout::from_mountinfo(text, |_| "cpuset cpu io memory hugetlb pids rdma\n".to_owned());
-        assert_eq!(layout.unwrap(), Layout::V2 { mount: PathBuf::from("/sys/fs/cgroup") });
+        let Ok(Layout::V2 { mount, controllers }) = layout else { panic!("{layout:?}") };
+        assert_eq!(mount, Path::new("/sys/fs/cgroup"));
+        assert_eq!(controllers, ["cpu", "io", "memory", "pids"]);
+    }
+
+    #[test]
+    fn a_hierarchy_that_offers_little_is_used_when_there_is_no_other() {
+        let text = "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let layout = Layout::from_mountinfo(text, |_| "memory\n".to_owned()).unwrap();
+        let Layout::V2 { controllers, .. } = layout else { panic!("{layout:?}") };
+        assert_eq!(controllers, ["memory"]);
     }
 
     #[test]
