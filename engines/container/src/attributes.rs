@@ -3,6 +3,7 @@
 //! [`Attributes`] are part of a process's plan. Everything here that acts runs in the child between clone and
 //! exec: raw calls on prepared data, nothing is allocated.
 
+use hcs_core::{Cause, Error};
 use rustix::{
     io::Errno,
     thread::{CapabilitySet, CapabilitySets, CpuSet, Gid, Uid},
@@ -30,6 +31,8 @@ pub struct Attributes {
     pub limits: Vec<Limit>,
     /// Whether programs that it runs can never gain privileges.
     pub no_new_privileges: bool,
+    /// The profile of AppArmor that confines the program.
+    pub apparmor_profile: Option<String>,
     /// How readily it is killed when memory runs out.
     pub oom_score_adjustment: Option<i32>,
     /// How it is scheduled.
@@ -48,6 +51,7 @@ impl Default for Attributes {
             umask: 0o022,
             limits: Vec::new(),
             no_new_privileges: true,
+            apparmor_profile: None,
             oom_score_adjustment: None,
             scheduling: None,
             io_priority: None,
@@ -86,6 +90,8 @@ pub struct Limit {
 pub struct Prepared {
     attributes: Attributes,
     oom_score: String,
+    /// What is written to have the kernel confine the next program.
+    confine: Option<String>,
     processors: [Option<CpuSet>; 2],
 }
 
@@ -93,7 +99,10 @@ type Failed = (Step, Errno);
 
 impl Prepared {
     /// Makes what must not be made in the child.
-    pub fn new(attributes: &Attributes) -> Prepared {
+    pub fn new(attributes: &Attributes) -> Result<Prepared, Error> {
+        if attributes.apparmor_profile.is_some() && !has_apparmor() {
+            return Err(Error::new(Cause::NotSupported, "this host has no AppArmor"));
+        }
         let set = |processors: &Vec<u32>| {
             let mut set = CpuSet::new();
             for number in processors.iter().filter(|number| (**number as usize) < CpuSet::MAX_CPU) {
@@ -101,12 +110,13 @@ impl Prepared {
             }
             set
         };
-        Prepared {
+        Ok(Prepared {
+            confine: attributes.apparmor_profile.as_ref().map(|profile| format!("exec {profile}")),
             // The worker's own is not for its children.
             oom_score: attributes.oom_score_adjustment.unwrap_or(0).to_string(),
             processors: attributes.processors.each_ref().map(|processors| processors.as_ref().map(set)),
             attributes: attributes.clone(),
-        }
+        })
     }
 
     /// Whether the filter of system calls has to be loaded while the process is still privileged.
@@ -117,6 +127,9 @@ impl Prepared {
     /// What is done before the cgroup is joined. /proc is still the host's.
     pub fn apply_outside(&self) -> Result<(), Failed> {
         write_oom_score(&self.oom_score).map_err(|errno| (Step::OomScore, errno))?;
+        if let Some(confine) = &self.confine {
+            confine_next(confine).map_err(|errno| (Step::Profile, errno))?;
+        }
         self.run_on(0)
     }
 
@@ -193,6 +206,21 @@ fn hold(wanted: &Capabilities) -> Result<(), Errno> {
         rustix::thread::configure_capability_in_ambient_set(set(1 << number), true)?;
     }
     Ok(())
+}
+
+fn has_apparmor() -> bool {
+    std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'))
+}
+
+/// Kernels before 5.8 have one file for all security modules.
+fn confine_next(command: &str) -> Result<(), Errno> {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let open = |path| rustix::fs::openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let file = match open(c"/proc/self/attr/apparmor/exec") {
+        Err(Errno::NOENT) => open(c"/proc/self/attr/exec")?,
+        opened => opened?,
+    };
+    rustix::io::write(file, command.as_bytes()).map(|_| ())
 }
 
 /// Has the kernel kill others first when the host is short of memory: who owns containers must outlive them. Children

@@ -6,7 +6,7 @@ use crate::policy::{
     WINDOWS_ONLY,
 };
 
-const NO_LABELS: &str = "this engine does not set labels of AppArmor or SELinux";
+const NO_LABELS: &str = "this engine does not set labels of SELinux";
 const OTHER_SYSTEM: &str = "it is for another operating system";
 const NO_HOOKS: &str = "this engine runs no programs of others on the host";
 
@@ -106,7 +106,7 @@ pub(crate) const OCI: &[Line] = &[
     ("OciProcess", "capabilities", Honoured),
     ("OciProcess", "rlimits", Honoured),
     ("OciProcess", "noNewPrivileges", Honoured),
-    ("OciProcess", "apparmorProfile", Refused(NO_LABELS)),
+    ("OciProcess", "apparmorProfile", Honoured),
     ("OciProcess", "oomScoreAdj", Honoured),
     ("OciProcess", "scheduler", Honoured),
     ("OciProcess", "selinuxLabel", Refused(NO_LABELS)),

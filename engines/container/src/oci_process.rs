@@ -54,6 +54,14 @@ pub(crate) fn add(
         attributes.capabilities = Some(capabilities(sets, &path("capabilities"))?);
     }
     attributes.limits = limits(process.rlimits.as_deref().unwrap_or_default(), &path("rlimits"))?;
+    attributes.apparmor_profile = match process.apparmor_profile.as_deref().unwrap_or_default() {
+        "" | "unconfined" => None,
+        profile if profile.len() > 4096 || profile.contains(['\0', '\n']) => {
+            let detail = format!("found {profile:?}, expected the name of a profile");
+            return Err(Error::new(Cause::InvalidData, detail).at(path("apparmorProfile")));
+        }
+        profile => Some(profile.to_owned()),
+    };
     if let Some(score) = process.oom_score_adj {
         let score = i64::from(score);
         attributes.oom_score_adjustment = Some(ranged(score, -1000, 1000, &path("oomScoreAdj"))? as i32);

@@ -110,7 +110,12 @@ pub(crate) fn start(plan: &ProcessPlan, place: &Place<'_>) -> Result<Process, Er
         environment: CStringList::new(c_strings(&environment)?),
         working_directory: c_string(&plan.working_directory)?,
         groups: groups.iter().map(|gid| Gid::from_raw(*gid)).collect(),
-        attributes: attributes::Prepared::new(&plan.attributes),
+        attributes: attributes::Prepared::new(&plan.attributes).map_err(|error| {
+            match &plan.blame.attributes {
+                Some(process) => error.at(format!("{process}.apparmorProfile")),
+                None => error,
+            }
+        })?,
         identity,
         filter,
     };
@@ -153,6 +158,7 @@ fn explain(outcome: report::Outcome, plan: &ProcessPlan) -> Error {
 /// The member of an OCI process that a step carries out.
 fn attribute(step: Step) -> Option<&'static str> {
     Some(match step {
+        Step::Profile => "apparmorProfile",
         Step::OomScore => "oomScoreAdj",
         Step::Processors => "execCPUAffinity",
         Step::Scheduling => "scheduler",

@@ -65,6 +65,7 @@ steps! {
     IoPriority = 31, "setting the priority of input and output";
     Limits = 32, "limiting resources";
     Settings = 33, "changing a setting of the kernel";
+    Profile = 35, "choosing the AppArmor profile";
     Network = 34, "entering the network namespace";
 }
 

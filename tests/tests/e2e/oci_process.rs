@@ -135,8 +135,13 @@ fn a_terminal_is_a_console_of_its_size() {
 #[test]
 fn what_cannot_be_done_is_refused_by_name_and_contradictions_name_both_places() {
     let (_service, system) = contained();
+    // With AppArmor it is the profile that is not there.
+    let has_apparmor = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+        .is_ok_and(|on| on.starts_with('Y'));
+    let without_apparmor = if has_apparmor { Cause::FileNotFound } else { Cause::NotSupported };
     for (process, cause, path) in [
-        (r#"{"args":["true"],"apparmorProfile":"x"}"#, Cause::NotSupported, "apparmorProfile"),
+        (r#"{"args":["true"],"apparmorProfile":"no-such-profile"}"#, without_apparmor, "apparmorProfile"),
+        (r#"{"args":["true"],"apparmorProfile":"a\nb"}"#, Cause::InvalidData, "apparmorProfile"),
         (r#"{"args":["true"],"selinuxLabel":"x"}"#, Cause::NotSupported, "selinuxLabel"),
         (r#"{"args":["true"],"cwd":"tmp"}"#, Cause::InvalidData, "cwd"),
         (r#"{"args":["true"],"env":["A"]}"#, Cause::InvalidData, "env[0]"),
