@@ -5,8 +5,7 @@ use hcs_schema::{Any, ContainerProcessor, Document, ModifyRequestType};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    extra_mounts::ExtraMount,
-    mapping,
+    mounts::{extra::ExtraMount, mapping},
     plan::{self, Limits},
 };
 

@@ -8,15 +8,15 @@ use hcs_schema::ProcessDetails;
 use crate::{
     cgroup::{Cgroup, Counters, Layout},
     change::Change,
-    device, extra_mounts, init,
+    device, init,
     launch::{self, Launched},
-    live_mounts::Mounted,
+    mounts::{extra, live::Mounted, root},
     network::{Network, bridge, connection, resolver, user_mode::Helper},
     plan::Plan,
     process::{self, Process},
     process_list,
     process_plan::ProcessPlan,
-    root, sys,
+    sys,
     user_namespace::UserNamespace,
 };
 
@@ -47,10 +47,10 @@ impl Container {
         let users = plan.users.as_ref().map(UserNamespace::make).transpose()?;
         let root = root::open(&plan.root, users.as_ref().map(AsFd::as_fd))?;
         let disk = plan.disk_limits.as_ref().map(|_| root::disk_of(root.folder.as_fd())).transpose()?;
-        let mut mounts = extra_mounts::prepare(&plan.mounts)?;
+        let mut mounts = extra::prepare(&plan.mounts)?;
         if let Some(resolver) = &plan.resolver {
             // First, so that the document's own mounts come over it.
-            mounts.insert(0, extra_mounts::text(resolver::FILE, resolver::text(resolver))?);
+            mounts.insert(0, extra::text(resolver::FILE, resolver::text(resolver))?);
         }
         let network = connection::prepare(&plan.network)?;
         let devices = plan.devices.iter().map(device::find).collect::<Result<Vec<_>, _>>()?;

@@ -15,8 +15,11 @@ use rustix::{
 use crate::{
     cgroup::{Cgroup, Join},
     confinement::LAST_CAPABILITY,
-    device, extra_mounts, init,
-    mounts::{self, MountPlan},
+    device, init,
+    mounts::{
+        extra,
+        tree::{self, MountPlan},
+    },
     plan::Plan,
     process,
     report::{self, Reporter, Step},
@@ -50,7 +53,7 @@ pub struct Materials {
     /// The detached mount of the root file system.
     pub root: OwnedFd,
     /// Mounts that the document asks for.
-    pub mounts: Vec<extra_mounts::Prepared>,
+    pub mounts: Vec<extra::Prepared>,
     /// Devices of the host.
     pub devices: Vec<device::Found>,
     /// Nodes of the host, in the place of all nodes that cannot be made.
@@ -152,7 +155,7 @@ fn set_up(prepared: &Prepared<'_>) -> Result<OwnedFd, (Step, Errno)> {
     rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
     // Mode bits in this tree are exactly those that are asked for.
     rustix::process::umask(rustix::fs::Mode::empty());
-    mounts::make(&prepared.mounts)?;
+    tree::make(&prepared.mounts)?;
     rustix::system::sethostname(prepared.host_name.to_bytes()).map_err(|errno| (Step::HostName, errno))?;
     if let Some(name) = &prepared.domain_name {
         rustix::system::setdomainname(name.to_bytes()).map_err(|errno| (Step::HostName, errno))?;

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     confinement,
     device::{self, Device},
-    extra_mounts::ExtraMount,
-    mapping,
+    mounts::{extra::ExtraMount, mapping},
     network::{self, Network, resolver::Resolver},
-    oci_specification,
+    oci::specification,
     policy::{self, Notice},
     process_plan::{ProcessPlan, Said},
     seccomp,
@@ -139,7 +138,7 @@ impl Plan {
             filter: seccomp::Filter::Usual,
         };
         if let Some(oci) = &container.oci_specification {
-            oci_specification::add(&mut plan, oci, &mut notices)?;
+            specification::add(&mut plan, oci, &mut notices)?;
         }
         // Last, so that a file system of the specification does not cover what the document maps.
         plan.mounts.extend(mapping::plan(container)?);
@@ -148,7 +147,7 @@ impl Plan {
 }
 
 fn root(container: &Container) -> Result<Root, Error> {
-    let Some(Said { value: path, at }) = oci_specification::root(container)? else {
+    let Some(Said { value: path, at }) = specification::root(container)? else {
         return Err(Error::new(Cause::InvalidData, "the container has no root file system")
             .at("$.Container.Storage.Path")
             .hint("Name a folder that holds a root file system."));
@@ -188,7 +187,7 @@ fn disk_limits(container: &Container) -> Option<DiskLimits> {
 /// The host name: what the document says, else the id as far as it can be a host name.
 fn host_name(container: &Container, id: &str) -> Result<String, Error> {
     const LONGEST: usize = 64;
-    if let Some(Said { value: name, at }) = oci_specification::host_name(container)? {
+    if let Some(Said { value: name, at }) = specification::host_name(container)? {
         let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         if name.len() > LONGEST || !name.bytes().all(usable) {
             return Err(Error::new(

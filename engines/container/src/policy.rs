@@ -8,7 +8,7 @@
 use hcs_core::{Cause, Error};
 use hcs_schema::PresentMember;
 
-use crate::oci_policy::OCI;
+use crate::oci::policy::OCI;
 
 /// What becomes of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     attributes::Attributes,
-    command_line, console, oci_process,
+    command_line, console, oci,
     policy::{self, Notice},
 };
 
@@ -67,7 +67,7 @@ impl ProcessPlan {
             return Ok((ProcessPlan::of_container(&said, parameters, &mut notices), notices));
         }
         if let Some(process) = &parameters.oci_process {
-            oci_process::add(&mut said, process, "$.OciProcess", &mut notices)?;
+            oci::process::add(&mut said, process, "$.OciProcess", &mut notices)?;
         }
         let plan = said.into_plan(parameters, &mut notices)?;
         Ok((plan, notices))

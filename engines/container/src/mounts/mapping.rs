@@ -1,13 +1,13 @@
 //! Folders and sockets of the host that appear in the container: MappedDirectories and MappedPipes.
 //!
-//! Planned here from the document, or from a request to change a running container; [`crate::extra_mounts`] makes
+//! Planned here from the document, or from a request to change a running container; [`crate::mounts::extra`] makes
 //! the mounts.
 
 use hcs_core::{Cause, Error};
 use hcs_schema::{Container, MappedDirectory, MappedPipe, MappedPipePathType, PathType};
 use rustix::mount::MountAttrFlags;
 
-use crate::extra_mounts::{ExtraMount, Kind, Source};
+use crate::mounts::extra::{ExtraMount, Kind, Source};
 
 /// Where a pipe appears whose name is no path.
 const PIPES: &str = "/run";

@@ -1,7 +1,7 @@
 //! Mounts that a document asks for beside those of every container.
 //!
-//! They come from MappedDirectories and MappedPipes ([`crate::mapping`]) and from an OCI specification
-//! ([`crate::oci_mounts`]). Sources on the host are opened by the worker when the container is created, as detached
+//! They come from MappedDirectories and MappedPipes ([`crate::mounts::mapping`]) and from an OCI specification
+//! ([`crate::oci::mounts`]). Sources on the host are opened by the worker when the container is created, as detached
 //! copies of the host's mounts with their attributes set. The container's first process attaches them, after the
 //! change of the root; a mount that is added later is attached by a child that has entered the container. Both make
 //! raw calls on prepared data. Links of the image are followed below its root, but never those of /proc, which lead

@@ -18,7 +18,7 @@ use rustix::{
 };
 
 use crate::{
-    extra_mounts::{self, ExtraMount, Prepared},
+    mounts::extra::{self, ExtraMount, Prepared},
     process, report,
     report::Step,
     sys::{self, Clone},
@@ -58,7 +58,7 @@ impl Mounted {
             let detail = format!("something is mapped to {:?} already", mount.destination);
             return Err(Error::new(Cause::AlreadyExists, detail).at("$.Settings"));
         }
-        extra_mounts::prepare(std::slice::from_ref(mount))
+        extra::prepare(std::slice::from_ref(mount))
     }
 
     /// Adds a mount that the first process will make.
@@ -73,7 +73,7 @@ impl Mounted {
     /// Makes a mount in a running container.
     pub fn add(&mut self, mount: &ExtraMount, init: BorrowedFd<'_>) -> Result<(), Error> {
         let prepared = self.prepare(mount)?;
-        inside(init, self.namespaces, Step::Map, || extra_mounts::attach(&prepared))?;
+        inside(init, self.namespaces, Step::Map, || extra::attach(&prepared))?;
         prepared.iter().try_for_each(|prepared| self.remember(prepared))
     }
 
@@ -95,7 +95,7 @@ impl Mounted {
     /// Takes a mount away from a running container. Files that are open in it stay open.
     pub fn remove(&mut self, destination: &str, init: BorrowedFd<'_>) -> Result<(), Error> {
         let (index, number) = self.find(destination)?;
-        let place = extra_mounts::Place::new(destination, true)?;
+        let place = extra::Place::new(destination, true)?;
         // The host's, because nothing in the container can have changed it.
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let proc = rustix::fs::open(c"/proc", flags, Mode::empty())

@@ -14,7 +14,7 @@ use crate::{
     confinement::CAPABILITIES,
     device,
     network::Network,
-    oci_mounts, oci_process,
+    oci::{mounts, process},
     plan::Plan,
     policy::Notice,
     process_plan::{ProcessPlan, Said, Wanted, say},
@@ -54,12 +54,12 @@ pub(crate) fn root(container: &Container) -> Result<Option<Said<String>>, Error>
 pub(crate) fn add(plan: &mut Plan, oci: &OciSpecification, notices: &mut Vec<Notice>) -> Result<(), Error> {
     plan.root.read_only = oci.root.as_ref().and_then(|root| root.readonly).unwrap_or(false);
     plan.domain_name = oci.domainname.clone().filter(|name| !name.is_empty());
-    plan.mounts = oci_mounts::plan(oci.mounts.as_deref().unwrap_or_default(), &format!("{AT}.mounts"))?;
+    plan.mounts = mounts::plan(oci.mounts.as_deref().unwrap_or_default(), &format!("{AT}.mounts"))?;
     let mut capabilities = CAPABILITIES;
     if let Some(process) = &oci.process {
         plan.process = Some(process_of(process, notices)?);
         if let Some(sets) = &process.capabilities {
-            let sets = oci_process::capabilities(sets, &format!("{AT}.process.capabilities"))?;
+            let sets = process::capabilities(sets, &format!("{AT}.process.capabilities"))?;
             capabilities = CapabilitySet::from_bits_retain(sets.bounding);
         }
     }
@@ -75,7 +75,7 @@ pub(crate) fn add(plan: &mut Plan, oci: &OciSpecification, notices: &mut Vec<Not
 /// The process that the container is for. The pipes are chosen when it is started.
 fn process_of(process: &OciProcess, notices: &mut Vec<Notice>) -> Result<ProcessPlan, Error> {
     let mut wanted = Wanted::default();
-    oci_process::add(&mut wanted, process, &format!("{AT}.process"), notices)?;
+    process::add(&mut wanted, process, &format!("{AT}.process"), notices)?;
     wanted.into_plan(&ProcessParameters::default(), notices)
 }
 

@@ -7,7 +7,7 @@ use hcs_core::{Cause, Error};
 use hcs_schema::OciMount;
 use rustix::mount::MountAttrFlags;
 
-use crate::extra_mounts::{ExtraMount, Source};
+use crate::mounts::extra::{ExtraMount, Source};
 
 /// What every container has: place, kind, and the options that it has there.
 const OWN: &[(&str, &str, &[&str])] = &[

@@ -20,8 +20,9 @@ use rustix::{
 
 use crate::{
     confinement::{DEVICE_LINKS, DEVICES},
-    device, extra_mounts,
+    device,
     launch::Materials,
+    mounts::extra,
     report::Step,
     sys,
 };
@@ -68,7 +69,7 @@ pub fn make(plan: &MountPlan<'_>) -> Result<(), Failed> {
     let shared = [(c"mode", c"1777"), (c"size", c"65536k")];
     attach(Step::DevShm, new_mount(Step::DevShm, c"tmpfs", &shared, HARMLESS)?, c"dev/shm", 0o755)?;
     attach(Step::DevMqueue, new_mount(Step::DevMqueue, c"mqueue", &[], HARMLESS)?, c"dev/mqueue", 0o755)?;
-    extra_mounts::attach(&plan.materials.mounts).map_err(|errno| (Step::Map, errno))?;
+    extra::attach(&plan.materials.mounts).map_err(|errno| (Step::Map, errno))?;
     for (file, value) in &plan.settings {
         change_setting(file, value).map_err(|errno| (Step::Settings, errno))?;
     }
