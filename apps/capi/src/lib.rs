@@ -1,7 +1,7 @@
 //! `libcomputecore.so`: the functions of `ComputeCore.h`, for C and C++ programs.
 //!
 //! ```text
-//!   exports    operations.rs  systems.rs  processes.rs  host.rs  win32/     one function per export, all alike:
+//!   exports    operations.rs  systems.rs  processes.rs  host.rs  win32/     storage.rs: one function per export, all alike:
 //!      │                                                                    check, begin the operation, make a call
 //!   objects    operation.rs   system.rs   process.rs    listener.rs         what handles stand for
 //!      │                                                                    table.rs gives out the handles
@@ -24,6 +24,7 @@ mod operations;
 mod process;
 mod processes;
 mod remote;
+mod storage;
 mod strand;
 mod system;
 mod systems;

@@ -30,6 +30,7 @@ mod events;
 pub mod link;
 mod operation;
 mod process;
+pub mod storage;
 mod system;
 
 pub use client::Client;

@@ -70,8 +70,12 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Builds and runs a program in each way.
+/// Builds and runs a program in each way, also under valgrind.
 fn passes(source: &str, builds: [Build; 2]) {
+    passes_under(source, builds, &[false, true]);
+}
+
+fn passes_under(source: &str, builds: [Build; 2], valgrind: &[bool]) {
     let service = Service::start();
     let at = service.root().join("c");
     fs::create_dir(&at).expect("a folder");
@@ -87,14 +91,19 @@ fn passes(source: &str, builds: [Build; 2]) {
                 .expect("running the program");
             assert!(ended.status.success(), "{source} {how:?}: {:?}\n{}", ended.status, said(&ended));
         };
-        run(Command::new(&program));
-        let mut valgrind = Command::new("valgrind");
-        valgrind
-            .args(["-q", "--error-exitcode=99", "--leak-check=full"])
-            // What a thread that lives until the end of the program holds is not lost.
-            .args(["--show-leak-kinds=definite", "--errors-for-leak-kinds=definite", "--track-fds=no"])
-            .arg(&program);
-        run(valgrind);
+        for under in valgrind {
+            if !under {
+                run(Command::new(&program));
+                continue;
+            }
+            let mut valgrind = Command::new("valgrind");
+            valgrind
+                .args(["-q", "--error-exitcode=99", "--leak-check=full"])
+                // What a thread that lives until the end of the program holds is not lost.
+                .args(["--show-leak-kinds=definite", "--errors-for-leak-kinds=definite", "--track-fds=no"])
+                .arg(&program);
+            run(valgrind);
+        }
     }
     fs::remove_dir_all(&at).expect("removing the folder");
 }
@@ -140,6 +149,12 @@ fn callbacks_come_once_and_close_waits_for_them() {
 }
 
 #[test]
+fn layers_of_storage_are_made_used_and_removed() {
+    // Valgrind does not know openat2.
+    passes_under("storage.c", C, &[false]);
+}
+
+#[test]
 fn handles_are_safe_in_every_state() {
     passes("lifetime.c", C);
 }
@@ -154,7 +169,7 @@ fn listed() -> BTreeSet<String> {
 /// The functions that a header declares: lines that begin with a type and go on with `Name(`.
 fn declared() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for header in ["ComputeCore.h", "HcsPlatform.h"] {
+    for header in ["ComputeCore.h", "ComputeStorage.h", "HcsPlatform.h"] {
         let text = fs::read_to_string(folder("apps/capi/include").join(header)).expect("a header");
         for line in text.lines().filter(|line| !line.starts_with([' ', '#', '/', '*', '_', '}'])) {
             let is_other = ["typedef", "static", "extern"].iter().any(|word| line.starts_with(word));
@@ -183,7 +198,7 @@ fn the_library_exports_each_declared_function_in_its_version_and_nothing_else() 
     assert_eq!(exported, listed());
     assert_eq!(exported, declared());
     let core = exported.iter().filter(|name| name.starts_with("Hcs")).count();
-    assert_eq!(core, 44, "functions of the four groups");
+    assert_eq!(core, 44 + 6, "functions of the four groups, and those of storage");
 }
 
 /// What packages put below a prefix.

@@ -14,6 +14,7 @@ mod devices;
 mod endings;
 mod escapes;
 mod half_made;
+mod layers;
 mod lifecycle;
 mod limits;
 mod malformed;

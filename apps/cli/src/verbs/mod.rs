@@ -5,6 +5,7 @@ mod create;
 mod events;
 mod exec;
 mod kill;
+mod layer;
 mod list;
 mod ops;
 mod pause;
@@ -38,6 +39,7 @@ pub enum Verb {
     Props(props::Props),
     Events(events::Events),
     Validate(validate::Validate),
+    Layer(layer::Layer),
     Service(service::Service),
     Ops(ops::Ops),
     Call(call::Call),
@@ -60,6 +62,7 @@ impl Verb {
             Verb::Props(verb) => verb.run(context),
             Verb::Events(verb) => verb.run(context),
             Verb::Validate(verb) => verb.run(),
+            Verb::Layer(verb) => verb.run(),
             Verb::Service(verb) => verb.run(context),
             Verb::Ops(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),

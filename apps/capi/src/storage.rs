@@ -1,0 +1,76 @@
+//! The exports of the group Storage Utility Functions for Containers. They work in the caller's process.
+#![allow(unsafe_code, reason = "exported names")]
+
+use std::path::PathBuf;
+
+use hcs_core::{Cause, Error};
+use hcs_layers::{archive::Limits, destroy, export, import, layer, union, writable};
+use hcs_schema::{ExportLayerOptions, LayerData};
+
+use crate::abi::{Code, Text, code};
+
+/// Does it; these functions tell a code and nothing more.
+fn tell(act: impl FnOnce() -> Result<(), Error>) -> Code {
+    act().map_or_else(|error| code(error.cause), |()| 0)
+}
+
+fn path(text: Text) -> Result<PathBuf, Error> {
+    layer::path(&text.id()?)
+}
+
+fn layer_data(text: Text) -> Result<LayerData, Error> {
+    if text.is_null() {
+        return Err(Cause::InvalidArgument.into());
+    }
+    Ok(hcs_schema::read::<LayerData>(text.document()?.get())?.value)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsImportLayer(layer_path: Text, source_folder: Text, data: Text) -> Code {
+    tell(|| {
+        layer_data(data)?;
+        import::import(&path(layer_path)?, &path(source_folder)?, Limits::default())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsExportLayer(layer_path: Text, export_folder: Text, data: Text, options: Text) -> Code {
+    tell(|| {
+        layer_data(data)?;
+        let options = match options.options()? {
+            Some(text) => hcs_schema::read::<ExportLayerOptions>(text.get())?.value,
+            None => ExportLayerOptions::default(),
+        };
+        let is_writable = options.is_writable_layer.unwrap_or(false);
+        export::export(&layer::open(&path(layer_path)?)?, &path(export_folder)?, is_writable).map(|_| ())
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsDestroyLayer(layer_path: Text) -> Code {
+    tell(|| destroy::destroy(&path(layer_path)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsInitializeWritableLayer(layer_path: Text, data: Text, options: Text) -> Code {
+    tell(|| {
+        layer_data(data)?;
+        if options.options()?.is_some() {
+            return Err(Cause::InvalidArgument.into());
+        }
+        writable::initialize(&path(layer_path)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsAttachLayerStorageFilter(layer_path: Text, data: Text) -> Code {
+    tell(|| {
+        let data = layer_data(data)?;
+        union::attach(&layer::open(&path(layer_path)?)?, &data)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsDetachLayerStorageFilter(layer_path: Text) -> Code {
+    tell(|| union::detach(&layer::open(&path(layer_path)?)?))
+}

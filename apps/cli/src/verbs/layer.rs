@@ -1,0 +1,92 @@
+//! `hcs layer`
+
+use std::path::PathBuf;
+
+use hcs::{
+    schema::{ExportLayerOptions, Layer as Parent, LayerData},
+    storage,
+};
+
+use crate::{failure::Failure, output};
+
+/// Make, unite, export and remove layers of container file systems.
+///
+/// Everything happens here and now, without a service, and needs root.
+#[derive(clap::Args)]
+pub struct Layer {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Make a layer of an archive (tar, gzip, zstd), or of a folder with one archive or with the files.
+    Import {
+        /// Where the layer will be; nothing may be there.
+        layer: PathBuf,
+        /// The archive or the folder.
+        source: PathBuf,
+    },
+    /// Write a layer as layer.tar into a folder, and print its digest.
+    Export {
+        /// The layer.
+        layer: PathBuf,
+        /// A folder that is there.
+        folder: PathBuf,
+        /// It is a writable layer.
+        #[arg(long)]
+        writable: bool,
+    },
+    /// Remove a layer, and nothing that is none.
+    Remove {
+        /// The layer.
+        layer: PathBuf,
+    },
+    /// Make an empty folder, or one that is not there, a writable layer.
+    Init {
+        /// The folder.
+        layer: PathBuf,
+    },
+    /// Unite a writable layer with its parents; print where, which is a container's Storage.Path.
+    Attach {
+        /// The writable layer.
+        layer: PathBuf,
+        /// The parents, the nearest first.
+        #[arg(required = true)]
+        parents: Vec<PathBuf>,
+    },
+    /// Take the union away. What was written stays.
+    Detach {
+        /// The writable layer.
+        layer: PathBuf,
+    },
+}
+
+impl Layer {
+    pub fn run(self) -> Result<(), Failure> {
+        match self.what {
+            What::Import { layer, source } => storage::import_layer(&absolute(&layer)?, &source)?,
+            What::Export { layer, folder, writable } => {
+                let options = ExportLayerOptions::default().is_writable_layer(writable);
+                output::line(&storage::export_layer(&layer, &folder, &options)?)?;
+            }
+            What::Remove { layer } => storage::destroy_layer(&absolute(&layer)?)?,
+            What::Init { layer } => storage::initialize_writable_layer(&layer)?,
+            What::Attach { layer, parents } => {
+                let parents = parents
+                    .iter()
+                    .map(|path| Ok(Parent::default().path(absolute(path)?.display().to_string())));
+                let parents = parents.collect::<Result<Vec<_>, Failure>>()?;
+                let layer = absolute(&layer)?;
+                storage::attach_layers(&layer, &LayerData::default().layers(parents))?;
+                output::line(&layer.join("rootfs").display().to_string())?;
+            }
+            What::Detach { layer } => storage::detach_layers(&absolute(&layer)?)?,
+        }
+        Ok(())
+    }
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::io(&error, &path.display().to_string()))
+}

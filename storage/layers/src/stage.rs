@@ -1,0 +1,92 @@
+//! All or nothing: something is built beside its place, made durable, and put there at once.
+
+use std::{
+    fs,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use hcs_core::{Cause, Error};
+use rustix::{
+    fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+
+use crate::failure;
+
+/// A folder that becomes something at [`Stage::put`], and is removed otherwise.
+pub struct Stage {
+    target: PathBuf,
+    place: PathBuf,
+    /// Locked, so that nobody takes it for what a crash has left.
+    folder: OwnedFd,
+    is_put: bool,
+}
+
+impl Stage {
+    /// Begins to build what will be at `target`. What a crash has left of the same target is removed.
+    pub fn begin(target: &Path) -> Result<Stage, Error> {
+        if fs::symlink_metadata(target).is_ok() {
+            let detail = format!("{} is there already", target.display());
+            return Err(Error::new(Cause::AlreadyExists, detail));
+        }
+        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
+            return Err(Error::new(Cause::InvalidArgument, format!("{} is no place", target.display())));
+        };
+        fs::create_dir_all(parent).map_err(failure::io(parent, "making"))?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(".partial");
+        let place = parent.join(hidden);
+        if fs::symlink_metadata(&place).is_ok() {
+            // Fails if somebody is at it.
+            drop(lock(&place)?);
+            fs::remove_dir_all(&place).map_err(failure::io(&place, "removing"))?;
+        }
+        fs::create_dir(&place).map_err(failure::io(&place, "making"))?;
+        let folder = lock(&place)?;
+        Ok(Stage { target: target.to_owned(), place, folder, is_put: false })
+    }
+
+    /// Where it is built.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    /// Makes it durable and puts it at its place.
+    pub fn put(mut self) -> Result<(), Error> {
+        let failed = |doing| failure::on(&self.target, doing);
+        rustix::fs::syncfs(&self.folder).map_err(failed("making durable what becomes"))?;
+        rustix::fs::renameat_with(CWD, &self.place, CWD, &self.target, RenameFlags::NOREPLACE)
+            .map_err(failed("putting in its place"))?;
+        self.is_put = true;
+        let parent = self.target.parent().unwrap_or(Path::new("/"));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, parent, flags, Mode::empty())
+            .and_then(rustix::fs::fsync)
+            .map_err(failed("making durable"))
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if !self.is_put {
+            // What resists is removed by who builds here next.
+            let _ = fs::remove_dir_all(&self.place);
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder_fd =
+        rustix::fs::openat(CWD, folder, flags, Mode::empty()).map_err(failure::on(folder, "opening"))?;
+    match rustix::fs::flock(folder_fd.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(folder_fd),
+        Err(Errno::WOULDBLOCK) => {
+            let detail = format!("somebody is building in {}", folder.display());
+            Err(Error::new(Cause::InUse, detail))
+        }
+        Err(errno) => Err(failure::on(folder, "locking")(errno)),
+    }
+}

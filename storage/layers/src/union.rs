@@ -1,0 +1,117 @@
+//! The union of a writable layer and its parents, attached and detached.
+
+use std::{
+    fs,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::Path,
+};
+
+use hcs_core::{Cause, Error};
+use hcs_schema::LayerData;
+use rustix::{
+    io::Errno,
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags},
+};
+
+use crate::{
+    failure,
+    layer::{self, Kind, Layer, UNION, UPPER, WORK},
+    tree,
+};
+
+/// The most parents of one union.
+pub const MOST: usize = 128;
+
+/// Attaches the union at `rootfs` of a writable layer. One that is attached already is left as it is.
+pub fn attach(writable: &Layer, parents: &LayerData) -> Result<(), Error> {
+    expect_writable(writable)?;
+    let listed = parents.layers.as_deref().unwrap_or_default();
+    if listed.is_empty() || listed.len() > MOST {
+        let detail = format!("found {} layers, expected 1 to {MOST}", listed.len());
+        return Err(Error::new(Cause::InvalidData, detail).at("$.Layers"));
+    }
+    let mut folders = Vec::with_capacity(listed.len());
+    for (index, parent) in listed.iter().enumerate() {
+        let at = format!("$.Layers[{index}].Path");
+        let opened = layer::path(parent.path.as_deref().unwrap_or_default())
+            .and_then(|path| layer::open(&path))
+            .and_then(|layer| layer.files());
+        folders.push(opened.map_err(|error| error.at(at))?);
+    }
+    let place = writable.path.join(UNION);
+    if is_attached(&place)? {
+        return Err(Error::new(Cause::AlreadyExists, format!("{} is attached already", place.display()))
+            .hint("HcsDetachLayerStorageFilter takes it away."));
+    }
+    let own = |name: &str| {
+        tree::open(writable.folder.as_fd(), name).map_err(failure::on(&writable.path.join(name), "opening"))
+    };
+    let (upper, work, target) = (own(UPPER)?, own(WORK)?, own(UNION)?);
+    let mount = || -> Result<(), Errno> {
+        let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(context.as_fd(), key, value);
+        set("source", "hcs")?;
+        match folders.iter().try_for_each(|folder| set("lowerdir+", &by_descriptor(folder))) {
+            // Kernels before 6.5 take them all at once.
+            Err(Errno::INVAL) => {
+                set("lowerdir", &folders.iter().map(by_descriptor).collect::<Vec<_>>().join(":"))?;
+            }
+            other => other?,
+        }
+        set("upperdir", &by_descriptor(&upper))?;
+        set("workdir", &by_descriptor(&work))?;
+        rustix::mount::fsconfig_create(context.as_fd())?;
+        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+        let made = rustix::mount::fsmount(context.as_fd(), flags, MountAttrFlags::empty())?;
+        let by_descriptors =
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+        rustix::mount::move_mount(made.as_fd(), c"", target.as_fd(), c"", by_descriptors)
+    };
+    let doing = format!("uniting {} layers at", folders.len());
+    mount().map_err(failure::on(&place, &doing))
+}
+
+/// Takes the union away. That it is not there is an error, as on Windows.
+pub fn detach(writable: &Layer) -> Result<(), Error> {
+    expect_writable(writable)?;
+    let place = writable.path.join(UNION);
+    if !is_attached(&place)? {
+        return Err(Error::new(Cause::NotFound, format!("nothing is attached at {}", place.display())));
+    }
+    match rustix::mount::unmount(&place, UnmountFlags::NOFOLLOW) {
+        Err(Errno::BUSY) => {
+            Err(Error::new(Cause::InUse, format!("somebody uses what is attached at {}", place.display()))
+                .hint("End the containers that run on it, and close its files."))
+        }
+        other => other.map_err(failure::on(&place, "detaching")),
+    }
+}
+
+/// Whether something is mounted at a place.
+pub fn is_attached(place: &Path) -> Result<bool, Error> {
+    let failed = failure::io(place, "looking at");
+    let (own, above) = (fs::symlink_metadata(place).map_err(&failed)?, place.parent().unwrap_or(place));
+    let above = fs::symlink_metadata(above).map_err(&failed)?;
+    Ok(std::os::unix::fs::MetadataExt::dev(&own) != std::os::unix::fs::MetadataExt::dev(&above))
+}
+
+fn expect_writable(layer: &Layer) -> Result<(), Error> {
+    if layer.mark.kind == Kind::Writable {
+        return Ok(());
+    }
+    Err(failure::invalid(format!("{} is a read-only layer, expected a writable one", layer.path.display())))
+}
+
+fn by_descriptor(folder: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", folder.as_raw_fd())
+}
+
+/// A mount of the host that something below this folder is; what is destroyed must have none.
+pub fn mount_below(folder: &Path) -> Result<Option<String>, Error> {
+    let text = fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
+    let folder = fs::canonicalize(folder).map_err(failure::io(folder, "looking at"))?;
+    let points = text.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut below = points.filter(|point| Path::new(point).starts_with(&folder));
+    Ok(below.next().map(str::to_owned))
+}

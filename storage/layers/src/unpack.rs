@@ -1,0 +1,267 @@
+//! Writes entries as the files of a layer on the disk.
+//!
+//! Every name is resolved below the layer's root, with links that the layer itself has made; none leads out. A name is
+//! written once: what comes a second time is refused, because which of both was meant cannot be known.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use hcs_core::Error;
+use rustix::{
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, SeekFrom, Timespec, Timestamps, Uid},
+    io::Errno,
+};
+
+use crate::{
+    entry::{self, Content, Entry, Kind, Sink},
+    failure, tree,
+};
+
+/// Zeros of this length become a hole.
+const BLOCK: usize = 4096;
+
+/// Takes entries.
+pub struct Unpacker<'a> {
+    root: BorrowedFd<'a>,
+    /// The folder of the entry before, because most come folder by folder.
+    last: Option<(Vec<u8>, OwnedFd)>,
+    /// What is said of folders, which holds when all is in them.
+    folders: Vec<Entry>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Unpacker<'a> {
+    /// Writes below this folder.
+    pub fn new(root: BorrowedFd<'a>) -> Unpacker<'a> {
+        Unpacker { root, last: None, folders: Vec::new(), buffer: vec![0; 64 * BLOCK] }
+    }
+
+    /// Says of all folders what is to hold at the end.
+    pub fn finish(self) -> Result<(), Error> {
+        // The innermost first: a folder that nobody may enter is entered no more.
+        for entry in self.folders.iter().rev() {
+            let failed = |errno: Errno| failed(&entry.path, errno);
+            let (folder, name) = entry::split(&entry.path);
+            let parent = open_folder(self.root, folder).map_err(failed)?;
+            let name = if name.is_empty() { b"." } else { name };
+            dress(parent.as_fd(), name, entry).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The folder of a path, made if it is missing: archives may leave out what is as usual.
+    fn folder(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, Error> {
+        let is_last = self.last.as_ref().is_some_and(|(last, _)| last == path);
+        if !is_last {
+            let found = match open_folder(self.root, path) {
+                Err(Errno::NOENT) => self.make_folders(path),
+                found => found,
+            };
+            self.last = Some((path.to_vec(), found.map_err(|errno| failed(path, errno))?));
+        }
+        match &self.last {
+            Some((_, folder)) => Ok(folder.as_fd()),
+            None => Ok(self.root),
+        }
+    }
+
+    fn make_folders(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let mut at = open_folder(self.root, b"")?;
+        let mut so_far = Vec::new();
+        for part in path.split(|byte| *byte == b'/') {
+            match rustix::fs::mkdirat(&at, part, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+            so_far = entry::join(&so_far, part);
+            at = open_folder(self.root, &so_far)?;
+        }
+        Ok(at)
+    }
+
+    fn write(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), Error> {
+        let failed = |errno: Errno| failed(&entry.path, errno);
+        let (path, name) = entry::split(&entry.path);
+        if name.is_empty() && !matches!(entry.kind, Kind::Directory | Kind::Opaque) {
+            return Err(failure::invalid("the root of a layer is a folder"));
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let root = self.root;
+        let folder = self.folder(path)?;
+        let outcome = match &entry.kind {
+            Kind::Directory => {
+                make_folder(folder, name).map_err(failed)?;
+                self.folders.push(entry.clone());
+                self.buffer = buffer;
+                return Ok(());
+            }
+            Kind::Opaque => {
+                let name = if name.is_empty() { None } else { Some(name) };
+                if let Some(name) = name {
+                    make_folder(folder, name).map_err(failed)?;
+                }
+                self.buffer = buffer;
+                let folder = self.folder(path)?;
+                return tree::set_attribute(folder, name, tree::OPAQUE, b"y").map_err(failed);
+            }
+            Kind::File(size) => write_file(folder, name, *size, content, &mut buffer)
+                .map_err(|error| Error::from_io(&error, format!("writing {:?}", failure::name(&entry.path)))),
+            Kind::HardLink(target) => {
+                let (of_target, target) = entry::split(target);
+                self.buffer = buffer;
+                return open_folder(root, of_target)
+                    .and_then(|of_target| {
+                        rustix::fs::linkat(
+                            of_target,
+                            target,
+                            folder_of(self.last.as_ref(), root),
+                            name,
+                            AtFlags::empty(),
+                        )
+                    })
+                    .map_err(failed);
+            }
+            Kind::Symlink(target) => rustix::fs::symlinkat(&target[..], folder, name).map_err(failed),
+            Kind::Whiteout => make_node(folder, name, FileType::CharacterDevice, 0, 0).map_err(failed),
+            Kind::Character(major, minor) => {
+                make_node(folder, name, FileType::CharacterDevice, *major, *minor).map_err(failed)
+            }
+            Kind::Block(major, minor) => {
+                make_node(folder, name, FileType::BlockDevice, *major, *minor).map_err(failed)
+            }
+            Kind::Fifo => make_node(folder, name, FileType::Fifo, 0, 0).map_err(failed),
+        };
+        let outcome = outcome.and_then(|()| match entry.kind {
+            Kind::Whiteout => Ok(()),
+            _ => dress(folder, name, entry).map_err(failed),
+        });
+        self.buffer = buffer;
+        outcome
+    }
+}
+
+fn folder_of<'a>(last: Option<&'a (Vec<u8>, OwnedFd)>, root: BorrowedFd<'a>) -> BorrowedFd<'a> {
+    last.map_or(root, |(_, folder)| folder.as_fd())
+}
+
+impl Sink for Unpacker<'_> {
+    fn take(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), Error> {
+        self.write(entry, content)
+    }
+}
+
+fn failed(path: &[u8], errno: Errno) -> Error {
+    if errno == Errno::EXIST {
+        return failure::invalid(format!("{:?} comes twice", failure::name(path)));
+    }
+    Error::from_errno(errno.raw_os_error(), format!("writing {:?} of the layer", failure::name(path)))
+}
+
+fn open_folder(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+}
+
+/// A folder may come again, to say more of it; but not where something else is.
+fn make_folder(folder: BorrowedFd<'_>, name: &[u8]) -> Result<(), Errno> {
+    if name.is_empty() {
+        return Ok(());
+    }
+    match rustix::fs::mkdirat(folder, name, Mode::from_raw_mode(0o700)) {
+        Err(Errno::EXIST) => {
+            let there = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let is_folder = FileType::from_raw_mode(there.st_mode) == FileType::Directory;
+            if is_folder { Ok(()) } else { Err(Errno::EXIST) }
+        }
+        made => made,
+    }
+}
+
+fn make_node(
+    folder: BorrowedFd<'_>,
+    name: &[u8],
+    kind: FileType,
+    major: u32,
+    minor: u32,
+) -> Result<(), Errno> {
+    rustix::fs::mknodat(folder, name, kind, Mode::from_raw_mode(0o600), rustix::fs::makedev(major, minor))
+}
+
+fn write_file(
+    folder: BorrowedFd<'_>,
+    name: &[u8],
+    size: u64,
+    content: &mut dyn Content,
+    buffer: &mut [u8],
+) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o600))?;
+    let (mut at, mut written) = (0u64, 0u64);
+    loop {
+        at += content.hole()?;
+        let length = fill(content, buffer)?;
+        if length == 0 {
+            break;
+        }
+        for block in buffer[..length].chunks(BLOCK) {
+            if block.iter().any(|byte| *byte != 0) {
+                if written != at {
+                    rustix::fs::seek(&file, SeekFrom::Start(at))?;
+                }
+                write_all(&file, block)?;
+                written = at + block.len() as u64;
+            }
+            at += block.len() as u64;
+        }
+    }
+    if at != size {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("found {at} bytes of {size}")));
+    }
+    if written != size {
+        rustix::fs::ftruncate(&file, size)?;
+    }
+    Ok(())
+}
+
+/// Fills the buffer as far as there is something, so that blocks stay where they are.
+fn fill(content: &mut dyn Content, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match content.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(file, bytes) {
+            Ok(length) => bytes = &bytes[length..],
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Owner, mode, attributes and time, in the order in which none undoes another.
+fn dress(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<(), Errno> {
+    let no_link = AtFlags::SYMLINK_NOFOLLOW;
+    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
+    rustix::fs::chownat(folder, name, Some(uid), Some(gid), no_link)?;
+    if !matches!(entry.kind, Kind::Symlink(_)) {
+        rustix::fs::chmodat(folder, name, Mode::from_raw_mode(entry.mode), AtFlags::empty())?;
+    }
+    for (attribute, value) in &entry.attributes {
+        tree::set_attribute(folder, Some(name), attribute, value)?;
+    }
+    let time = Timespec { tv_sec: entry.changed.seconds, tv_nsec: i64::from(entry.changed.nanoseconds) };
+    rustix::fs::utimensat(folder, name, &Timestamps { last_access: time, last_modification: time }, no_link)
+}

@@ -1,0 +1,457 @@
+//! Layers: imported, exported, united under a container, removed; and what hostile archives get.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::{self, File},
+    io::Write,
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink},
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use hcs::{
+    Cause,
+    schema::{ExportLayerOptions, Layer, LayerData, Storage},
+    storage,
+};
+use hcs_tests::Service;
+use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
+
+use crate::{output, refused};
+
+/// A folder of the test's own, gone with it. Unions in it are detached.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("hcs-layers-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+
+    fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.0).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        for name in self.names() {
+            let _ = storage::detach_layers(&self.join(&name));
+        }
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn host(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect(program);
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// All that can be known of a tree, by path.
+fn picture(root: &Path) -> BTreeMap<OsString, String> {
+    let mut seen = BTreeMap::new();
+    let mut links: BTreeMap<u64, OsString> = BTreeMap::new();
+    let mut left = vec![root.to_owned()];
+    while let Some(path) = left.pop() {
+        let about = fs::symlink_metadata(&path).unwrap();
+        let name = path.strip_prefix(root).unwrap().as_os_str().to_owned();
+        let mut list = vec![0; 1 << 16];
+        let length = rustix::fs::llistxattr(&path, &mut list[..]).unwrap();
+        let mut attributes = Vec::new();
+        for attribute in list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            let mut value = vec![0; 1 << 16];
+            let length = rustix::fs::lgetxattr(&path, attribute, &mut value[..]).unwrap();
+            attributes.push((String::from_utf8_lossy(attribute).into_owned(), value[..length].to_vec()));
+        }
+        attributes.sort();
+        let kind = about.file_type();
+        let content = if kind.is_file() {
+            format!("{} bytes in {} blocks", about.size(), about.blocks())
+        } else if kind.is_symlink() {
+            format!("{:?}", fs::read_link(&path).unwrap())
+        } else {
+            format!("{:?}", about.rdev())
+        };
+        let bytes = if kind.is_file() {
+            fs::read(&path)
+                .unwrap()
+                .iter()
+                .fold(7u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)))
+        } else {
+            0
+        };
+        let first = if about.nlink() > 1 && !kind.is_dir() {
+            format!("{:?}", links.entry(about.ino()).or_insert_with(|| name.clone()))
+        } else {
+            String::new()
+        };
+        let what = format!(
+            "{:o} {}:{} {}.{:09} {content} {bytes} {attributes:?} {first}",
+            about.mode(),
+            about.uid(),
+            about.gid(),
+            about.mtime(),
+            about.mtime_nsec()
+        );
+        seen.insert(name, what);
+        if kind.is_dir() {
+            let mut inner: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
+            inner.sort();
+            left.extend(inner.into_iter().rev());
+        }
+    }
+    seen
+}
+
+fn dress(path: &Path, mode: u32, owner: (u32, u32), time: (i64, i64)) {
+    let (uid, gid) = owner;
+    rustix::fs::chownat(
+        CWD,
+        path,
+        Some(rustix::fs::Uid::from_raw(uid)),
+        Some(rustix::fs::Gid::from_raw(gid)),
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
+    if !path.is_symlink() {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let time = Timespec { tv_sec: time.0, tv_nsec: time.1 };
+    rustix::fs::utimensat(
+        CWD,
+        path,
+        &Timestamps { last_access: time, last_modification: time },
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
+}
+
+/// A tree with everything that is hard to keep.
+fn hostile_tree(root: &Path) {
+    let at = |name: &str| root.join(name);
+    fs::create_dir_all(at("usr/bin")).unwrap();
+    fs::create_dir(at("empty")).unwrap();
+    fs::write(at("usr/bin/tool"), vec![b'x'; 70_000]).unwrap();
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    fs::hard_link(at("usr/bin/tool"), at("usr/bin/again")).unwrap();
+    symlink("usr/bin", at("bin")).unwrap();
+    symlink("/nowhere/../../..", at("out")).unwrap();
+    symlink("y".repeat(300), at("long-link")).unwrap();
+    let odd = root.join(OsString::from_vec(b"not-utf8-\xff\xfe".to_vec()));
+    fs::write(&odd, "odd").unwrap();
+    fs::write(at("with\nnewline and =sign"), "").unwrap();
+    let deep = at(&vec!["d".repeat(60); 5].join("/"));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("n".repeat(250)), "deep").unwrap();
+    let sparse = File::create(at("sparse")).unwrap();
+    sparse.set_len(10 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_at(&sparse, b"in the middle", 5 << 20).unwrap();
+    rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let device = rustix::fs::makedev(7, 300);
+    rustix::fs::mknodat(CWD, at("disk"), FileType::BlockDevice, Mode::from_raw_mode(0o660), device).unwrap();
+    dress(&at("usr/bin/tool"), 0o4755, (0, 0), (1_700_000_000, 123_456_789));
+    let set = |path: &Path, name: &str, value: &[u8]| {
+        rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).unwrap()
+    };
+    set(&at("usr/bin/tool"), "security.capability", &capability);
+    set(&at("empty"), "trusted.note", b"with a \0 in it\n");
+    dress(&odd, 0o000, (3_000_000, 4_000_000_000), (-5, 250_000_000));
+    dress(&at("out"), 0, (12, 13), (1_600_000_000, 1));
+    dress(&at("disk"), 0o660, (0, 6), (9_999_999_999, 999_999_999));
+    dress(&at("empty"), 0o1777, (5, 6), (1_500_000_000, 5));
+    dress(&at("usr"), 0o500, (7, 8), (1_400_000_000, 6));
+    dress(root, 0o751, (1, 2), (1_300_000_000, 7));
+}
+
+#[test]
+fn a_hostile_tree_comes_back_from_every_form_of_transport() {
+    let folder = Folder::new();
+    let source = folder.join("source");
+    fs::create_dir(&source).unwrap();
+    hostile_tree(&source);
+    let expected = picture(&source);
+    let compare = |layer: &Path, how: &str| {
+        let found = picture(&layer.join("fs"));
+        for (path, what) in &expected {
+            assert_eq!(found.get(path), Some(what), "{path:?} {how}");
+        }
+        assert_eq!(found.len(), expected.len(), "{how}");
+    };
+    storage::import_layer(&folder.join("one"), &source).unwrap();
+    compare(&folder.join("one"), "from a tree");
+    let transport = folder.join("transport");
+    fs::create_dir(&transport).unwrap();
+    let digest =
+        storage::export_layer(&folder.join("one"), &transport, &ExportLayerOptions::default()).unwrap();
+    let tar = transport.join("layer.tar");
+    assert_eq!(
+        digest,
+        format!("sha256:{}", host("sha256sum", &[tar.to_str().unwrap()]).split(' ').next().unwrap())
+    );
+    storage::import_layer(&folder.join("two"), &transport).unwrap();
+    compare(&folder.join("two"), "from our tar");
+    host("gzip", &[tar.to_str().unwrap()]);
+    storage::import_layer(&folder.join("three"), &transport).unwrap();
+    compare(&folder.join("three"), "from gzip");
+    // The same layer gives the same bytes.
+    let again = folder.join("again");
+    fs::create_dir(&again).unwrap();
+    let same = storage::export_layer(&folder.join("three"), &again, &ExportLayerOptions::default()).unwrap();
+    assert_eq!(digest, same);
+    let mark = fs::read_to_string(folder.join("three/layer.json")).unwrap();
+    assert!(mark.contains(&digest), "{mark}");
+
+    // What others write is read, and what we write is read by others.
+    let theirs = folder.join("theirs.tar");
+    host(
+        "tar",
+        &[
+            "--xattrs",
+            "--xattrs-include=*",
+            "--format=pax",
+            "--numeric-owner",
+            "-C",
+            source.to_str().unwrap(),
+            "-cf",
+            theirs.to_str().unwrap(),
+            ".",
+        ],
+    );
+    storage::import_layer(&folder.join("four"), &theirs).unwrap();
+    compare(&folder.join("four"), "from the tar of GNU");
+    let unpacked = folder.join("unpacked");
+    fs::create_dir(&unpacked).unwrap();
+    host(
+        "tar",
+        &[
+            "--xattrs",
+            "--xattrs-include=*",
+            "--numeric-owner",
+            "--same-owner",
+            "-p",
+            "-S",
+            "-C",
+            unpacked.to_str().unwrap(),
+            "-xf",
+            again.join("layer.tar").to_str().unwrap(),
+        ],
+    );
+    assert_eq!(picture(&unpacked).len(), expected.len());
+    for name in ["one", "two", "three", "four"] {
+        storage::destroy_layer(&folder.join(name)).unwrap();
+    }
+    assert_eq!(folder.names(), ["again", "source", "theirs.tar", "transport", "unpacked"]);
+}
+
+fn data(paths: &[PathBuf]) -> LayerData {
+    let layers = paths.iter().map(|path| Layer::default().path(path.display().to_string()));
+    LayerData::default().layers(layers.collect::<Vec<_>>())
+}
+
+#[test]
+fn layers_are_united_under_a_container_and_its_changes_become_a_layer() {
+    let service = Service::start();
+    let folder = Folder::new();
+    storage::import_layer(&folder.join("base"), &service.rootfs()).unwrap();
+    let above = folder.join("above");
+    fs::create_dir_all(above.join("etc")).unwrap();
+    fs::write(above.join("etc/.wh.group"), "").unwrap();
+    fs::create_dir(above.join("home")).unwrap();
+    fs::write(above.join("home/.wh..wh..opq"), "").unwrap();
+    fs::write(above.join("home/new"), "new").unwrap();
+    storage::import_layer(&folder.join("app"), &above).unwrap();
+    let scratch = folder.join("scratch");
+    storage::initialize_writable_layer(&scratch).unwrap();
+    let parents = data(&[folder.join("app"), folder.join("base")]);
+    storage::attach_layers(&scratch, &parents).unwrap();
+    refused(storage::attach_layers(&scratch, &parents), Cause::AlreadyExists);
+    refused(storage::destroy_layer(&scratch), Cause::InUse);
+
+    let storage = Storage::default().path(scratch.join("rootfs").display().to_string());
+    let system = service.running_from("web", &service.document_with(|container| container.storage(storage)));
+    assert_eq!(output(&system, "ls /home; cat /home/new; ls /etc/group 2>/dev/null; true"), "new\nnew");
+    output(&system, "echo written > /etc/written; rm /etc/passwd; mkdir /made");
+    system.terminate().wait().unwrap();
+    storage::detach_layers(&scratch).unwrap();
+    refused(storage::detach_layers(&scratch), Cause::NotFound);
+
+    let out = folder.join("out");
+    fs::create_dir(&out).unwrap();
+    refused(storage::export_layer(&scratch, &out, &ExportLayerOptions::default()), Cause::InvalidData);
+    storage::export_layer(&scratch, &out, &ExportLayerOptions::default().is_writable_layer(true)).unwrap();
+    let listed = host("tar", &["-tf", out.join("layer.tar").to_str().unwrap()]);
+    assert!(listed.contains("etc/.wh.passwd\n") && listed.contains("etc/written\n"), "{listed}");
+    storage::import_layer(&folder.join("changes"), &out).unwrap();
+    let whiteout = fs::symlink_metadata(folder.join("changes/fs/etc/passwd")).unwrap();
+    assert!(whiteout.file_type().is_char_device() && whiteout.rdev() == 0);
+    assert_eq!(fs::read_to_string(folder.join("changes/fs/etc/written")).unwrap(), "written\n");
+}
+
+/// A tar of entries: kind, name, link.
+fn archive(path: &Path, entries: &[(u8, &str, &str)]) {
+    let mut bytes = Vec::new();
+    for (kind, name, link) in entries {
+        let content: &[u8] = if *kind == b'0' { b"content" } else { b"" };
+        let mut header = vec![0; 512];
+        let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+        put(0, name);
+        put(100, "0000644\x000000000\x000000000\x00");
+        put(124, &format!("{:011o}\x0000000000000\x00        ", content.len()));
+        put(157, link);
+        put(257, "ustar\x0000");
+        header[156] = *kind;
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bytes.extend(header);
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.extend([0; 1024]);
+    File::create(path).unwrap().write_all(&bytes).unwrap();
+}
+
+#[test]
+fn a_hostile_archive_is_an_error_and_touches_nothing() {
+    let folder = Folder::new();
+    let outside = folder.join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "untouched").unwrap();
+    let out = format!("{}/file", outside.display());
+    let cases: &[&[(u8, &str, &str)]] = &[
+        &[(b'0', "../outside/file", "")],
+        &[(b'0', "a/../../outside/file", "")],
+        &[(b'0', &out, "")],
+        &[(b'1', "link", "../outside/file")],
+        &[(b'1', "link", &out)],
+        &[(b'1', "link", "nothing-before")],
+        &[(b'0', "twice", ""), (b'0', "twice", "")],
+        &[(b'0', "file", ""), (b'5', "file", "")],
+        &[(b'0', "file", ""), (b'0', "file/inside", "")],
+        &[(b'2', "link", "x"), (b'0', "link", "")],
+        &[(b'0', ".wh.", "")],
+        &[(b'0', "a/.wh...", "")],
+        &[(b'Z', "unknown", "")],
+        &[(b'0', ".", "")],
+    ];
+    for (index, entries) in cases.iter().enumerate() {
+        let tar = folder.join("bad.tar");
+        archive(&tar, entries);
+        let target = folder.join("layer");
+        let Err(error) = storage::import_layer(&target, &tar) else { panic!("{entries:?} was imported") };
+        println!("{index}: {error}");
+        assert_eq!(folder.names(), ["bad.tar", "outside"], "{entries:?}");
+    }
+    // A link that leads out is kept as it is, and what is written through it stays inside.
+    let tar = folder.join("bad.tar");
+    let (absolute, below) =
+        (outside.display().to_string(), outside.strip_prefix("/").unwrap().display().to_string());
+    archive(&tar, &[(b'2', "way", &absolute), (b'0', "way/file", "")]);
+    refused(storage::import_layer(&folder.join("layer"), &tar), Cause::FileNotFound);
+    archive(&tar, &[(b'5', &below, ""), (b'2', "way", &absolute), (b'0', "way/file", "")]);
+    storage::import_layer(&folder.join("layer"), &tar).unwrap();
+    assert_eq!(fs::read_to_string(outside.join("file")).unwrap(), "untouched");
+    let inside = folder.join("layer/fs").join(outside.strip_prefix("/").unwrap()).join("file");
+    assert_eq!(fs::read_to_string(inside).unwrap(), "content");
+    storage::destroy_layer(&folder.join("layer")).unwrap();
+
+    // Cut off anywhere, and changed anywhere.
+    archive(&tar, &[(b'5', "a", ""), (b'0', "a/b", ""), (b'0', "c", "")]);
+    host("gzip", &["-f", tar.to_str().unwrap()]);
+    let whole = fs::read(folder.join("bad.tar.gz")).unwrap();
+    let bad = folder.join("bad.tar");
+    for length in 0..whole.len() {
+        fs::write(&bad, &whole[..length]).unwrap();
+        assert!(storage::import_layer(&folder.join("layer"), &bad).is_err(), "cut off at {length}");
+        let mut changed = whole.clone();
+        // The time and the system in the header of gzip mean nothing.
+        if !(4..10).contains(&length) && !(10..18).contains(&length) {
+            changed[length] ^= 0x55;
+            fs::write(&bad, &changed).unwrap();
+            let _ =
+                storage::import_layer(&folder.join("layer"), &bad).map(|()| panic!("changed at {length}"));
+        }
+        assert_eq!(folder.names(), ["bad.tar", "bad.tar.gz", "outside"]);
+    }
+}
+
+#[test]
+fn an_import_that_is_killed_anywhere_leaves_nothing_or_the_whole_layer() {
+    let folder = Folder::new();
+    let source = folder.join("source");
+    fs::create_dir(&source).unwrap();
+    for number in 0..200 {
+        fs::write(source.join(format!("file-{number}")), vec![number as u8; 20_000]).unwrap();
+    }
+    let layer = folder.join("layer");
+    let import = || {
+        Command::new(hcs_tests::binaries::find("hcs"))
+            .arg("layer")
+            .arg("import")
+            .args([&layer, &source])
+            .spawn()
+            .unwrap()
+    };
+    let began = std::time::Instant::now();
+    assert!(import().wait().unwrap().success());
+    let whole = began.elapsed();
+    let expected = picture(&layer.join("fs"));
+    let (mut before, mut after) = (0, 0);
+    for round in 0..40u32 {
+        storage::destroy_layer(&layer)
+            .or_else(|error| if layer.exists() { Err(error) } else { Ok(()) })
+            .unwrap();
+        let mut child = import();
+        std::thread::sleep(whole * round / 70);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if layer.exists() {
+            assert!(picture(&layer.join("fs")) == expected && layer.join("layer.json").exists());
+            after += 1;
+        } else {
+            before += 1;
+        }
+    }
+    println!("killed before {before} times, after {after} times; a whole import takes {whole:?}");
+    // What is beside it is removed by the next import.
+    let _ = storage::destroy_layer(&layer);
+    assert!(import().wait().unwrap().success());
+    assert_eq!(folder.names(), ["layer", "source"]);
+    assert!(picture(&layer.join("fs")) == expected);
+}
+
+#[test]
+fn what_is_no_layer_is_not_destroyed_and_what_is_there_not_overwritten() {
+    let folder = Folder::new();
+    let precious = folder.join("precious");
+    fs::create_dir(&precious).unwrap();
+    fs::write(precious.join("file"), "kept").unwrap();
+    refused(storage::destroy_layer(&precious), Cause::InvalidLayer);
+    refused(storage::import_layer(&precious, &precious), Cause::AlreadyExists);
+    refused(storage::initialize_writable_layer(&precious), Cause::AlreadyExists);
+    let scratch = folder.join("scratch");
+    storage::initialize_writable_layer(&scratch).unwrap();
+    symlink(&scratch, folder.join("link")).unwrap();
+    assert!(storage::destroy_layer(&folder.join("link")).is_err(), "a link was followed");
+    symlink(&precious, scratch.join("upper/way-out")).unwrap();
+    refused(storage::attach_layers(&scratch, &data(&[])), Cause::InvalidData);
+    refused(storage::attach_layers(&scratch, &data(std::slice::from_ref(&precious))), Cause::InvalidLayer);
+    storage::destroy_layer(&scratch).unwrap();
+    assert_eq!(fs::read_to_string(precious.join("file")).unwrap(), "kept");
+}
