@@ -57,6 +57,15 @@ int main(void)
     CHECK_HR(S_OK, HcsImportLayer(path("changes").text, path("out").text, parents.text));
     CHECK(is_there("changes/fs/more"));
 
+    run("mkdir %s/hives %s/legacy-out");
+    CHECK_HR(S_OK, HcsInitializeLegacyWritableLayer(path("legacy").text, path("hives").text, none, NULL));
+    run("echo kept >%s/legacy/upper/kept");
+    CHECK_HR(S_OK, HcsExportLegacyWritableLayer(path("legacy").text, path("hives").text, path("legacy-out").text, none));
+    run("tar -tf %s/legacy-out/layer.tar | grep -q kept");
+    CHECK_HR(HRESULT_FROM_WIN32(ERROR_FILE_NOT_FOUND),
+             HcsInitializeLegacyWritableLayer(path("x").text, path("gone").text, none, NULL));
+    CHECK_HR(S_OK, HcsDestroyLayer(path("legacy").text));
+
     CHECK_HR(HCS_E_INVALID_LAYER, HcsDestroyLayer(path("out").text));
     CHECK_HR(E_INVALIDARG, HcsDestroyLayer(NULL));
     CHECK_HR(E_INVALIDARG, HcsDestroyLayer(TEXT16("relative")));

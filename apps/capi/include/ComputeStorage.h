@@ -52,6 +52,15 @@ HRESULT HcsImportLayer(PCWSTR layerPath, PCWSTR sourceFolderPath, PCWSTR layerDa
 HRESULT HcsExportLayer(PCWSTR layerPath, PCWSTR exportFolderPath, PCWSTR layerData, PCWSTR options);
 
 /**
+ * Writes a writable layer in transport form, as HcsExportLayer does with IsWritableLayer.
+ *
+ * writableLayerMountPath: the layer.
+ * writableLayerFolderPath: a folder that is there. Windows keeps the registry of the layer in it; nothing is read here.
+ */
+HRESULT HcsExportLegacyWritableLayer(PCWSTR writableLayerMountPath, PCWSTR writableLayerFolderPath,
+                                     PCWSTR exportFolderPath, PCWSTR layerData);
+
+/**
  * Removes a layer. Links in it are removed and never followed.
  *
  *     HCS_E_INVALID_LAYER   layerPath is no layer; nothing is removed
@@ -67,6 +76,18 @@ HRESULT HcsDestroyLayer(PCWSTR layerPath);
  *     HRESULT_FROM_WIN32(ERROR_ALREADY_EXISTS)   the folder is not empty
  */
 HRESULT HcsInitializeWritableLayer(PCWSTR writableLayerPath, PCWSTR layerData, PCWSTR options);
+
+/**
+ * Makes an empty folder, mostly a mounted disk, a writable layer.
+ *
+ * writableLayerFolderPath: a folder that is there. Windows keeps the registry of the layer in it; nothing is written
+ * here.
+ * options: a document, or NULL. What it names is prepared on Windows only.
+ *
+ *     HRESULT_FROM_WIN32(ERROR_ALREADY_EXISTS)   the folder is not empty
+ */
+HRESULT HcsInitializeLegacyWritableLayer(PCWSTR writableLayerMountPath, PCWSTR writableLayerFolderPath,
+                                         PCWSTR layerData, PCWSTR options);
 
 /**
  * Unites a writable layer with its parents, at rootfs in it. At most 128 parents.

@@ -14,6 +14,16 @@ fn tell(act: impl FnOnce() -> Result<(), Error>) -> Code {
     act().map_or_else(|error| code(error.cause), |()| 0)
 }
 
+/// The folder beside a legacy layer, where Windows keeps its registry. It must be there, and nothing is in it on Linux.
+fn expect_folder(text: Text) -> Result<(), Error> {
+    let path = path(text)?;
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Error::new(Cause::InvalidArgument, format!("{} is no folder", path.display()))),
+        Err(error) => Err(Error::from_io(&error, format!("opening {}", path.display()))),
+    }
+}
+
 fn path(text: Text) -> Result<PathBuf, Error> {
     layer::path(&text.id()?)
 }
@@ -47,6 +57,20 @@ extern "C" fn HcsExportLayer(layer_path: Text, export_folder: Text, data: Text, 
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn HcsExportLegacyWritableLayer(
+    mount: Text,
+    folder: Text,
+    export_folder: Text,
+    data: Text,
+) -> Code {
+    tell(|| {
+        layer_data(data)?;
+        expect_folder(folder)?;
+        export::export(&layer::open(&path(mount)?)?, &path(export_folder)?, true).map(|_| ())
+    })
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn HcsDestroyLayer(layer_path: Text) -> Code {
     tell(|| destroy::destroy(&path(layer_path)?))
 }
@@ -59,6 +83,17 @@ extern "C" fn HcsInitializeWritableLayer(layer_path: Text, data: Text, options: 
             return Err(Cause::InvalidArgument.into());
         }
         writable::initialize(&path(layer_path)?)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsInitializeLegacyWritableLayer(mount: Text, folder: Text, data: Text, options: Text) -> Code {
+    tell(|| {
+        layer_data(data)?;
+        expect_folder(folder)?;
+        // What these name on Windows has nothing to be prepared here; that they are a document is checked.
+        options.options()?;
+        writable::initialize(&path(mount)?)
     })
 }
 

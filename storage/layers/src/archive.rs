@@ -6,6 +6,7 @@ use hcs_core::Error;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    ahead::{self, Ahead},
     entry::{self, Entry, Kind, Meaning, Sink},
     failure,
     tar::{Member, Reader},
@@ -54,18 +55,32 @@ pub fn form(beginning: &[u8]) -> Option<Form> {
 }
 
 /// Reads all entries of an archive into a sink. Returns the digest of the tar, which names the layer in an image.
-pub fn read(source: impl Read, limits: Limits, sink: &mut dyn Sink) -> Result<String, Error> {
+pub fn read(source: impl Read + Send, limits: Limits, sink: &mut dyn Sink) -> Result<String, Error> {
     let mut source = BufReader::with_capacity(1 << 16, source);
     let broken = |error: io::Error| broken(&error);
     let form = form(source.fill_buf().map_err(broken)?)
         .ok_or_else(|| failure::invalid("this is no tar, and no tar in gzip or zstd"))?;
-    let plain: Box<dyn Read + '_> = match form {
+    let plain: Box<dyn Read + Send + '_> = match form {
         Form::Plain => Box::new(source),
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
         Form::Zstd => Box::new(zstd::Decoder::with_buffer(source).map_err(broken)?),
     };
-    let mut counted = Counted { from: plain, hash: Sha256::new(), left: limits.bytes };
-    let mut members = Reader::new(&mut counted);
+    let counted = Counted { from: plain, hash: Sha256::new(), left: limits.bytes };
+    let (source, ahead) = ahead::new(counted);
+    let hash = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| source.run().hash);
+        let taken = take_all(ahead, limits, sink);
+        // A failure here ends the other as well: nobody takes what it reads.
+        let hash = reading.join().map_err(|_| failure::invalid("the archive cannot be read"));
+        taken.and(hash)
+    })?;
+    let digest = hash.finalize();
+    Ok(format!("sha256:{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}
+
+fn take_all(mut from: Ahead, limits: Limits, sink: &mut dyn Sink) -> Result<(), Error> {
+    let broken = |error: io::Error| broken(&error);
+    let mut members = Reader::new(&mut from);
     let mut entries = 0;
     while let Some(member) = members.next().map_err(broken)? {
         entries += 1;
@@ -84,9 +99,8 @@ pub fn read(source: impl Read, limits: Limits, sink: &mut dyn Sink) -> Result<St
         content.finish().map_err(broken)?;
     }
     // What follows the end mark belongs to the digest, and to the checksum of the compression.
-    io::copy(&mut counted, &mut io::sink()).map_err(broken)?;
-    let digest = counted.hash.finalize();
-    Ok(format!("sha256:{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    io::copy(&mut from, &mut io::sink()).map_err(broken)?;
+    Ok(())
 }
 
 fn broken(error: &io::Error) -> Error {

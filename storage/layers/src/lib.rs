@@ -15,6 +15,7 @@
 //!
 //! Everything here is called by clients, in their own process and with their own rights; it takes root.
 
+mod ahead;
 pub mod archive;
 pub mod destroy;
 pub mod entry;

@@ -206,16 +206,14 @@ fn write_file(
         if length == 0 {
             break;
         }
-        for block in buffer[..length].chunks(BLOCK) {
-            if block.iter().any(|byte| *byte != 0) {
-                if written != at {
-                    rustix::fs::seek(&file, SeekFrom::Start(at))?;
-                }
-                write_all(&file, block)?;
-                written = at + block.len() as u64;
+        for (start, end) in runs(&buffer[..length]) {
+            if written != at + start as u64 {
+                rustix::fs::seek(&file, SeekFrom::Start(at + start as u64))?;
             }
-            at += block.len() as u64;
+            write_all(&file, &buffer[start..end])?;
+            written = at + end as u64;
         }
+        at += length as u64;
     }
     if at != size {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("found {at} bytes of {size}")));
@@ -224,6 +222,22 @@ fn write_file(
         rustix::fs::ftruncate(&file, size)?;
     }
     Ok(())
+}
+
+/// Where blocks are that are not all zero: start and end, neighbours together.
+fn runs(bytes: &[u8]) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for (index, block) in bytes.chunks(BLOCK).enumerate() {
+        if block.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let (start, end) = (index * BLOCK, index * BLOCK + block.len());
+        match runs.last_mut().filter(|last| last.1 == start) {
+            Some(last) => last.1 = end,
+            None => runs.push((start, end)),
+        }
+    }
+    runs
 }
 
 /// Fills the buffer as far as there is something, so that blocks stay where they are.
@@ -264,4 +278,21 @@ fn dress(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<(), Errno
     }
     let time = Timespec { tv_sec: entry.changed.seconds, tv_nsec: i64::from(entry.changed.nanoseconds) };
     rustix::fs::utimensat(folder, name, &Timestamps { last_access: time, last_modification: time }, no_link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_zeros_are_holes_between_runs() {
+        let mut bytes = vec![0; 5 * BLOCK + 10];
+        assert_eq!(runs(&bytes), []);
+        bytes[1] = 1;
+        bytes[BLOCK] = 1;
+        bytes[3 * BLOCK] = 1;
+        bytes[5 * BLOCK + 9] = 1;
+        let expected = [(0, 2 * BLOCK), (3 * BLOCK, 4 * BLOCK), (5 * BLOCK, 5 * BLOCK + 10)];
+        assert_eq!(runs(&bytes), expected);
+    }
 }

@@ -1,0 +1,81 @@
+//! Reads ahead in another thread, so that decompressing and writing go on at once.
+
+use std::{
+    io::{self, Read},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+};
+
+/// Bytes that are passed on at once.
+const PIECE: usize = 256 << 10;
+/// How many pieces may wait.
+const WAITING: usize = 8;
+
+/// Bytes, or what became of reading them.
+type Piece = io::Result<Vec<u8>>;
+
+/// The end that reads the source.
+pub struct Source<R> {
+    from: R,
+    to: SyncSender<Piece>,
+}
+
+/// The end that is read.
+pub struct Ahead {
+    from: Receiver<Piece>,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+/// Makes both ends.
+pub fn new<R: Read>(from: R) -> (Source<R>, Ahead) {
+    let (to, receiver) = sync_channel(WAITING);
+    (Source { from, to }, Ahead { from: receiver, piece: Vec::new(), at: 0 })
+}
+
+impl<R: Read> Source<R> {
+    /// Reads to the end, or until nobody wants more; gives the source back.
+    pub fn run(mut self) -> R {
+        loop {
+            let mut piece = vec![0; PIECE];
+            let read = fill(&mut self.from, &mut piece);
+            let (is_over, piece) = match read {
+                Ok(length) => {
+                    piece.truncate(length);
+                    (length < PIECE, Ok(piece))
+                }
+                Err(error) => (true, Err(error)),
+            };
+            if self.to.send(piece).is_err() || is_over {
+                return self.from;
+            }
+        }
+    }
+}
+
+/// What is read before an error is passed on with it lost, because nobody may use it.
+fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < piece.len() {
+        match from.read(&mut piece[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() {
+            // The other end has gone when it is at the end.
+            let Ok(piece) = self.from.recv() else { return Ok(0) };
+            (self.piece, self.at) = (piece?, 0);
+        }
+        let length = buffer.len().min(self.piece.len() - self.at);
+        buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
