@@ -67,9 +67,12 @@ impl Raw {
                 break end;
             }
             let mut buffer = [0; 16 << 10];
-            match self.socket.read(&mut buffer)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                length => self.unread.extend_from_slice(&buffer[..length]),
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(length) => self.unread.extend_from_slice(&buffer[..length]),
+                // The end of a child that comes while another is started interrupts reads that have a time limit.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         };
         let message: Vec<u8> = self.unread.drain(..=end).collect();
