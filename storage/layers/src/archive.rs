@@ -171,7 +171,7 @@ fn entry_of(member: &Member) -> Result<Option<Entry>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Content;
+    use crate::{entry::Content, pack::Packer};
 
     struct Ignore;
 
@@ -202,5 +202,147 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// An archive with everything that ours have, and a sparse file as GNU writes it.
+    fn sample() -> Vec<u8> {
+        let entry = |path: &[u8], kind| Entry {
+            path: path.to_vec(),
+            kind,
+            mode: 0o4755,
+            uid: 3_000_000,
+            gid: 7,
+            changed: crate::entry::Time { seconds: -5, nanoseconds: 250_000_000 },
+            attributes: vec![(b"user.note".to_vec(), b"a\nb=\0c".to_vec())],
+        };
+        let mut packer = Packer::new(Vec::new());
+        let mut add = |entry: Entry, content: &[u8]| {
+            let mut content = Plain(content);
+            packer.take(&entry, &mut content).unwrap();
+        };
+        add(entry(b"", Kind::Directory), b"");
+        add(entry(&[b'n'; 200], Kind::File(5)), b"hello");
+        add(entry(b"link", Kind::Symlink(vec![b't'; 150])), b"");
+        add(entry(b"hard", Kind::HardLink(vec![b'n'; 200])), b"");
+        add(entry(b"disk", Kind::Block(7, 3)), b"");
+        add(entry(b"gone", Kind::Whiteout), b"");
+        add(entry(b"hidden", Kind::Opaque), b"");
+        let (mut bytes, _) = packer.finish().unwrap();
+        bytes.truncate(bytes.len() - 1024);
+        let mut sparse = vec![0u8; 512];
+        sparse[..6].copy_from_slice(b"sparse");
+        for (at, text) in
+            [(100, "0000644"), (108, "0000000"), (116, "0000000"), (124, "00000000012"), (136, "00000000000")]
+        {
+            sparse[at..at + text.len()].copy_from_slice(text.as_bytes());
+        }
+        sparse[156] = b'S';
+        sparse[257..265].copy_from_slice(b"ustar  \0");
+        sparse[386..397].copy_from_slice(b"00000010000");
+        sparse[398..409].copy_from_slice(b"00000000012");
+        sparse[483..494].copy_from_slice(b"00000020000");
+        set_sum(&mut sparse);
+        bytes.extend(sparse);
+        bytes.extend([b'x'; 10]);
+        bytes.resize(bytes.len().next_multiple_of(512) + 1024, 0);
+        bytes
+    }
+
+    struct Plain<'a>(&'a [u8]);
+
+    impl io::Read for Plain<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buffer)
+        }
+    }
+
+    impl Content for Plain<'_> {}
+
+    fn set_sum(header: &mut [u8]) {
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    }
+
+    /// Keeps what it is told.
+    #[derive(Default)]
+    struct Keep(Vec<(Entry, Vec<u8>)>);
+
+    impl Sink for Keep {
+        fn take(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), Error> {
+            let mut bytes = Vec::new();
+            content.take(1 << 20).read_to_end(&mut bytes).map_err(|error| broken(&error))?;
+            self.0.push((entry.clone(), bytes));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_packed_is_read_again_in_every_compression() {
+        let bytes = sample();
+        let mut plain = Keep::default();
+        let digest = read(&bytes[..], Limits::default(), &mut plain).unwrap();
+        let paths: Vec<_> = plain.0.iter().map(|(entry, _)| entry.path.len()).collect();
+        assert_eq!(paths, [0, 200, 4, 4, 4, 4, 6, 6]);
+        assert_eq!(plain.0[1].0.attributes, [(b"user.note".to_vec(), b"a\nb=\0c".to_vec())]);
+        assert_eq!((plain.0[1].0.uid, plain.0[1].0.changed.nanoseconds), (3_000_000, 250_000_000));
+        let (entry, content) = &plain.0[7];
+        assert_eq!((&entry.kind, content.len()), (&Kind::File(8192), 8192));
+        assert!(content[4096..4106] == [b'x'; 10] && content[..4096].iter().all(|byte| *byte == 0));
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut gzip, &bytes).unwrap();
+        for compressed in [gzip.finish().unwrap(), zstd::encode_all(&bytes[..], 1).unwrap()] {
+            let mut again = Keep::default();
+            assert_eq!(read(&compressed[..], Limits::default(), &mut again).unwrap(), digest);
+            assert_eq!(again.0, plain.0);
+            let cut = &compressed[..compressed.len() - 3];
+            assert!(read(cut, Limits::default(), &mut Ignore).is_err());
+        }
+        for limits in
+            [Limits { entries: 3, ..Limits::default() }, Limits { bytes: 4000, ..Limits::default() }]
+        {
+            assert!(read(&bytes[..], limits, &mut Ignore).is_err(), "{limits:?}");
+        }
+    }
+
+    /// Every mutation is read to an end, without a panic and without memory or time that it asks for. The sums of
+    /// headers are set right, so that what is behind them is reached.
+    #[test]
+    fn mutations_are_read_or_refused() {
+        let whole = sample();
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let (mut good, mut bad) = (0, 0);
+        for _ in 0..6_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=next() % 4 {
+                let at = next() as usize % bytes.len();
+                bytes[at] = match next() % 4 {
+                    0 => next() as u8,
+                    1 => b'7',
+                    2 => 0xff,
+                    _ => bytes[at].wrapping_add(1),
+                };
+                let block = at / 512 * 512;
+                if bytes[block..block + 512].iter().any(|byte| *byte != 0) && next() % 8 != 0 {
+                    let is_header = &bytes[block + 257..block + 262] == b"ustar";
+                    if is_header {
+                        set_sum(&mut bytes[block..block + 512]);
+                    }
+                }
+            }
+            let limits = Limits { entries: 100, bytes: 1 << 20 };
+            match read(&bytes[..], limits, &mut Keep::default()) {
+                Ok(_) => good += 1,
+                Err(_) => bad += 1,
+            }
+        }
+        println!("{good} were read, {bad} refused");
+        assert!(good > 300 && bad > 300);
     }
 }
