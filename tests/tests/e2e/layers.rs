@@ -392,6 +392,39 @@ fn a_hostile_archive_is_an_error_and_touches_nothing() {
 }
 
 #[test]
+fn as_many_layers_are_united_as_are_promised_and_no_more() {
+    const MOST: usize = 128;
+    let folder = Folder::new();
+    let source = folder.join("source");
+    fs::create_dir(&source).unwrap();
+    let mut parents = Vec::new();
+    for number in 0..=MOST {
+        fs::write(source.join("same"), number.to_string()).unwrap();
+        fs::write(source.join(format!("only-{number}")), "").unwrap();
+        let layer = folder.join(&format!("layer-{number}"));
+        storage::import_layer(&layer, &source).unwrap();
+        fs::remove_file(source.join(format!("only-{number}"))).unwrap();
+        parents.push(layer);
+    }
+    let scratch = folder.join("scratch");
+    storage::initialize_writable_layer(&scratch).unwrap();
+    refused(storage::attach_layers(&scratch, &data(&parents)), Cause::InvalidData);
+    for _ in 0..3 {
+        let began = std::time::Instant::now();
+        storage::attach_layers(&scratch, &data(&parents[..MOST])).unwrap();
+        println!("attached after {:?}", began.elapsed());
+        let union = scratch.join("rootfs");
+        assert_eq!(fs::read_dir(&union).unwrap().count(), MOST + 1);
+        assert_eq!(
+            fs::read_to_string(union.join("same")).unwrap(),
+            "0",
+            "the nearest parent is not the first"
+        );
+        storage::detach_layers(&scratch).unwrap();
+    }
+}
+
+#[test]
 fn an_import_that_is_killed_anywhere_leaves_nothing_or_the_whole_layer() {
     let folder = Folder::new();
     let source = folder.join("source");
