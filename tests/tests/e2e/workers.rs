@@ -93,3 +93,44 @@ fn a_call_that_hangs_is_listed_with_its_system() {
     pausing.wait().unwrap();
     assert_eq!(system.properties(None).wait().unwrap().state, Some(State::Paused));
 }
+
+/// Workers without a system, children of the service.
+fn spare_workers(service: &Service) -> Vec<u32> {
+    const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+    let is_child = |pid: &u32| {
+        let stat = processes::read(*pid, "stat");
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        parent == Some(service.pid())
+    };
+    let is_spare = |pid: &u32| processes::read(*pid, "cmdline").contains(NOBODY);
+    processes::all().into_iter().filter(|pid| is_spare(pid) && is_child(pid)).collect()
+}
+
+#[test]
+fn workers_are_made_again_when_all_that_were_ready_are_killed() {
+    let service = Service::start();
+    let client = service.client();
+    for round in 0..3 {
+        let system = service.running(&client, &format!("web-{round}"));
+        let spare = spare_workers(&service);
+        assert!(!spare.is_empty(), "there is none, not even the one that makes the others");
+        for pid in &spare {
+            processes::signal(*pid, Signal::KILL);
+        }
+        let next = service.running(&client, &format!("next-{round}"));
+        assert_eq!(output(&next, "echo works"), "works\n");
+        assert_eq!(output(&system, "echo untouched"), "untouched\n");
+    }
+    // The dead are buried: none of them stays as a child that nobody has waited for.
+    let dead = || {
+        processes::all()
+            .into_iter()
+            .filter(|pid| processes::read(*pid, "stat").contains(&format!(") Z {} ", service.pid())))
+            .count()
+    };
+    let began = Instant::now();
+    while dead() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "{} zombies", dead());
+        std::thread::yield_now();
+    }
+}
