@@ -117,6 +117,9 @@ fn workers_are_made_again_when_all_that_were_ready_are_killed() {
         for pid in &spare {
             processes::signal(*pid, Signal::KILL);
         }
+        while spare.iter().any(|pid| processes::is_alive(*pid)) {
+            std::thread::yield_now();
+        }
         let next = service.running(&client, &format!("next-{round}"));
         assert_eq!(output(&next, "echo works"), "works\n");
         assert_eq!(output(&system, "echo untouched"), "untouched\n");
