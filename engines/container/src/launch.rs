@@ -77,7 +77,7 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
     };
     let prepared = Prepared {
         mounts: MountPlan {
-            has_tty_group: plan.users.as_ref().is_none_or(|users| users.group(5).is_some()),
+            has_tty_group: plan.users.as_ref().is_none_or(|users| users.group(tree::TTY_GROUP).is_some()),
             materials,
             masked: c_strings(&plan.masked)?,
             read_only: c_strings(&plan.read_only)?,

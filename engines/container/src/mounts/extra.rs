@@ -16,11 +16,11 @@ use hcs_core::{Cause, Error};
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
-    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags},
+    mount::{MountAttrFlags, OpenTreeFlags},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{cgroup::Layout, launch::c_string, sys};
+use crate::{cgroup::Layout, launch::c_string, mounts::detached, sys};
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -270,15 +270,15 @@ fn prepare_cgroups(mount: &ExtraMount) -> Result<Vec<Prepared>, Error> {
 pub fn attach(mounts: &[Prepared]) -> Result<(), Errno> {
     for mount in mounts {
         match &mount.what {
-            What::Ready(tree) => attach_at(tree.as_fd(), &mount.place)?,
+            What::Ready(tree) => attach_at(tree, &mount.place)?,
             What::Text(text) => attach_text(text, &mount.place)?,
             What::ReadOnly => {
                 let attribute = u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
                 sys::change_mount_attributes(mount.place.find()?.as_fd(), attribute, 0, false)?;
             }
             What::New { kind, options, attributes } => {
-                let made = make(kind, options, *attributes)?;
-                attach_at(made.as_fd(), &mount.place)?;
+                let options = options.iter().map(|(name, value)| (name.as_c_str(), value.as_c_str()));
+                attach_at(detached::make(kind, options, *attributes)?, &mount.place)?;
             }
         }
     }
@@ -298,25 +298,10 @@ fn attach_text(text: &[u8], place: &Place) -> Result<(), Errno> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let mount = rustix::mount::open_tree(CWD, NAME, flags)?;
     // A file without a name cannot be attached any more.
-    attach_at(mount.as_fd(), place)?;
+    attach_at(mount, place)?;
     rustix::fs::unlink(NAME)
 }
 
-fn make(kind: &CStr, options: &[(CString, CString)], attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
-    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for (name, value) in options {
-        if value.is_empty() {
-            rustix::mount::fsconfig_set_flag(context.as_fd(), name.as_c_str())?;
-        } else {
-            rustix::mount::fsconfig_set_string(context.as_fd(), name.as_c_str(), value.as_c_str())?;
-        }
-    }
-    rustix::mount::fsconfig_create(context.as_fd())?;
-    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-}
-
-fn attach_at(tree: BorrowedFd<'_>, place: &Place) -> Result<(), Errno> {
-    let place = place.open()?;
-    let by_descriptors = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    rustix::mount::move_mount(tree, c"", place.as_fd(), c"", by_descriptors)
+fn attach_at(tree: impl AsFd, place: &Place) -> Result<(), Errno> {
+    detached::attach(tree, place.open()?)
 }

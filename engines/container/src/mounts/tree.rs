@@ -12,17 +12,14 @@ use std::{
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
-    mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-        UnmountFlags,
-    },
+    mount::{MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags},
 };
 
 use crate::{
     confinement::{DEVICE_LINKS, DEVICES},
     device,
     launch::Materials,
-    mounts::extra,
+    mounts::{detached, extra},
     report::Step,
     sys,
 };
@@ -41,8 +38,9 @@ pub struct MountPlan<'a> {
     pub settings: Vec<(CString, CString)>,
 }
 
-/// The group tty of every distribution is 5.
-const TTY_GROUP: &CStr = c"5";
+/// The group tty of every distribution, by number and as an option of a mount.
+pub const TTY_GROUP: u32 = 5;
+const TTY_GROUP_OPTION: &CStr = c"5";
 
 type Failed = (Step, Errno);
 
@@ -63,7 +61,8 @@ pub fn make(plan: &MountPlan<'_>) -> Result<(), Failed> {
     let dev = new_mount(Step::Dev, c"tmpfs", &[(c"mode", c"755"), (c"size", c"65536k")], nosuid)?;
     attach(Step::Dev, dev, c"dev", 0o755)?;
     make_devices(plan).map_err(|errno| (Step::DevNodes, errno))?;
-    let console = [(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0620"), (c"gid", TTY_GROUP)];
+    let console =
+        [(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0620"), (c"gid", TTY_GROUP_OPTION)];
     let count = if plan.has_tty_group { console.len() } else { console.len() - 1 };
     attach(Step::DevPts, new_mount(Step::DevPts, c"devpts", &console[..count], nosuid)?, c"dev/pts", 0o755)?;
     let shared = [(c"mode", c"1777"), (c"size", c"65536k")];
@@ -115,19 +114,7 @@ fn new_mount(
     options: &[(&CStr, &CStr)],
     attributes: MountAttrFlags,
 ) -> Result<OwnedFd, Failed> {
-    let make = || -> Result<OwnedFd, Errno> {
-        let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-        for (name, value) in options {
-            if value.is_empty() {
-                rustix::mount::fsconfig_set_flag(context.as_fd(), *name)?;
-            } else {
-                rustix::mount::fsconfig_set_string(context.as_fd(), *name, *value)?;
-            }
-        }
-        rustix::mount::fsconfig_create(context.as_fd())?;
-        rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-    };
-    make().map_err(|errno| (step, errno))
+    detached::make(kind, options.iter().copied(), attributes).map_err(|errno| (step, errno))
 }
 
 /// Mounts it at a folder below the root, which is made if it is missing.
@@ -140,13 +127,7 @@ fn attach(step: Step, made: OwnedFd, folder: &CStr, mode: u32) -> Result<(), Fai
             }
             opened => opened?,
         };
-        rustix::mount::move_mount(
-            made.as_fd(),
-            c"",
-            place.as_fd(),
-            c"",
-            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
-        )
+        detached::attach(made, place)
     };
     attach().map_err(|errno| (step, errno))
 }
@@ -207,13 +188,7 @@ fn mask(path: &CStr, empty: &mut Option<OwnedFd>) -> Result<(), Errno> {
         Some(first) => rustix::mount::open_tree(first.as_fd(), c"", copy | OpenTreeFlags::AT_EMPTY_PATH)?,
         None => empty_folder()?,
     };
-    rustix::mount::move_mount(
-        cover.as_fd(),
-        c"",
-        place.as_fd(),
-        c"",
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
-    )?;
+    detached::attach(&cover, place)?;
     if is_folder && empty.is_none() {
         *empty = Some(cover);
     }
@@ -221,12 +196,8 @@ fn mask(path: &CStr, empty: &mut Option<OwnedFd>) -> Result<(), Errno> {
 }
 
 fn empty_folder() -> Result<OwnedFd, Errno> {
-    let context = rustix::mount::fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_set_string(context.as_fd(), c"size", c"0")?;
-    rustix::mount::fsconfig_set_string(context.as_fd(), c"nr_inodes", c"2")?;
-    rustix::mount::fsconfig_create(context.as_fd())?;
-    let attributes = HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY;
-    rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    let options = [(c"size", c"0"), (c"nr_inodes", c"2")];
+    detached::make(c"tmpfs", options, HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 fn make_read_only(path: &CStr) -> Result<(), Errno> {
@@ -242,11 +213,5 @@ fn make_read_only(path: &CStr) -> Result<(), Errno> {
     let copy = rustix::mount::open_tree(place.as_fd(), c"", flags)?;
     let attributes = (HARMLESS | MountAttrFlags::MOUNT_ATTR_RDONLY).bits();
     sys::change_mount_attributes(copy.as_fd(), u64::from(attributes), 0, true)?;
-    rustix::mount::move_mount(
-        copy.as_fd(),
-        c"",
-        place.as_fd(),
-        c"",
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH,
-    )
+    detached::attach(copy, place)
 }
