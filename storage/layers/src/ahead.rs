@@ -52,8 +52,8 @@ impl<R: Read> Source<R> {
     }
 }
 
-/// What is read before an error is passed on with it lost, because nobody may use it.
-fn fill(from: &mut impl Read, piece: &mut [u8]) -> io::Result<usize> {
+/// Fills a buffer as far as there is something. What was read before an error is lost with it: nobody may use it.
+pub fn fill(from: &mut (impl Read + ?Sized), piece: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < piece.len() {
         match from.read(&mut piece[length..]) {

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     ahead::{self, Ahead},
+    digest,
     entry::{self, Entry, Kind, Meaning, Sink},
     failure,
     tar::{Member, Reader},
@@ -67,15 +68,13 @@ pub fn read(source: impl Read + Send, limits: Limits, sink: &mut dyn Sink) -> Re
     };
     let counted = Counted { from: plain, hash: Sha256::new(), left: limits.bytes };
     let (source, ahead) = ahead::new(counted);
-    let hash = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let reading = scope.spawn(|| source.run().hash);
         let taken = take_all(ahead, limits, sink);
         // A failure here ends the other as well: nobody takes what it reads.
         let hash = reading.join().map_err(|_| failure::invalid("the archive cannot be read"));
-        taken.and(hash)
-    })?;
-    let digest = hash.finalize();
-    Ok(format!("sha256:{}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+        taken.and(hash).map(digest::text)
+    })
 }
 
 fn take_all(mut from: Ahead, limits: Limits, sink: &mut dyn Sink) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use hcs_core::{Cause, Error};
 
-use crate::{failure, layer, union};
+use crate::{failure, layer, stage, union};
 
 /// Removes the layer at a path. What is no layer, is mounted, or has something mounted in it, stays.
 pub fn destroy(path: &Path) -> Result<(), Error> {
@@ -14,13 +14,7 @@ pub fn destroy(path: &Path) -> Result<(), Error> {
             .hint("HcsDetachLayerStorageFilter takes a union away."));
     }
     // Under another name first: whoever looks meanwhile finds a layer or none.
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Error::new(Cause::InvalidArgument, format!("{} is no layer", path.display())));
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(".destroyed");
-    let doomed = parent.join(hidden);
+    let doomed = stage::beside(path, "destroyed")?;
     if fs::symlink_metadata(&doomed).is_ok() {
         fs::remove_dir_all(&doomed).map_err(failure::io(&doomed, "removing"))?;
     }

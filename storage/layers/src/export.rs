@@ -13,6 +13,7 @@ use crate::{
     failure,
     layer::{Kind, Layer},
     pack::Packer,
+    stage,
     tree::{self, Deletions},
 };
 
@@ -32,7 +33,7 @@ pub fn export(layer: &Layer, folder: &Path, is_writable: bool) -> Result<String,
     if std::fs::symlink_metadata(&target).is_ok() {
         return Err(Error::new(Cause::AlreadyExists, format!("{} is there already", target.display())));
     }
-    let partial = folder.join(format!(".{ARCHIVE}.partial"));
+    let partial = stage::beside(&target, "partial")?;
     let written = write(layer, &partial).and_then(|digest| {
         std::fs::rename(&partial, &target).map_err(failure::io(&target, "putting in its place"))?;
         File::open(folder)

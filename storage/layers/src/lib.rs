@@ -18,6 +18,7 @@
 mod ahead;
 pub mod archive;
 pub mod destroy;
+mod digest;
 pub mod entry;
 pub mod export;
 mod failure;

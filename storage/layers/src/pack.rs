@@ -8,6 +8,7 @@ use hcs_core::Error;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    digest,
     entry::{self, Content, Entry, Kind, Sink},
     failure,
 };
@@ -30,9 +31,7 @@ impl<W: Write> Packer<W> {
     /// Ends the archive; what was written to, and the digest of the tar.
     pub fn finish(mut self) -> Result<(W, String), Error> {
         self.write(&[0; 2 * BLOCK]).map_err(|error| Error::from_io(&error, "writing the archive"))?;
-        let digest = self.hash.finalize();
-        let text = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        Ok((self.to, format!("sha256:{text}")))
+        Ok((self.to, digest::text(self.hash)))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -30,14 +30,9 @@ impl Stage {
             let detail = format!("{} is there already", target.display());
             return Err(Error::new(Cause::AlreadyExists, detail));
         }
-        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
-            return Err(Error::new(Cause::InvalidArgument, format!("{} is no place", target.display())));
-        };
+        let place = beside(target, "partial")?;
+        let parent = target.parent().unwrap_or(Path::new("/"));
         fs::create_dir_all(parent).map_err(failure::io(parent, "making"))?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(".partial");
-        let place = parent.join(hidden);
         if fs::symlink_metadata(&place).is_ok() {
             // Fails if somebody is at it.
             drop(lock(&place)?);
@@ -75,6 +70,17 @@ impl Drop for Stage {
             let _ = fs::remove_dir_all(&self.place);
         }
     }
+}
+
+/// A hidden place beside another, for what is not there yet or not any more.
+pub(crate) fn beside(path: &Path, state: &str) -> Result<PathBuf, Error> {
+    let name = path.file_name().ok_or_else(|| {
+        Error::new(Cause::InvalidArgument, format!("{} is no place for a layer", path.display()))
+    })?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{state}"));
+    Ok(path.with_file_name(hidden))
 }
 
 fn lock(folder: &Path) -> Result<OwnedFd, Error> {

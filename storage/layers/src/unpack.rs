@@ -4,7 +4,8 @@
 //! written once: what comes a second time is refused, because which of both was meant cannot be known.
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -15,6 +16,7 @@ use rustix::{
 };
 
 use crate::{
+    ahead,
     entry::{self, Content, Entry, Kind, Sink},
     failure, tree,
 };
@@ -198,11 +200,12 @@ fn write_file(
     buffer: &mut [u8],
 ) -> io::Result<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o600))?;
+    let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o600))?);
     let (mut at, mut written) = (0u64, 0u64);
     loop {
         at += content.hole()?;
-        let length = fill(content, buffer)?;
+        // Whole blocks, so that those of zeros are seen wherever the source's pieces end.
+        let length = ahead::fill(content, buffer)?;
         if length == 0 {
             break;
         }
@@ -210,7 +213,7 @@ fn write_file(
             if written != at + start as u64 {
                 rustix::fs::seek(&file, SeekFrom::Start(at + start as u64))?;
             }
-            write_all(&file, &buffer[start..end])?;
+            file.write_all(&buffer[start..end])?;
             written = at + end as u64;
         }
         at += length as u64;
@@ -238,31 +241,6 @@ fn runs(bytes: &[u8]) -> Vec<(usize, usize)> {
         }
     }
     runs
-}
-
-/// Fills the buffer as far as there is something, so that blocks stay where they are.
-fn fill(content: &mut dyn Content, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match content.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
-}
-
-fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(file, bytes) {
-            Ok(length) => bytes = &bytes[length..],
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(())
 }
 
 /// Owner, mode, attributes and time, in the order in which none undoes another.
