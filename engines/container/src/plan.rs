@@ -5,6 +5,7 @@
 
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{ComputeSystem, Container, ContainerProcessor, PathType, Reading};
+use hcs_union::MOST;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -101,8 +102,6 @@ pub struct Limits {
 
 /// The most processes of one container; a fork bomb must not take the host down.
 pub const MAX_PROCESSES: u64 = 32_768;
-/// The most layers of one union.
-pub const MOST_LAYERS: usize = 128;
 
 impl Plan {
     /// Plans a container. `id` is the system's id, `runtime_id` its GUID, `cgroup_parent` names the service.
@@ -170,8 +169,8 @@ fn root(container: &Container) -> Result<Root, Error> {
         }
         layers.push(absolute(layer.path.as_deref().unwrap_or_default(), &format!("{at}.Path"))?);
     }
-    if layers.len() > MOST_LAYERS {
-        let detail = format!("found {} layers, expected at most {MOST_LAYERS}", layers.len());
+    if layers.len() > MOST {
+        let detail = format!("found {} layers, expected at most {MOST}", layers.len());
         return Err(Error::new(Cause::InvalidData, detail).at("$.Container.Storage.Layers"));
     }
     Ok(Root { path: absolute(&path, &at)?, layers, read_only: false, blame: at })

@@ -12,14 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{failure, tree};
 
-/// The file that makes a folder a layer.
-pub const MARK: &str = "layer.json";
-/// Where the files of a read-only layer are.
-pub const FILES: &str = "fs";
-/// Where a writable layer has what was written.
-pub const UPPER: &str = "upper";
-/// Where overlayfs works; on the same file system.
-pub const WORK: &str = "work";
+pub use hcs_union::{FILES, MARK, UPPER, WORK};
+
 /// Where the union of a writable layer and its parents is attached.
 pub const UNION: &str = "rootfs";
 

@@ -1,16 +1,12 @@
 //! The union of a writable layer and its parents, attached and detached.
 
-use std::{
-    fs,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
-    path::Path,
-};
+use std::{fs, os::fd::AsFd, path::Path};
 
 use hcs_core::{Cause, Error};
 use hcs_schema::LayerData;
 use rustix::{
     io::Errno,
-    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags},
+    mount::{MoveMountFlags, UnmountFlags},
 };
 
 use crate::{
@@ -19,8 +15,7 @@ use crate::{
     tree,
 };
 
-/// The most parents of one union.
-pub const MOST: usize = 128;
+pub use hcs_union::MOST;
 
 /// Attaches the union at `rootfs` of a writable layer. One that is attached already is left as it is.
 pub fn attach(writable: &Layer, parents: &LayerData) -> Result<(), Error> {
@@ -48,21 +43,7 @@ pub fn attach(writable: &Layer, parents: &LayerData) -> Result<(), Error> {
     };
     let (upper, work, target) = (own(UPPER)?, own(WORK)?, own(UNION)?);
     let mount = || -> Result<(), Errno> {
-        let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(context.as_fd(), key, value);
-        set("source", "hcs")?;
-        match folders.iter().try_for_each(|folder| set("lowerdir+", &by_descriptor(folder))) {
-            // Kernels before 6.5 take them all at once.
-            Err(Errno::INVAL) => {
-                set("lowerdir", &folders.iter().map(by_descriptor).collect::<Vec<_>>().join(":"))?;
-            }
-            other => other?,
-        }
-        set("upperdir", &by_descriptor(&upper))?;
-        set("workdir", &by_descriptor(&work))?;
-        rustix::mount::fsconfig_create(context.as_fd())?;
-        let flags = FsMountFlags::FSMOUNT_CLOEXEC;
-        let made = rustix::mount::fsmount(context.as_fd(), flags, MountAttrFlags::empty())?;
+        let made = hcs_union::unite(&folders, &upper, &work)?;
         let by_descriptors =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         rustix::mount::move_mount(made.as_fd(), c"", target.as_fd(), c"", by_descriptors)
@@ -100,10 +81,6 @@ fn expect_writable(layer: &Layer) -> Result<(), Error> {
         return Ok(());
     }
     Err(failure::invalid(format!("{} is a read-only layer, expected a writable one", layer.path.display())))
-}
-
-fn by_descriptor(folder: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", folder.as_raw_fd())
 }
 
 /// A mount of the host that something below this folder is; what is destroyed must have none.

@@ -3,13 +3,13 @@
 //! Opened by the worker when the container is created, as a detached mount that nobody else sees. Paths are followed
 //! once; from then on there are descriptors.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use hcs_core::{Cause, Error};
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags},
     io::Errno,
-    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags},
+    mount::{MountAttrFlags, OpenTreeFlags},
 };
 
 use crate::{plan::Root, sys};
@@ -21,10 +21,6 @@ pub struct Opened {
     /// Its folder, which stays when the mount is attached.
     pub folder: OwnedFd,
 }
-
-/// The file that makes a folder a layer of ours, and where that keeps its files.
-const LAYER_MARK: &str = "layer.json";
-const LAYER_FILES: &str = "fs";
 
 /// Opens a root. Its files are shifted for a user namespace.
 pub fn open(root: &Root, users: Option<BorrowedFd<'_>>) -> Result<Opened, Error> {
@@ -69,8 +65,8 @@ fn is_overlay(folder: BorrowedFd<'_>) -> Result<bool, Errno> {
 
 /// Puts the scratch folder on top of the layers. What the container writes is in `upper` there.
 fn unite(root: &Root, scratch: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
-    let upper = scratch_folder(root, scratch, "upper")?;
-    let work = scratch_folder(root, scratch, "work")?;
+    let upper = scratch_folder(root, scratch, hcs_union::UPPER)?;
+    let work = scratch_folder(root, scratch, hcs_union::WORK)?;
     let mut layers = Vec::with_capacity(root.layers.len());
     for (index, path) in root.layers.iter().enumerate() {
         let layer = open_layer(path).map_err(|errno| {
@@ -79,41 +75,19 @@ fn unite(root: &Root, scratch: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
         })?;
         layers.push(layer);
     }
-    let mount = || -> Result<OwnedFd, Errno> {
-        let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(context.as_fd(), key, value);
-        set("source", "hcs")?;
-        match layers.iter().try_for_each(|layer| set("lowerdir+", &by_descriptor(layer))) {
-            // Kernels before 6.5 take them all at once, and as much text as a path may have.
-            Err(Errno::INVAL) => {
-                let all: Vec<String> = layers.iter().map(by_descriptor).collect();
-                set("lowerdir", &all.join(":"))?;
-            }
-            other => other?,
-        }
-        set("upperdir", &by_descriptor(&upper))?;
-        set("workdir", &by_descriptor(&work))?;
-        rustix::mount::fsconfig_create(context.as_fd())?;
-        let attributes = MountAttrFlags::empty();
-        rustix::mount::fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-    };
-    mount().map_err(|errno| {
+    hcs_union::unite(&layers, &upper, &work).map_err(|errno| {
         let doing = format!("uniting {} layers under {:?}", layers.len(), root.path);
         Error::from_errno(errno.raw_os_error(), doing).at("$.Container.Storage")
     })
 }
 
-fn by_descriptor(folder: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", folder.as_raw_fd())
-}
-
 /// A layer is a folder of files, or one that our own functions have made, which has them below.
 fn open_layer(path: &str) -> Result<OwnedFd, Errno> {
     let layer = open_folder(CWD, path)?;
-    match rustix::fs::statat(&layer, LAYER_MARK, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
+    match rustix::fs::statat(&layer, hcs_union::MARK, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
         Ok(mark) if FileType::from_raw_mode(mark.st_mode) == FileType::RegularFile => {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            rustix::fs::openat(&layer, LAYER_FILES, flags, Mode::empty())
+            rustix::fs::openat(&layer, hcs_union::FILES, flags, Mode::empty())
         }
         Ok(_) | Err(Errno::NOENT) => Ok(layer),
         Err(errno) => Err(errno),
