@@ -3,16 +3,8 @@
 use std::{path::Path, process::Command};
 
 use hcs::System;
-use hcs_tests::Service;
 
-use crate::output;
-
-fn contained() -> (Service, System) {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
-    (service, system)
-}
+use crate::{contained, output};
 
 #[test]
 fn calls_that_reach_the_host_are_refused() {

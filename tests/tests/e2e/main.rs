@@ -41,6 +41,7 @@ use std::{
 };
 
 use hcs::{Cause, Error, Process, System, schema::ProcessParameters};
+use hcs_tests::Service;
 
 /// What a process is to run, with pipes for both outputs.
 fn command(arguments: &[&str]) -> ProcessParameters {
@@ -57,6 +58,14 @@ fn script(text: &str) -> ProcessParameters {
 
 fn run(system: &System, parameters: &ProcessParameters) -> Process {
     system.run(parameters).wait().expect("starting a process")
+}
+
+/// A service and a container that runs under it.
+fn contained() -> (Service, System) {
+    let service = Service::start();
+    let client = service.client();
+    let system = service.running(&client, "web");
+    (service, system)
 }
 
 /// Everything that a stream gives until its end.

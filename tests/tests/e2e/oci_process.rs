@@ -4,9 +4,8 @@ use hcs::{
     Cause, System,
     schema::{OciProcess, ProcessParameters},
 };
-use hcs_tests::Service;
 
-use crate::{exit_code, read_all, refused, run};
+use crate::{contained, exit_code, read_all, refused, run};
 
 /// Parameters with this OCI process.
 fn parameters(process: &str) -> ProcessParameters {
@@ -21,13 +20,6 @@ fn output(system: &System, process: &str) -> String {
     let complaint = read_all(process.pipes.stderr.take());
     assert_eq!(exit_code(&process), 0, "{complaint}");
     said
-}
-
-fn contained() -> (Service, System) {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
-    (service, system)
 }
 
 #[test]
