@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 
+use hcs::storage;
 use hcs_core::{Cause, Error};
-use hcs_layers::{archive::Limits, destroy, export, import, layer, union, writable};
+use hcs_layers::layer;
 use hcs_schema::{ExportLayerOptions, LayerData};
 
 use crate::abi::{Code, Text, code};
 
 /// Does it; these functions tell a code and nothing more.
-fn tell(act: impl FnOnce() -> Result<(), Error>) -> Code {
+fn tell(act: impl FnOnce() -> Result<(), hcs::Error>) -> Code {
     act().map_or_else(|error| code(error.cause), |()| 0)
 }
 
@@ -39,7 +40,7 @@ fn layer_data(text: Text) -> Result<LayerData, Error> {
 extern "C" fn HcsImportLayer(layer_path: Text, source_folder: Text, data: Text) -> Code {
     tell(|| {
         layer_data(data)?;
-        import::import(&path(layer_path)?, &path(source_folder)?, Limits::default())
+        storage::import_layer(&path(layer_path)?, &path(source_folder)?)
     })
 }
 
@@ -51,8 +52,7 @@ extern "C" fn HcsExportLayer(layer_path: Text, export_folder: Text, data: Text, 
             Some(text) => hcs_schema::read::<ExportLayerOptions>(text.get())?.value,
             None => ExportLayerOptions::default(),
         };
-        let is_writable = options.is_writable_layer.unwrap_or(false);
-        export::export(&layer::open(&path(layer_path)?)?, &path(export_folder)?, is_writable).map(|_| ())
+        storage::export_layer(&path(layer_path)?, &path(export_folder)?, &options).map(|_| ())
     })
 }
 
@@ -66,13 +66,14 @@ extern "C" fn HcsExportLegacyWritableLayer(
     tell(|| {
         layer_data(data)?;
         expect_folder(folder)?;
-        export::export(&layer::open(&path(mount)?)?, &path(export_folder)?, true).map(|_| ())
+        let options = ExportLayerOptions::default().is_writable_layer(true);
+        storage::export_layer(&path(mount)?, &path(export_folder)?, &options).map(|_| ())
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsDestroyLayer(layer_path: Text) -> Code {
-    tell(|| destroy::destroy(&path(layer_path)?))
+    tell(|| storage::destroy_layer(&path(layer_path)?))
 }
 
 #[unsafe(no_mangle)]
@@ -82,7 +83,7 @@ extern "C" fn HcsInitializeWritableLayer(layer_path: Text, data: Text, options: 
         if options.options()?.is_some() {
             return Err(Cause::InvalidArgument.into());
         }
-        writable::initialize(&path(layer_path)?)
+        storage::initialize_writable_layer(&path(layer_path)?)
     })
 }
 
@@ -93,7 +94,7 @@ extern "C" fn HcsInitializeLegacyWritableLayer(mount: Text, folder: Text, data: 
         expect_folder(folder)?;
         // What these name on Windows has nothing to be prepared here; that they are a document is checked.
         options.options()?;
-        writable::initialize(&path(mount)?)
+        storage::initialize_writable_layer(&path(mount)?)
     })
 }
 
@@ -101,11 +102,11 @@ extern "C" fn HcsInitializeLegacyWritableLayer(mount: Text, folder: Text, data: 
 extern "C" fn HcsAttachLayerStorageFilter(layer_path: Text, data: Text) -> Code {
     tell(|| {
         let data = layer_data(data)?;
-        union::attach(&layer::open(&path(layer_path)?)?, &data)
+        storage::attach_layers(&path(layer_path)?, &data)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsDetachLayerStorageFilter(layer_path: Text) -> Code {
-    tell(|| union::detach(&layer::open(&path(layer_path)?)?))
+    tell(|| storage::detach_layers(&path(layer_path)?))
 }
