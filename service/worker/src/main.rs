@@ -1,9 +1,9 @@
 //! hcs-worker: the process that owns one compute system.
 //!
 //! hcsd starts one with a connection as its standard input, and has it make copies of itself ahead, each with a
-//! connection of its own. Once one it is given a system and a listening socket,
-//! it is the parent of the container, keeps exits until hcsd has them, and outlives hcsd: a restarted hcsd connects to
-//! that socket and adopts it. Until then it ends with hcsd. If the worker dies, its container dies with it.
+//! connection of its own. Once one is given a system and a listening socket, it is the parent of the container, keeps
+//! exits until hcsd has them, and outlives hcsd: a restarted hcsd connects to that socket and adopts it. Until then it
+//! ends with hcsd. If the worker dies, its container dies with it.
 //!
 //! It has one thread and waits in one place, [`worker::Worker::run`]; the container engine relies on that.
 #![forbid(unsafe_code)]

@@ -26,18 +26,24 @@ const BLOCK: usize = 4096;
 
 /// Takes entries.
 pub struct Unpacker<'a> {
-    root: BorrowedFd<'a>,
-    /// The folder of the entry before, because most come folder by folder.
-    last: Option<(Vec<u8>, OwnedFd)>,
+    places: Places<'a>,
     /// What is said of folders, which holds when all is in them.
     folders: Vec<Entry>,
     buffer: Vec<u8>,
 }
 
+/// Where entries go.
+struct Places<'a> {
+    root: BorrowedFd<'a>,
+    /// The folder of the entry before, because most come folder by folder.
+    last: Option<(Vec<u8>, OwnedFd)>,
+}
+
 impl<'a> Unpacker<'a> {
     /// Writes below this folder.
     pub fn new(root: BorrowedFd<'a>) -> Unpacker<'a> {
-        Unpacker { root, last: None, folders: Vec::new(), buffer: vec![0; 64 * BLOCK] }
+        let places = Places { root, last: None };
+        Unpacker { places, folders: Vec::new(), buffer: vec![0; 64 * BLOCK] }
     }
 
     /// Says of all folders what is to hold at the end.
@@ -46,13 +52,15 @@ impl<'a> Unpacker<'a> {
         for entry in self.folders.iter().rev() {
             let failed = |errno: Errno| failed(&entry.path, errno);
             let (folder, name) = entry::split(&entry.path);
-            let parent = open_folder(self.root, folder).map_err(failed)?;
+            let parent = open_folder(self.places.root, folder).map_err(failed)?;
             let name = if name.is_empty() { b"." } else { name };
             dress(parent.as_fd(), name, entry).map_err(failed)?;
         }
         Ok(())
     }
+}
 
+impl Places<'_> {
     /// The folder of a path, made if it is missing: archives may leave out what is as usual.
     fn folder(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>, Error> {
         let is_last = self.last.as_ref().is_some_and(|(last, _)| last == path);
@@ -63,10 +71,7 @@ impl<'a> Unpacker<'a> {
             };
             self.last = Some((path.to_vec(), found.map_err(|errno| failed(path, errno))?));
         }
-        match &self.last {
-            Some((_, folder)) => Ok(folder.as_fd()),
-            None => Ok(self.root),
-        }
+        Ok(self.last.as_ref().map_or(self.root, |(_, folder)| folder.as_fd()))
     }
 
     fn make_folders(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
@@ -82,75 +87,46 @@ impl<'a> Unpacker<'a> {
         }
         Ok(at)
     }
+}
 
-    fn write(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), Error> {
+impl Sink for Unpacker<'_> {
+    fn take(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), Error> {
         let failed = |errno: Errno| failed(&entry.path, errno);
         let (path, name) = entry::split(&entry.path);
         if name.is_empty() && !matches!(entry.kind, Kind::Directory | Kind::Opaque) {
             return Err(failure::invalid("the root of a layer is a folder"));
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let root = self.root;
-        let folder = self.folder(path)?;
-        let outcome = match &entry.kind {
+        let root = self.places.root;
+        let folder = self.places.folder(path)?;
+        let node = |kind, major, minor| make_node(folder, name, kind, major, minor).map_err(failed);
+        match &entry.kind {
             Kind::Directory => {
                 make_folder(folder, name).map_err(failed)?;
                 self.folders.push(entry.clone());
-                self.buffer = buffer;
                 return Ok(());
             }
             Kind::Opaque => {
-                let name = if name.is_empty() { None } else { Some(name) };
-                if let Some(name) = name {
-                    make_folder(folder, name).map_err(failed)?;
-                }
-                self.buffer = buffer;
-                let folder = self.folder(path)?;
+                make_folder(folder, name).map_err(failed)?;
+                let name = (!name.is_empty()).then_some(name);
                 return tree::set_attribute(folder, name, tree::OPAQUE, b"y").map_err(failed);
             }
-            Kind::File(size) => write_file(folder, name, *size, content, &mut buffer)
-                .map_err(|error| Error::from_io(&error, format!("writing {:?}", failure::name(&entry.path)))),
             Kind::HardLink(target) => {
                 let (of_target, target) = entry::split(target);
-                self.buffer = buffer;
-                return open_folder(root, of_target)
-                    .and_then(|of_target| {
-                        rustix::fs::linkat(
-                            of_target,
-                            target,
-                            folder_of(self.last.as_ref(), root),
-                            name,
-                            AtFlags::empty(),
-                        )
-                    })
-                    .map_err(failed);
+                let of_target = open_folder(root, of_target).map_err(failed)?;
+                return rustix::fs::linkat(of_target, target, folder, name, AtFlags::empty()).map_err(failed);
             }
-            Kind::Symlink(target) => rustix::fs::symlinkat(&target[..], folder, name).map_err(failed),
-            Kind::Whiteout => make_node(folder, name, FileType::CharacterDevice, 0, 0).map_err(failed),
-            Kind::Character(major, minor) => {
-                make_node(folder, name, FileType::CharacterDevice, *major, *minor).map_err(failed)
+            Kind::Whiteout => return node(FileType::CharacterDevice, 0, 0),
+            Kind::File(size) => {
+                let written = write_file(folder, name, *size, content, &mut self.buffer);
+                let doing = || format!("writing {:?}", failure::name(&entry.path));
+                written.map_err(|error| Error::from_io(&error, doing()))?;
             }
-            Kind::Block(major, minor) => {
-                make_node(folder, name, FileType::BlockDevice, *major, *minor).map_err(failed)
-            }
-            Kind::Fifo => make_node(folder, name, FileType::Fifo, 0, 0).map_err(failed),
-        };
-        let outcome = outcome.and_then(|()| match entry.kind {
-            Kind::Whiteout => Ok(()),
-            _ => dress(folder, name, entry).map_err(failed),
-        });
-        self.buffer = buffer;
-        outcome
-    }
-}
-
-fn folder_of<'a>(last: Option<&'a (Vec<u8>, OwnedFd)>, root: BorrowedFd<'a>) -> BorrowedFd<'a> {
-    last.map_or(root, |(_, folder)| folder.as_fd())
-}
-
-impl Sink for Unpacker<'_> {
-    fn take(&mut self, entry: &Entry, content: &mut dyn Content) -> Result<(), Error> {
-        self.write(entry, content)
+            Kind::Symlink(target) => rustix::fs::symlinkat(&target[..], folder, name).map_err(failed)?,
+            Kind::Character(major, minor) => node(FileType::CharacterDevice, *major, *minor)?,
+            Kind::Block(major, minor) => node(FileType::BlockDevice, *major, *minor)?,
+            Kind::Fifo => node(FileType::Fifo, 0, 0)?,
+        }
+        dress(folder, name, entry).map_err(failed)
     }
 }
 

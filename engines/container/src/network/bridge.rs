@@ -76,19 +76,18 @@ pub fn disconnect(owner: &str) -> Result<(), Error> {
     }
     let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "removing a network interface");
     let host = Netlink::open().map_err(failed)?;
+    let remove = |name: &str| match host.remove(name) {
+        // The kernel may have been quicker: it removes them with the container's namespace.
+        Ok(()) | Err(Errno::NODEV) => Ok(()),
+        Err(errno) => Err(failed(errno)),
+    };
     for name in ours.iter().filter(|name| alias(name).as_deref() == Some(owner)) {
-        match host.remove(name) {
-            Ok(()) | Err(Errno::NODEV) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
+        remove(name)?;
     }
     let _lock = lock()?;
     if alias(OWN_BRIDGE).as_deref() == Some(READY) && ports() == 0 {
         nat::remove()?;
-        match host.remove(OWN_BRIDGE) {
-            Ok(()) | Err(Errno::NODEV) => {}
-            Err(errno) => return Err(failed(errno)),
-        }
+        remove(OWN_BRIDGE)?;
     }
     Ok(())
 }
