@@ -201,23 +201,24 @@ impl Container {
         }
     }
 
-    /// Removes what is left when init is dead and reaped.
+    /// Removes what is left when init is dead and reaped: all that can be, also when something cannot.
     pub fn remove(&self) -> Result<(), Error> {
-        if let Network::Bridge { .. } = self.plan.network {
-            bridge::disconnect(&self.plan.runtime_id)?;
-        }
+        let disconnected = match self.plan.network {
+            Network::Bridge { .. } => bridge::disconnect(&self.plan.runtime_id),
+            _ => Ok(()),
+        };
         if let Some(helper) = &self.helper {
             helper.end();
         }
-        self.cgroup.remove()
+        self.cgroup.remove().and(disconnected)
     }
 }
 
 /// Kills and removes whatever a container of this name has left, for instance because its worker was killed.
 /// Does nothing if there is nothing.
 pub fn remove_leftovers(cgroup_parent: &str, runtime_id: &str) -> Result<(), Error> {
-    bridge::disconnect(runtime_id)?;
-    Cgroup::at(Layout::of_this_host()?, cgroup_parent, runtime_id).remove()
+    let disconnected = bridge::disconnect(runtime_id);
+    Cgroup::at(Layout::of_this_host()?, cgroup_parent, runtime_id).remove().and(disconnected)
 }
 
 /// Removes what a service that is left without containers has in the cgroup hierarchies.

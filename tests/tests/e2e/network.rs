@@ -215,6 +215,21 @@ fn a_bridge_and_user_mode_reach_the_world_and_leave_nothing() {
     eventually("the bridge stays", || !interface_is_there("hcs0"));
     assert!(!host("nft", &["list", "tables"]).contains("table ip hcs"));
 
+    // A host whose nft fails keeps the bridge, but nothing else of the container; who comes next tidies up.
+    let last = service.running_from("last", &on_bridge);
+    let nft = host("which", &["nft"]);
+    host("mount", &["--bind", "/bin/false", nft.trim()]);
+    let ended = last.terminate().wait();
+    host("umount", &[nft.trim()]);
+    ended.unwrap();
+    let has_cgroups = || {
+        service.leftovers().cgroups.iter().any(|path| path.display().to_string().contains(last.runtime_id()))
+    };
+    eventually("its cgroups stay", || !has_cgroups());
+    assert!(interface_is_there("hcs0"));
+    service.running_from("next", &on_bridge).terminate().wait().unwrap();
+    eventually("the bridge stays", || !interface_is_there("hcs0"));
+
     host("ip", &["link", "add", "hcstestbr", "type", "bridge"]);
     let linux = NetworkLinux::default().mode(NetworkMode::Bridge).name("hcstestbr".to_owned());
     let guest = service.running_from("guest", &document(&service, Networking::default().linux(linux)));
