@@ -10,12 +10,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    confinement::CAPABILITIES,
-    launch::{hold_capabilities, limit_capabilities},
-    report::Step,
-    sys,
-};
+use crate::{confinement::CAPABILITIES, launch::limit_capabilities, report::Step, sys};
 
 /// The attributes of a process. Their default is what a process has whose document says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,25 +157,17 @@ impl Prepared {
     pub fn become_user(&self, uid: u32, gid: u32, groups: &[Gid]) -> Result<(), Failed> {
         let capabilities = |errno| (Step::Capabilities, errno);
         let user = |errno| (Step::User, errno);
-        let wanted = self.attributes.capabilities;
-        let bounding = wanted.map_or(CAPABILITIES, |sets| CapabilitySet::from_bits_retain(sets.bounding));
-        limit_capabilities(bounding).map_err(capabilities)?;
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let wanted = self.attributes.capabilities.unwrap_or_else(|| usual_of(uid));
+        limit_capabilities(CapabilitySet::from_bits_retain(wanted.bounding)).map_err(capabilities)?;
         rustix::thread::set_thread_groups(groups).map_err(user)?;
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
-        let Some(wanted) = wanted else {
-            if uid.is_root() {
-                // In a user namespace the worker's root is nobody, not this root.
-                rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
-                return hold_capabilities(CAPABILITIES).map_err(capabilities);
-            }
-            // Leaving root drops every capability; nothing is kept for other users, as in Docker.
-            rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
-            return rustix::thread::clear_ambient_capability_set().map_err(capabilities);
-        };
         // Kept over the change of the user only; running a program ends it.
         rustix::thread::set_keep_capabilities(true).map_err(capabilities)?;
         rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(user)?;
+        // With fs.suid_dumpable=1 a change of the user allows tracing, of the worker's memory too. Nobody inside had the
+        // capabilities for it until here; giving some up changes nothing of it.
+        sys::forbid_tracing().map_err(capabilities)?;
         hold(&wanted).map_err(capabilities)
     }
 
@@ -190,6 +177,18 @@ impl Prepared {
             rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
         }
         Ok(())
+    }
+}
+
+/// As in Docker: nothing is kept for other users than root.
+fn usual_of(uid: Uid) -> Capabilities {
+    let kept = if uid.is_root() { CAPABILITIES.bits() } else { 0 };
+    Capabilities {
+        bounding: CAPABILITIES.bits(),
+        effective: kept,
+        permitted: kept,
+        inheritable: 0,
+        ambient: 0,
     }
 }
 

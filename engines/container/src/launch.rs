@@ -196,7 +196,7 @@ pub(crate) fn limit_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
 }
 
 /// Makes these the permitted and effective ones.
-pub(crate) fn hold_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
+fn hold_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
     let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
     rustix::thread::clear_ambient_capability_set()?;
     rustix::thread::set_capabilities(None, sets)

@@ -45,8 +45,24 @@ fn the_workers_program_cannot_be_written_by_who_runs_it() {
 /// Between its entry and its exec a new process has the worker's memory and its descriptors.
 #[test]
 fn a_process_that_is_entering_cannot_be_looked_into() {
+    enter_under_a_spys_eyes(0);
+}
+
+/// The host's setting for debugging: who changes its user can be traced by it again.
+#[test]
+fn a_process_that_becomes_another_user_cannot_be_looked_into_on_a_host_that_allows_it() {
+    const SETTING: &str = "/proc/sys/fs/suid_dumpable";
+    let before = fs::read(SETTING).unwrap();
+    fs::write(SETTING, "1").unwrap();
+    let outcome = std::panic::catch_unwind(|| enter_under_a_spys_eyes(1000));
+    fs::write(SETTING, before).unwrap();
+    outcome.unwrap();
+}
+
+fn enter_under_a_spys_eyes(user: u32) {
     let service = Service::start();
     let system = service.running(&service.client(), "web");
+    let who = user.to_string();
     let spy = run(
         &system,
         &script(
@@ -54,14 +70,15 @@ fn a_process_that_is_entering_cannot_be_looked_into() {
                  for of in /proc/[0-9]*; do
                      read name <$of/comm && [ \"$name\" = hcs-worker ] || continue
                      echo seen
+                     true 8<>$of/mem && read name <$of/comm && [ \"$name\" = hcs-worker ] && echo written to
                      readlink $of/fd/3 $of/exe $of/root $of/cwd && [ \"$(cat $of/comm)\" = hcs-worker ] && echo looked into
-                     (exec 8<>$of/mem) && [ \"$(cat $of/comm)\" = hcs-worker ] && echo written to
                  done
              done 2>/dev/null",
-        ),
+        )
+        .user(who.clone()),
     );
     for _ in 0..300 {
-        run(&system, &command(&["true"])).wait_blocking().unwrap();
+        run(&system, &command(&["true"]).user(who.clone())).wait_blocking().unwrap();
     }
     output(&system, "touch /tmp/stop");
     let mut spy = spy;
