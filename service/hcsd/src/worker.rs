@@ -152,7 +152,12 @@ impl Worker {
     async fn ask(&mut self, body: Request, fds: Vec<OwnedFd>) -> Result<(), Error> {
         let request = serde_json::to_vec(&Numbered { number: 0, body })
             .map_err(|error| failed_to_start(&error.into()))?;
-        self.stream.send(request, fds).await.map_err(|error| failed_to_start(&error))
+        self.stream.send(request, fds).await.map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                Error::new(Cause::UnexpectedExit, "the worker has died")
+            }
+            _ => failed_to_start(&error),
+        })
     }
 
     /// A worker that is not our child.

@@ -137,3 +137,35 @@ fn workers_are_made_again_when_all_that_were_ready_are_killed() {
         std::thread::yield_now();
     }
 }
+
+#[test]
+fn a_worker_that_is_killed_when_it_has_just_been_chosen_is_replaced_by_the_next() {
+    let service = Service::start();
+    let client = service.client();
+    // The mother of the others has the lowest number. The others hang, so that one dies after it was chosen.
+    let mut spare = spare_workers(&service);
+    until_there_are_spare_ones(&service, &mut spare);
+    spare.sort_unstable();
+    for pid in &spare[1..] {
+        processes::signal(*pid, Signal::STOP);
+    }
+    let creation = client.create("web", &service.document());
+    hcs_tests::until("a worker is chosen", Duration::from_secs(5), || {
+        client.operations().wait().unwrap().iter().any(|one| one.id.as_deref() == Some("web"))
+    });
+    for pid in &spare[1..] {
+        processes::signal(*pid, Signal::KILL);
+    }
+    let system = creation.wait().unwrap();
+    system.start().wait().unwrap();
+    assert_eq!(output(&system, "echo works"), "works\n");
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
+fn until_there_are_spare_ones(service: &Service, spare: &mut Vec<u32>) {
+    hcs_tests::until("there are spare workers", Duration::from_secs(5), || {
+        *spare = spare_workers(service);
+        spare.len() == 3
+    });
+}

@@ -50,7 +50,7 @@ struct Design {
 async fn make(
     context: &Context,
     call: &CreateComputeSystem,
-    cancelled: tokio::sync::oneshot::Receiver<()>,
+    mut cancelled: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<Outcome<CreatedSystem>, Error> {
     let design = design(call, &context.service.config.cgroup_parent)?;
     for warning in &design.warnings {
@@ -58,25 +58,15 @@ async fn make(
     }
     let plan =
         Any::from_value(&design.plan).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
-    let (system, setting) = prepare(context, design).await?;
-    let task = tokio::spawn(setting.run());
-    let asked = system.ask(Call::Create, Request::Create { plan });
-    tokio::pin!(asked);
-    let outcome = tokio::select! {
-        // The request goes out first: it is what the actor answers when the creation is given up.
-        biased;
-        outcome = &mut asked => outcome,
-        Ok(()) = cancelled => {
-            system.abandon();
-            // Also when the worker was quicker: who was told that the call is cancelled finds nothing.
-            asked.await.and_then(|_| Err(Error::new(Cause::Cancelled, "the creation was given up")))
+    let first = attempt(context, &design, plan.clone(), &mut cancelled).await;
+    let system = match first {
+        // Somebody has killed the worker right after it was chosen. If it is the document that it died of, so will the
+        // next one, and that is told.
+        Err(error) if matches!(error.cause, Cause::UnexpectedExit | Cause::SystemAlreadyStopped) => {
+            attempt(context, &design, plan, &mut cancelled).await?
         }
+        outcome => outcome?,
     };
-    if let Err(error) = outcome {
-        // The failure is told when nothing is left of the attempt.
-        let _ = task.await;
-        return Err(error);
-    }
     system.update_record(|record| record.created = true);
     let handle = match context.session.open_system(&system) {
         Ok(handle) => handle,
@@ -95,6 +85,39 @@ async fn make(
         warnings: system.warnings.clone(),
     }
     .into())
+}
+
+/// Has a worker create the system. On failure nothing is left.
+async fn attempt(
+    context: &Context,
+    design: &Design,
+    plan: Any,
+    cancelled: &mut tokio::sync::oneshot::Receiver<()>,
+) -> Result<Arc<System>, Error> {
+    let (system, setting) = prepare(context, design).await?;
+    let task = tokio::spawn(setting.run());
+    let outcome = {
+        let asked = system.ask(Call::Create, Request::Create { plan });
+        tokio::pin!(asked);
+        tokio::select! {
+            // The request goes out first: it is what the actor answers when the creation is given up.
+            biased;
+            outcome = &mut asked => outcome,
+            Ok(()) = cancelled => {
+                system.abandon();
+                // Also when the worker was quicker: who was told that the call is cancelled finds nothing.
+                asked.await.and_then(|_| Err(Error::new(Cause::Cancelled, "the creation was given up")))
+            }
+        }
+    };
+    match outcome {
+        Ok(_) => Ok(system),
+        Err(error) => {
+            // The failure is told when nothing is left of the attempt.
+            let _ = task.await;
+            Err(error)
+        }
+    }
 }
 
 /// Reads, validates and plans. Nothing is touched.
@@ -176,7 +199,7 @@ fn check_kind(document: &ComputeSystem) -> Result<(), Error> {
 }
 
 /// Takes the id, writes the intent down, starts the worker. On failure nothing is left.
-async fn prepare(context: &Context, design: Design) -> Result<(Arc<System>, Setting), Error> {
+async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Setting), Error> {
     let service = &context.service;
     let instance = random::guid().to_string();
     let folder = registry::folder(&service.config.systems(), &design.id);
@@ -187,7 +210,7 @@ async fn prepare(context: &Context, design: Design) -> Result<(Arc<System>, Sett
         design.terminate_on_last_handle,
         &service.config.cgroup_parent,
     );
-    let facts = Facts { id: design.id, warnings: design.warnings, folder: folder.clone() };
+    let facts = Facts { id: design.id.clone(), warnings: design.warnings.clone(), folder: folder.clone() };
     let (system, queue) = System::new(facts, record, Lifecycle::new());
     service.registry.enter(&system)?;
     let started = async {
