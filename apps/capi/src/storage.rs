@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use hcs::storage;
+use hcs::storage::{self, Compression};
 use hcs_core::{Cause, Error};
 use hcs_layers::layer;
 use hcs_schema::{ExportLayerOptions, LayerData};
@@ -52,7 +52,8 @@ extern "C" fn HcsExportLayer(layer_path: Text, export_folder: Text, data: Text, 
             Some(text) => hcs_schema::read::<ExportLayerOptions>(text.get())?.value,
             None => ExportLayerOptions::default(),
         };
-        storage::export_layer(&path(layer_path)?, &path(export_folder)?, &options).map(|_| ())
+        storage::export_layer(&path(layer_path)?, &path(export_folder)?, &options, Compression::None)
+            .map(|_| ())
     })
 }
 
@@ -67,7 +68,7 @@ extern "C" fn HcsExportLegacyWritableLayer(
         layer_data(data)?;
         expect_folder(folder)?;
         let options = ExportLayerOptions::default().is_writable_layer(true);
-        storage::export_layer(&path(mount)?, &path(export_folder)?, &options).map(|_| ())
+        storage::export_layer(&path(mount)?, &path(export_folder)?, &options, Compression::None).map(|_| ())
     })
 }
 

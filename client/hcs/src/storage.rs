@@ -17,6 +17,7 @@
 
 use std::path::Path;
 
+pub use hcs_layers::compress::Compression;
 use hcs_layers::{archive::Limits, destroy, export, import, layer, union, writable};
 use hcs_schema::{ExportLayerOptions, LayerData};
 
@@ -28,10 +29,16 @@ pub fn import_layer(layer: &Path, source: &Path) -> Result<(), Error> {
     Ok(import::import(layer, source, Limits::default())?)
 }
 
-/// Writes a layer into a folder that is there, as `layer.tar`. Returns the digest of that, the layer's DiffID.
-pub fn export_layer(layer: &Path, folder: &Path, options: &ExportLayerOptions) -> Result<String, Error> {
+/// Writes a layer into a folder that is there, as `layer.tar`, `layer.tar.gz` or `layer.tar.zst`. Returns the digest of
+/// the tar, the layer's DiffID.
+pub fn export_layer(
+    layer: &Path,
+    folder: &Path,
+    options: &ExportLayerOptions,
+    compression: Compression,
+) -> Result<String, Error> {
     let is_writable = options.is_writable_layer.unwrap_or(false);
-    Ok(export::export(&layer::open(layer)?, folder, is_writable)?)
+    Ok(export::export(&layer::open(layer)?, folder, is_writable, compression)?)
 }
 
 /// Removes a layer. What is none, or in use, stays.

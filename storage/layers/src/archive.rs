@@ -2,16 +2,14 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use hcs_core::Error;
-use sha2::{Digest, Sha256};
-
 use crate::{
     ahead::{self, Ahead},
-    digest,
+    digest::Hashed,
     entry::{self, Entry, Kind, Meaning, Sink},
     failure,
     tar::{Member, Reader},
 };
+use hcs_core::Error;
 
 /// What an archive may grow to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +64,14 @@ pub fn read(source: impl Read + Send, limits: Limits, sink: &mut dyn Sink) -> Re
         Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
         Form::Zstd => Box::new(zstd::Decoder::with_buffer(source).map_err(broken)?),
     };
-    let counted = Counted { from: plain, hash: Sha256::new(), left: limits.bytes };
-    let (source, ahead) = ahead::new(counted);
+    let bounded = Bounded { from: Hashed::new(plain), most: limits.bytes };
+    let (source, ahead) = ahead::new(bounded);
     std::thread::scope(|scope| {
-        let reading = scope.spawn(|| source.run().hash);
+        let reading = scope.spawn(|| source.run().from.finish().1);
         let taken = take_all(ahead, limits, sink);
         // A failure here ends the other as well: nobody takes what it reads.
-        let hash = reading.join().map_err(|_| failure::invalid("the archive cannot be read"));
-        taken.and(hash).map(digest::text)
+        let digest = reading.join().map_err(|_| failure::invalid("the archive cannot be read"));
+        taken.and(digest)
     })
 }
 
@@ -109,21 +107,18 @@ fn broken(error: &io::Error) -> Error {
     }
 }
 
-/// The bytes of the tar, counted and hashed.
-struct Counted<R> {
-    from: R,
-    hash: Sha256,
-    left: u64,
+/// The bytes of the tar, hashed, and no more than these.
+struct Bounded<R> {
+    from: Hashed<R>,
+    most: u64,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.from.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(length as u64)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it is larger than what is allowed"))?;
-        self.hash.update(&buffer[..length]);
+        if self.from.length() > self.most {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is larger than what is allowed"));
+        }
         Ok(length)
     }
 }

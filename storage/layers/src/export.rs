@@ -1,7 +1,6 @@
 //! A layer on the disk becomes one in transport.
 
 use std::{
-    fs::File,
     io::{BufWriter, Write},
     os::fd::AsFd,
     path::Path,
@@ -10,47 +9,47 @@ use std::{
 use hcs_core::{Cause, Error};
 
 use crate::{
-    failure,
+    compress::{Compression, Compressor},
     layer::{Kind, Layer},
     pack::Packer,
     stage,
     tree::{self, Deletions},
 };
 
-/// The name of the archive in the folder.
-pub const ARCHIVE: &str = "layer.tar";
+/// The archive's name in the folder.
+pub fn archive_name(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => "layer.tar",
+        Compression::Gzip => "layer.tar.gz",
+        Compression::Zstd => "layer.tar.zst",
+    }
+}
 
-/// Writes a layer into a folder that is there, as one tar. Returns the digest of the tar. `is_writable` says what the
-/// caller takes the layer for.
-pub fn export(layer: &Layer, folder: &Path, is_writable: bool) -> Result<String, Error> {
+/// Writes a layer into a folder that is there, as one archive. Returns the digest of the tar. `is_writable` says what
+/// the caller takes the layer for.
+pub fn export(
+    layer: &Layer,
+    folder: &Path,
+    is_writable: bool,
+    compression: Compression,
+) -> Result<String, Error> {
     let kind = if is_writable { Kind::Writable } else { Kind::ReadOnly };
     if layer.mark.kind != kind {
         let detail =
             format!("{} is a {:?} layer, expected a {kind:?} one", layer.path.display(), layer.mark.kind);
         return Err(Error::new(Cause::InvalidData, detail).at("$.IsWritableLayer"));
     }
-    let target = folder.join(ARCHIVE);
-    if std::fs::symlink_metadata(&target).is_ok() {
-        return Err(Error::new(Cause::AlreadyExists, format!("{} is there already", target.display())));
-    }
-    let partial = stage::beside(&target, "partial")?;
-    let written = write(layer, &partial).and_then(|digest| {
-        std::fs::rename(&partial, &target).map_err(failure::io(&target, "putting in its place"))?;
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failure::io(folder, "making durable"))?;
+    stage::write_file(&folder.join(archive_name(compression)), |file| {
+        let (_, digest) = pack(layer, BufWriter::with_capacity(1 << 16, file), compression)?;
         Ok(digest)
-    });
-    written.inspect_err(|_| {
-        let _ = std::fs::remove_file(&partial);
     })
 }
 
-fn write(layer: &Layer, partial: &Path) -> Result<String, Error> {
-    let file = File::create(partial).map_err(failure::io(partial, "making"))?;
-    let mut packer = Packer::new(BufWriter::with_capacity(1 << 16, file));
+/// Writes a layer as an archive. Returns what was written to, and the digest of the tar.
+pub fn pack<W: Write>(layer: &Layer, to: W, compression: Compression) -> Result<(W, String), Error> {
+    let mut packer = Packer::new(Compressor::new(to, compression));
     tree::read(layer.files()?.as_fd(), Deletions::ByOverlay, &mut packer)?;
-    let (mut file, digest) = packer.finish()?;
-    file.flush().and_then(|()| file.get_ref().sync_all()).map_err(failure::io(partial, "writing"))?;
-    Ok(digest)
+    let (compressor, digest) = packer.finish()?;
+    let to = compressor.finish().map_err(|error| Error::from_io(&error, "writing the archive"))?;
+    Ok((to, digest))
 }

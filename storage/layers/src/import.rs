@@ -24,25 +24,52 @@ use crate::{
 pub fn import(target: &Path, source: &Path, limits: Limits) -> Result<(), Error> {
     let found = fs::metadata(source).map_err(failure::io(source, "opening"))?;
     let archive = if found.is_file() { Some(source.to_owned()) } else { archive_alone_in(source)? };
+    if let Some(path) = archive {
+        let file = File::open(&path).map_err(failure::io(&path, "opening"))?;
+        return import_archive(target, file, None, limits).map(|_| ());
+    }
+    build(target, |sink| {
+        let folder =
+            rustix::fs::openat(CWD, source, FOLDER, Mode::empty()).map_err(failure::on(source, "opening"))?;
+        tree::read(folder.as_fd(), Deletions::ByName, sink)?;
+        Ok(None)
+    })
+}
+
+/// Imports the layer in an archive, which must have this digest when it is unpacked. Returns what it has.
+pub fn import_archive(
+    target: &Path,
+    source: impl Read + Send,
+    expected: Option<&str>,
+    limits: Limits,
+) -> Result<String, Error> {
+    let mut found = String::new();
+    build(target, |sink| {
+        found = archive::read(source, limits, sink)?;
+        match expected {
+            Some(expected) if expected != found => {
+                Err(failure::invalid(format!("the layer has the digest {found}, expected {expected}")))
+            }
+            _ => Ok(Some(found.clone())),
+        }
+    })?;
+    Ok(found)
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Makes a layer of the entries that `bring` gives; it returns their digest if there is one.
+fn build(
+    target: &Path,
+    bring: impl FnOnce(&mut Unpacker<'_>) -> Result<Option<String>, Error>,
+) -> Result<(), Error> {
     let stage = Stage::begin(target)?;
     let files = stage.place().join(FILES);
     fs::create_dir(&files).map_err(failure::io(&files, "making"))?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root =
-        rustix::fs::openat(CWD, &files, flags, Mode::empty()).map_err(failure::on(&files, "opening"))?;
+        rustix::fs::openat(CWD, &files, FOLDER, Mode::empty()).map_err(failure::on(&files, "opening"))?;
     let mut unpacker = Unpacker::new(root.as_fd());
-    let diff_id = match archive {
-        Some(path) => {
-            let file = File::open(&path).map_err(failure::io(&path, "opening"))?;
-            Some(archive::read(file, limits, &mut unpacker)?)
-        }
-        None => {
-            let folder = rustix::fs::openat(CWD, source, flags, Mode::empty())
-                .map_err(failure::on(source, "opening"))?;
-            tree::read(folder.as_fd(), Deletions::ByName, &mut unpacker)?;
-            None
-        }
-    };
+    let diff_id = bring(&mut unpacker)?;
     unpacker.finish()?;
     Mark::new(Kind::ReadOnly, diff_id).write(stage.place())?;
     stage.put()

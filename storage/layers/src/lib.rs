@@ -17,8 +17,9 @@
 
 mod ahead;
 pub mod archive;
+pub mod compress;
 pub mod destroy;
-mod digest;
+pub mod digest;
 pub mod entry;
 pub mod export;
 mod failure;

@@ -4,38 +4,35 @@
 
 use std::io::{self, Write};
 
-use hcs_core::Error;
-use sha2::{Digest, Sha256};
-
 use crate::{
-    digest,
+    digest::Hashed,
     entry::{self, Content, Entry, Kind, Sink},
     failure,
 };
+use hcs_core::Error;
 
 const BLOCK: usize = 512;
 
 /// Takes entries.
 pub struct Packer<W> {
-    to: W,
-    hash: Sha256,
+    to: Hashed<W>,
     buffer: Vec<u8>,
 }
 
 impl<W: Write> Packer<W> {
     /// Writes to this.
     pub fn new(to: W) -> Packer<W> {
-        Packer { to, hash: Sha256::new(), buffer: vec![0; 1 << 16] }
+        Packer { to: Hashed::new(to), buffer: vec![0; 1 << 16] }
     }
 
     /// Ends the archive; what was written to, and the digest of the tar.
     pub fn finish(mut self) -> Result<(W, String), Error> {
         self.write(&[0; 2 * BLOCK]).map_err(|error| Error::from_io(&error, "writing the archive"))?;
-        Ok((self.to, digest::text(self.hash)))
+        let (to, digest, _) = self.to.finish();
+        Ok((to, digest))
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hash.update(bytes);
         self.to.write_all(bytes)
     }
 

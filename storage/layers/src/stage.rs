@@ -1,7 +1,7 @@
 //! All or nothing: something is built beside its place, made durable, and put there at once.
 
 use std::{
-    fs,
+    fs::{self, File},
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -55,11 +55,7 @@ impl Stage {
         rustix::fs::renameat_with(CWD, &self.place, CWD, &self.target, RenameFlags::NOREPLACE)
             .map_err(failed("putting in its place"))?;
         self.is_put = true;
-        let parent = self.target.parent().unwrap_or(Path::new("/"));
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, parent, flags, Mode::empty())
-            .and_then(rustix::fs::fsync)
-            .map_err(failed("making durable"))
+        sync_parent(&self.target)
     }
 }
 
@@ -70,6 +66,31 @@ impl Drop for Stage {
             let _ = fs::remove_dir_all(&self.place);
         }
     }
+}
+
+/// Writes a file that is there whole or not at all. Nothing may be at its place before.
+pub fn write_file<T>(target: &Path, write: impl FnOnce(&File) -> Result<T, Error>) -> Result<T, Error> {
+    let partial = beside(target, "partial")?;
+    if fs::symlink_metadata(target).is_ok() {
+        return Err(Error::new(Cause::AlreadyExists, format!("{} is there already", target.display())));
+    }
+    let put = || {
+        let file = File::create(&partial).map_err(failure::io(&partial, "making"))?;
+        let result = write(&file)?;
+        file.sync_all().map_err(failure::io(&partial, "writing"))?;
+        rustix::fs::renameat_with(CWD, &partial, CWD, target, RenameFlags::NOREPLACE)
+            .map_err(failure::on(target, "putting in its place"))?;
+        sync_parent(target)?;
+        Ok(result)
+    };
+    put().inspect_err(|_| {
+        let _ = fs::remove_file(&partial);
+    })
+}
+
+fn sync_parent(target: &Path) -> Result<(), Error> {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|folder| folder.sync_all()).map_err(failure::io(parent, "making durable"))
 }
 
 /// A hidden place beside another, for what is not there yet or not any more.

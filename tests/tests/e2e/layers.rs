@@ -17,7 +17,7 @@ use std::{
 use hcs::{
     Cause,
     schema::{ExportLayerOptions, Layer, LayerData, Storage},
-    storage,
+    storage::{self, Compression},
 };
 use hcs_tests::Service;
 use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
@@ -198,8 +198,13 @@ fn a_hostile_tree_comes_back_from_every_form_of_transport() {
     compare(&folder.join("one"), "from a tree");
     let transport = folder.join("transport");
     fs::create_dir(&transport).unwrap();
-    let digest =
-        storage::export_layer(&folder.join("one"), &transport, &ExportLayerOptions::default()).unwrap();
+    let digest = storage::export_layer(
+        &folder.join("one"),
+        &transport,
+        &ExportLayerOptions::default(),
+        Compression::None,
+    )
+    .unwrap();
     let tar = transport.join("layer.tar");
     assert_eq!(
         digest,
@@ -213,7 +218,13 @@ fn a_hostile_tree_comes_back_from_every_form_of_transport() {
     // The same layer gives the same bytes.
     let again = folder.join("again");
     fs::create_dir(&again).unwrap();
-    let same = storage::export_layer(&folder.join("three"), &again, &ExportLayerOptions::default()).unwrap();
+    let same = storage::export_layer(
+        &folder.join("three"),
+        &again,
+        &ExportLayerOptions::default(),
+        Compression::Gzip,
+    )
+    .unwrap();
     assert_eq!(digest, same);
     let mark = fs::read_to_string(folder.join("three/layer.json")).unwrap();
     assert!(mark.contains(&digest), "{mark}");
@@ -250,7 +261,7 @@ fn a_hostile_tree_comes_back_from_every_form_of_transport() {
             "-C",
             unpacked.to_str().unwrap(),
             "-xf",
-            again.join("layer.tar").to_str().unwrap(),
+            again.join("layer.tar.gz").to_str().unwrap(),
         ],
     );
     assert_eq!(picture(&unpacked).len(), expected.len());
@@ -294,9 +305,18 @@ fn layers_are_united_under_a_container_and_its_changes_become_a_layer() {
 
     let out = folder.join("out");
     fs::create_dir(&out).unwrap();
-    refused(storage::export_layer(&scratch, &out, &ExportLayerOptions::default()), Cause::InvalidData);
-    storage::export_layer(&scratch, &out, &ExportLayerOptions::default().is_writable_layer(true)).unwrap();
-    let listed = host("tar", &["-tf", out.join("layer.tar").to_str().unwrap()]);
+    refused(
+        storage::export_layer(&scratch, &out, &ExportLayerOptions::default(), Compression::None),
+        Cause::InvalidData,
+    );
+    storage::export_layer(
+        &scratch,
+        &out,
+        &ExportLayerOptions::default().is_writable_layer(true),
+        Compression::Gzip,
+    )
+    .unwrap();
+    let listed = host("tar", &["-tf", out.join("layer.tar.gz").to_str().unwrap()]);
     assert!(listed.contains("etc/.wh.passwd\n") && listed.contains("etc/written\n"), "{listed}");
     storage::import_layer(&folder.join("changes"), &out).unwrap();
     let whiteout = fs::symlink_metadata(folder.join("changes/fs/etc/passwd")).unwrap();

@@ -27,7 +27,7 @@ enum What {
         /// The archive or the folder.
         source: PathBuf,
     },
-    /// Write a layer as layer.tar into a folder, and print its digest.
+    /// Write a layer as layer.tar (.gz, .zst) into a folder, and print the digest of the tar.
     Export {
         /// The layer.
         layer: PathBuf,
@@ -36,6 +36,9 @@ enum What {
         /// It is a writable layer.
         #[arg(long)]
         writable: bool,
+        /// How it is compressed.
+        #[arg(long, value_enum, default_value_t)]
+        compression: Compression,
     },
     /// Remove a layer, and nothing that is none.
     Remove {
@@ -62,13 +65,35 @@ enum What {
     },
 }
 
+/// How an archive is compressed.
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// As everybody can read it.
+    Gzip,
+    /// Smaller and quicker.
+    Zstd,
+}
+
+impl From<Compression> for storage::Compression {
+    fn from(compression: Compression) -> storage::Compression {
+        match compression {
+            Compression::None => storage::Compression::None,
+            Compression::Gzip => storage::Compression::Gzip,
+            Compression::Zstd => storage::Compression::Zstd,
+        }
+    }
+}
+
 impl Layer {
     pub fn run(self) -> Result<(), Failure> {
         match self.what {
             What::Import { layer, source } => storage::import_layer(&absolute(&layer)?, &source)?,
-            What::Export { layer, folder, writable } => {
+            What::Export { layer, folder, writable, compression } => {
                 let options = ExportLayerOptions::default().is_writable_layer(writable);
-                output::line(&storage::export_layer(&layer, &folder, &options)?)?;
+                output::line(&storage::export_layer(&layer, &folder, &options, compression.into())?)?;
             }
             What::Remove { layer } => storage::destroy_layer(&absolute(&layer)?)?,
             What::Init { layer } => storage::initialize_writable_layer(&layer)?,
