@@ -2,7 +2,10 @@
 #include "check.h"
 
 #include <ComputeStorage.h>
+#include <fcntl.h>
+#include <stdint.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *folder;
 
@@ -76,6 +79,46 @@ int main(void)
     CHECK_HR(S_OK, HcsDestroyLayer(path("changes").text));
     CHECK_HR(S_OK, HcsDestroyLayer(path("scratch").text));
     CHECK_HR(S_OK, HcsDestroyLayer(path("base").text));
+
+    /* A scratch disk, in the order in which programs do it. */
+    run("qemu-img create -q -f vhdx %s/scratch.vhdx 64M");
+    char file[4096];
+    snprintf(file, sizeof file, "%s/scratch.vhdx", folder);
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    CHECK(fd > 0);
+    HANDLE disk = (HANDLE)(intptr_t)fd;
+    PWSTR point = NULL, again = NULL;
+    CHECK_HR(HRESULT_FROM_WIN32(ERROR_INVALID_DATA), HcsGetLayerVhdMountPath(disk, &point));
+    CHECK(point == NULL);
+    CHECK_HR(S_OK, HcsFormatWritableLayerVhd(disk));
+    CHECK_HR(S_OK, HcsGetLayerVhdMountPath(disk, &point));
+    CHECK_HR(S_OK, HcsGetLayerVhdMountPath(disk, &again));
+    CHECK(same_text(point, again));
+    CHECK_HR(HRESULT_FROM_WIN32(ERROR_SHARING_VIOLATION), HcsFormatWritableLayerVhd(disk));
+    CHECK_HR(E_INVALIDARG, HcsGetLayerVhdMountPath(disk, NULL));
+    CHECK_HR(HRESULT_FROM_WIN32(ERROR_INVALID_HANDLE), HcsFormatWritableLayerVhd(NULL));
+    CHECK_HR(S_OK, HcsImportLayer(path("base").text, path("source").text, none));
+    CHECK_HR(S_OK, HcsInitializeWritableLayer(point, parents.text, TEXT16("")));
+    CHECK_HR(S_OK, HcsAttachLayerStorageFilter(point, parents.text));
+    CHECK_HR(HRESULT_FROM_WIN32(ERROR_SHARING_VIOLATION), HcsDestroyLayer(point));
+    CHECK_HR(S_OK, HcsDetachLayerStorageFilter(point));
+    CHECK_HR(S_OK, HcsDestroyLayer(point));
+    LocalFree(point);
+    LocalFree(again);
+    CHECK(CloseHandle(disk));
+
+    run("mkdir -p %s/os/fs/bin");
+    CHECK_HR(S_OK, HcsSetupBaseOSLayer(path("os").text, NULL, TEXT16("{\"Type\":\"Container\"}")));
+    CHECK(is_there("os/layer.json") && is_there("os/fs/proc"));
+    CHECK_HR(HRESULT_FROM_WIN32(ERROR_ALREADY_EXISTS),
+             HcsSetupBaseOSLayer(path("os").text, NULL, TEXT16("{\"Type\":\"Container\"}")));
+    CHECK_HR(E_INVALIDARG, HcsSetupBaseOSLayer(path("os").text, NULL, TEXT16("{\"Type\":\"Vm\"}")));
+    run("mkdir -p %s/volume/sbin %s/volume/boot && echo init >%s/volume/sbin/init");
+    run("echo kernel >%s/volume/boot/vmlinuz-6.10 && echo initrd >%s/volume/boot/initrd.img-6.10");
+    CHECK_HR(S_OK, HcsSetupBaseOSVolume(path("vm").text, path("volume").text, TEXT16("{\"Type\":\"Vm\"}")));
+    CHECK(is_there("vm/layer.json") && is_there("vm/kernel") && is_there("vm/initrd"));
+    CHECK_HR(HCS_E_INVALID_LAYER,
+             HcsSetupBaseOSVolume(path("x").text, path("source").text, TEXT16("{\"Type\":\"Vm\"}")));
     run("rm -r %s");
     return 0;
 }

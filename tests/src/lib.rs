@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod binaries;
+pub mod folder;
 pub mod leftovers;
 pub mod processes;
 pub mod random;
@@ -12,9 +13,19 @@ pub mod raw;
 pub mod rootfs;
 mod service;
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 pub use service::Service;
+
+/// Runs a program of the host, which must succeed; what it says.
+pub fn host(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect(program);
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
 
 /// Waits for something that happens soon; panics with `what` if it does not.
 pub fn until(what: &str, patience: Duration, mut condition: impl FnMut() -> bool) {

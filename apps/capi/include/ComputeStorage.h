@@ -61,7 +61,8 @@ HRESULT HcsExportLegacyWritableLayer(PCWSTR writableLayerMountPath, PCWSTR writa
                                      PCWSTR exportFolderPath, PCWSTR layerData);
 
 /**
- * Removes a layer. Links in it are removed and never followed.
+ * Removes a layer. Links in it are removed and never followed. Images of disks in its folder are unmounted first. Of a
+ * mounted disk the layer on it is removed, and the disk is unmounted.
  *
  *     HCS_E_INVALID_LAYER   layerPath is no layer; nothing is removed
  *     HRESULT_FROM_WIN32(ERROR_SHARING_VIOLATION)   something is mounted in it
@@ -104,6 +105,46 @@ HRESULT HcsAttachLayerStorageFilter(PCWSTR layerPath, PCWSTR layerData);
  *     HRESULT_FROM_WIN32(ERROR_SHARING_VIOLATION)   somebody uses it
  */
 HRESULT HcsDetachLayerStorageFilter(PCWSTR layerPath);
+
+/**
+ * Makes a base layer, the lowest of a stack, of an operating system.
+ *
+ * vhdHandle: for the type Container NULL: the system is in fs/ of the layer's folder. For the type Vm a descriptor of an
+ * image on whose disk the system is. It gets mount points and forgets its machine id, and its kernel is copied into the
+ * layer's folder (kernel, initrd), for booting it directly; SkipUpdateBcdForBoot leaves out the last two.
+ * options: OsLayerOptions. Required.
+ *
+ *     HRESULT_FROM_WIN32(ERROR_ALREADY_EXISTS)   layerPath is a layer already
+ *     HCS_E_INVALID_LAYER   there is no operating system
+ */
+HRESULT HcsSetupBaseOSLayer(PCWSTR layerPath, HANDLE vhdHandle, PCWSTR options);
+
+/**
+ * Does the same, for the type Vm, with a disk that is mounted at volumePath.
+ */
+HRESULT HcsSetupBaseOSVolume(PCWSTR layerPath, PCWSTR volumePath, PCWSTR options);
+
+/**
+ * Makes a partition with ext4 on a disk. What was on it is gone.
+ *
+ * vhdHandle: a descriptor, open for reading and writing, of an image: raw, VHD (fixed or dynamic) or VHDX; or of a disk
+ * of the host. The last two kinds of image need qemu-storage-daemon.
+ *
+ *     HRESULT_FROM_WIN32(ERROR_SHARING_VIOLATION)   the disk is mounted
+ *     E_ACCESSDENIED   the descriptor cannot be written
+ */
+HRESULT HcsFormatWritableLayerVhd(HANDLE vhdHandle);
+
+/**
+ * Tells where a disk is mounted; mounts it if it is not. The same disk has the same place as long as it is mounted: until
+ * HcsDestroyLayer gets that place, or the folder in which the image is.
+ *
+ * vhdHandle: as above. A disk that is open for reading only is mounted so.
+ * mountPath: freed with LocalFree.
+ *
+ *     HRESULT_FROM_WIN32(ERROR_INVALID_DATA)   there is no file system ext4 on it
+ */
+HRESULT HcsGetLayerVhdMountPath(HANDLE vhdHandle, PWSTR* mountPath);
 
 #ifdef __cplusplus
 }

@@ -1,14 +1,17 @@
 //! The exports of the group Storage Utility Functions for Containers. They work in the caller's process.
 #![allow(unsafe_code, reason = "exported names")]
 
-use std::path::PathBuf;
+use std::{fs::File, path::PathBuf};
 
 use hcs::storage::{self, Compression};
 use hcs_core::{Cause, Error};
 use hcs_layers::layer;
-use hcs_schema::{ExportLayerOptions, LayerData};
+use hcs_schema::{ExportLayerOptions, LayerData, OsLayerOptions};
 
-use crate::abi::{Code, Text, code};
+use crate::{
+    abi::{Code, Handle, Out, Owned, Text, code, utf16},
+    win32,
+};
 
 /// Does it; these functions tell a code and nothing more.
 fn tell(act: impl FnOnce() -> Result<(), hcs::Error>) -> Code {
@@ -75,6 +78,49 @@ extern "C" fn HcsExportLegacyWritableLayer(
 #[unsafe(no_mangle)]
 extern "C" fn HcsDestroyLayer(layer_path: Text) -> Code {
     tell(|| storage::destroy_layer(&path(layer_path)?))
+}
+
+fn os_layer_options(text: Text) -> Result<OsLayerOptions, Error> {
+    if text.is_null() {
+        return Err(Cause::InvalidArgument.into());
+    }
+    Ok(hcs_schema::read::<OsLayerOptions>(text.document()?.get())?.value)
+}
+
+fn image(handle: Handle) -> Result<File, Error> {
+    win32::file_of(handle).ok_or(Cause::InvalidHandle.into())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsSetupBaseOSLayer(layer_path: Text, disk: Handle, options: Text) -> Code {
+    tell(|| {
+        let options = os_layer_options(options)?;
+        let disk = if disk == 0 { None } else { Some(image(disk)?) };
+        storage::setup_base_layer(&path(layer_path)?, disk.as_ref(), &options)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsSetupBaseOSVolume(layer_path: Text, volume: Text, options: Text) -> Code {
+    tell(|| {
+        let options = os_layer_options(options)?;
+        storage::setup_base_volume(&path(layer_path)?, &path(volume)?, &options)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsFormatWritableLayerVhd(disk: Handle) -> Code {
+    tell(|| storage::format_disk(&image(disk)?))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn HcsGetLayerVhdMountPath(disk: Handle, mount_path: Out<Owned>) -> Code {
+    tell(|| {
+        let mount_path = mount_path.required()?;
+        let point = storage::mount_disk(&image(disk)?)?;
+        mount_path.set(Owned::copy(&utf16(&point.display().to_string()))?);
+        Ok(())
+    })
 }
 
 #[unsafe(no_mangle)]

@@ -29,6 +29,7 @@ mod document;
 mod events;
 pub mod link;
 mod operation;
+mod places;
 mod process;
 pub mod storage;
 mod system;

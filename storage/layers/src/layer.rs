@@ -37,6 +37,8 @@ pub enum Kind {
     ReadOnly,
     /// What a container writes goes there.
     Writable,
+    /// It has no files: they are on a disk from which a virtual machine boots. Its kernel may be here.
+    Vm,
 }
 
 /// A layer that is there.
@@ -105,6 +107,13 @@ impl Layer {
         let name = match self.mark.kind {
             Kind::ReadOnly => FILES,
             Kind::Writable => UPPER,
+            Kind::Vm => {
+                let detail = format!(
+                    "{} is a layer of virtual machines, its files are on a disk",
+                    self.path.display()
+                );
+                return Err(failure::invalid(detail));
+            }
         };
         tree::open(self.folder.as_fd(), name).map_err(failure::on(&self.path.join(name), "opening"))
     }

@@ -17,6 +17,7 @@
 
 mod ahead;
 pub mod archive;
+pub mod base;
 pub mod compress;
 pub mod destroy;
 pub mod digest;

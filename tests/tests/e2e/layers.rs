@@ -11,7 +11,6 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
 };
 
 use hcs::{
@@ -19,50 +18,10 @@ use hcs::{
     schema::{ExportLayerOptions, Layer, LayerData, Storage},
     storage::{self, Compression},
 };
-use hcs_tests::Service;
+use hcs_tests::{Service, folder::Folder, host};
 use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
 use crate::{output, refused};
-
-/// A folder of the test's own, gone with it. Unions in it are detached.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Folder {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("hcs-layers-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Folder(path)
-    }
-
-    fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        for name in self.names() {
-            let _ = storage::detach_layers(&self.join(&name));
-        }
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn host(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().expect(program);
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// All that can be known of a tree, by path.
 fn picture(root: &Path) -> BTreeMap<OsString, String> {

@@ -11,6 +11,7 @@ mod cli;
 mod clients;
 mod confinement;
 mod devices;
+mod disks;
 mod endings;
 mod escapes;
 mod half_made;

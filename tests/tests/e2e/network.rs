@@ -11,7 +11,7 @@ use hcs::{
     Cause, System,
     schema::{ComputeSystem, NetworkLinux, NetworkMode, Networking, SystemPropertyQuery, SystemPropertyType},
 };
-use hcs_tests::{Service, processes};
+use hcs_tests::{Service, host, processes};
 use rustix::process::Signal;
 
 use crate::{output, refused};
@@ -25,12 +25,6 @@ fn by(mode: NetworkMode) -> Networking {
 }
 
 /// Runs a program of the host and returns what it says.
-fn host(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().expect(program);
-    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
-}
-
 fn interface_is_there(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).exists()
 }

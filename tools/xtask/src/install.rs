@@ -37,6 +37,11 @@ const TEST: &[Need] = &[
     Need { package: "iproute2", is_met: || host::program("ip").is_some() },
     Need { package: "nftables", is_met: || host::program("nft").is_some() },
     Need { package: "passt", is_met: || host::program("pasta").is_some() },
+    Need { package: "e2fsprogs", is_met: || host::program("mke2fs").is_some() },
+    Need { package: "fdisk", is_met: || host::program("sfdisk").is_some() },
+    Need { package: "qemu-utils", is_met: || host::program("qemu-storage-daemon").is_some() },
+    Need { package: "skopeo", is_met: || host::program("skopeo").is_some() },
+    Need { package: "umoci", is_met: || host::program("umoci").is_some() },
     Need { package: "binutils", is_met: || host::program("nm").is_some() },
 ];
 

@@ -28,6 +28,12 @@ pub fn handle_of(fd: OwnedFd) -> Handle {
     fd.into_raw_fd() as Handle
 }
 
+/// A descriptor of our own for the open file in a handle; `None` if the handle is not valid.
+pub fn file_of(handle: Handle) -> Option<std::fs::File> {
+    let fd = descriptor(handle).ok()?;
+    rustix::io::fcntl_dupfd_cloexec(events::borrow(fd), 3).ok().map(std::fs::File::from)
+}
+
 /// The descriptor in a handle.
 fn descriptor(handle: Handle) -> Result<RawFd, Win32Error> {
     match RawFd::try_from(handle as isize) {

@@ -2,6 +2,7 @@
 
 mod call;
 mod create;
+mod disk;
 mod events;
 mod exec;
 mod kill;
@@ -40,6 +41,7 @@ pub enum Verb {
     Events(events::Events),
     Validate(validate::Validate),
     Layer(layer::Layer),
+    Disk(disk::Disk),
     Service(service::Service),
     Ops(ops::Ops),
     Call(call::Call),
@@ -63,6 +65,7 @@ impl Verb {
             Verb::Events(verb) => verb.run(context),
             Verb::Validate(verb) => verb.run(),
             Verb::Layer(verb) => verb.run(),
+            Verb::Disk(verb) => verb.run(),
             Verb::Service(verb) => verb.run(context),
             Verb::Ops(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),

@@ -20,7 +20,7 @@ mod thread;
 mod wait;
 
 use std::{
-    env, io,
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -36,7 +36,7 @@ use hcs_ipc::{
 };
 use std::os::fd::OwnedFd;
 
-use crate::Error;
+use crate::{Error, places};
 pub use session::{LinkEvent, Listener};
 use thread::Shared;
 pub use wait::Ticket;
@@ -54,11 +54,9 @@ pub struct Options {
 impl Default for Options {
     /// The socket of `HCS_SOCKET`, or that below `HCS_ROOT`, or the one of the system's service.
     fn default() -> Options {
-        let named = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let socket = named("HCS_SOCKET")
-            .or_else(|| Some(named("HCS_ROOT")?.join("run/hcs.sock")))
-            .unwrap_or_else(|| "/run/hcs/hcs.sock".into());
-        Options { socket }
+        Options {
+            socket: places::named("HCS_SOCKET").unwrap_or_else(|| places::run_folder().join("hcs.sock")),
+        }
     }
 }
 

@@ -1,0 +1,120 @@
+//! `hcs disk`
+
+use std::{
+    fs::{File, OpenOptions},
+    path::PathBuf,
+};
+
+use hcs::storage;
+
+use crate::{failure::Failure, output};
+
+/// Make, format and mount disks in files: raw, VHD, VHDX.
+///
+/// Everything happens here and now, without a service, and needs root.
+#[derive(clap::Args)]
+pub struct Disk {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Make an image with nothing on its disk.
+    Create {
+        /// Where; nothing may be there.
+        image: PathBuf,
+        /// How large the disk is: bytes, or with K, M, G or T.
+        #[arg(value_parser = size)]
+        size: u64,
+        /// The format of the image [default: that of the name's ending, else raw].
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+    },
+    /// Make a partition with ext4 on a disk. What was on it is gone.
+    Format {
+        /// The image.
+        image: PathBuf,
+    },
+    /// Mount a disk and print where. It stays mounted until `hcs disk unmount`.
+    Mount {
+        /// The image.
+        image: PathBuf,
+        /// So that nothing on it can be changed.
+        #[arg(long)]
+        read_only: bool,
+    },
+    /// Unmount a disk. One that is not mounted is fine.
+    Unmount {
+        /// The image.
+        image: PathBuf,
+    },
+}
+
+/// A format of images.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// The bytes of the disk.
+    Raw,
+    /// VHD that grows with what is written.
+    Vhd,
+    /// VHD that has its whole size.
+    FixedVhd,
+    /// VHDX.
+    Vhdx,
+}
+
+impl Format {
+    /// What the ending of a name says.
+    fn of(image: &std::path::Path) -> Format {
+        match image.extension().and_then(|ending| ending.to_str()) {
+            Some("vhd") => Format::Vhd,
+            Some("vhdx") => Format::Vhdx,
+            _ => Format::Raw,
+        }
+    }
+}
+
+impl From<Format> for storage::DiskFormat {
+    fn from(format: Format) -> storage::DiskFormat {
+        match format {
+            Format::Raw => storage::DiskFormat::Raw,
+            Format::Vhd => storage::DiskFormat::DynamicVhd,
+            Format::FixedVhd => storage::DiskFormat::FixedVhd,
+            Format::Vhdx => storage::DiskFormat::Vhdx,
+        }
+    }
+}
+
+impl Disk {
+    pub fn run(self) -> Result<(), Failure> {
+        match self.what {
+            What::Create { image, size, format } => {
+                let format = format.unwrap_or_else(|| Format::of(&image));
+                storage::create_disk(&image, format.into(), size)?;
+            }
+            What::Format { image } => storage::format_disk(&open(&image, true)?)?,
+            What::Mount { image, read_only } => {
+                let point = storage::mount_disk(&open(&image, !read_only)?)?;
+                output::line(&point.display().to_string())?;
+            }
+            What::Unmount { image } => storage::unmount_disk(&open(&image, false)?)?,
+        }
+        Ok(())
+    }
+}
+
+fn open(image: &std::path::Path, writable: bool) -> Result<File, Failure> {
+    let opened = OpenOptions::new().read(true).write(writable).open(image);
+    opened.map_err(|error| Failure::io(&error, &image.display().to_string()))
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
+        Some(digits) => (digits, ["K", "M", "G", "T"].iter().position(|unit| text.ends_with(unit))),
+        None => (text, None),
+    };
+    let factor = 1u64 << (10 * shift.map_or(0, |shift| shift + 1));
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    number.ok_or_else(|| "expected a number of bytes, or one with K, M, G or T behind it".to_owned())
+}

@@ -1,0 +1,48 @@
+//! GUIDs as disk formats have them.
+
+use hcs_schema::Guid;
+
+/// One of random bits.
+pub fn random() -> Guid {
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            // The kernel refuses only before it has booted.
+            Err(_) => break,
+        }
+    }
+    bytes[6] = (bytes[6] & 0x0F) | 0x40;
+    bytes[8] = (bytes[8] & 0x3F) | 0x80;
+    Guid::from_bytes(bytes)
+}
+
+/// Its bytes as GPT and VHDX store them: the first three fields with the lowest byte first.
+pub fn stored(guid: &Guid) -> [u8; 16] {
+    let mut bytes = *guid.as_bytes();
+    bytes[..4].reverse();
+    bytes[4..6].reverse();
+    bytes[6..8].reverse();
+    bytes
+}
+
+/// The stored form of a GUID that is written as a number, digit by digit.
+pub const fn from_digits(digits: u128) -> [u8; 16] {
+    let b = digits.to_be_bytes();
+    [b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_fields_are_stored_backwards() {
+        let guid: Guid = "0fc63daf-8483-4772-8e79-3d69d8477de4".parse().unwrap();
+        assert_eq!(stored(&guid), from_digits(0x0fc63daf_8483_4772_8e79_3d69d8477de4));
+        assert_eq!(stored(&guid)[..4], [0xaf, 0x3d, 0xc6, 0x0f]);
+        assert_ne!(random(), random());
+    }
+}

@@ -1,0 +1,215 @@
+//! Mounted disks.
+//!
+//! Each has a folder named after its file, with `mnt`, at which it is mounted, and what serves it. The folder is locked
+//! while something changes in it. What a crash has left is taken away by the next who comes for the same disk.
+
+use std::{
+    fs::{self, File},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileTypeExt, MetadataExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use hcs_core::{Cause, Error};
+use rustix::{
+    fs::{CWD, FlockOperation, Mode, OFlags},
+    io::Errno,
+    mount::{MountFlags, UnmountFlags},
+};
+
+use crate::{failure, gpt, loop_device, server::Server, view::View};
+
+const POINT: &str = "mnt";
+
+/// Where mounted disks are.
+#[derive(Clone, Debug)]
+pub struct Disks {
+    folder: PathBuf,
+}
+
+/// The folder of one disk, locked.
+pub(crate) struct Place {
+    pub folder: PathBuf,
+    _lock: OwnedFd,
+}
+
+impl Disks {
+    /// Those below this folder, which is made when it is needed.
+    pub fn at(folder: &Path) -> Disks {
+        Disks { folder: folder.to_owned() }
+    }
+
+    /// Mounts the disk of an image. One that is mounted already stays where it is; the same disk always has the same
+    /// place. An image that is open for reading only is mounted so.
+    pub fn mount(&self, image: &File) -> Result<PathBuf, Error> {
+        let place = self.place(image)?;
+        let point = place.folder.join(POINT);
+        if is_mounted(&point)? {
+            return Ok(point);
+        }
+        place.clear()?;
+        let mounted = (|| {
+            expect_unused(image)?;
+            let view = View::open(image, &place.folder)?;
+            let partition = gpt::find(&view.file, view.length)?;
+            let device = loop_device::attach(&view, partition)?;
+            fs::create_dir(&point).map_err(failure::io(&point, "making"))?;
+            let flags = if view.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+            match rustix::mount::mount(&device.path, &point, "ext4", flags, None) {
+                Err(Errno::INVAL) => Err(failure::invalid("the disk has no file system ext4")
+                    .hint("HcsFormatWritableLayerVhd makes one.")),
+                other => other.map_err(failure::on("mounting the disk")),
+            }
+        })();
+        if mounted.is_err() {
+            // What resists is taken away by the next.
+            let _ = place.clear().and_then(|()| place.remove());
+        }
+        mounted.map(|()| point)
+    }
+
+    /// Unmounts the disk of an image; one that is not mounted is fine. Whoever uses it keeps it: then this fails.
+    pub fn unmount(&self, image: &File) -> Result<(), Error> {
+        // Nothing is made where nothing is to be taken away.
+        match self.folder.join(name(image)?).exists() {
+            true => self.place(image)?.release(),
+            false => Ok(()),
+        }
+    }
+
+    /// Where the disk of an image is mounted, if it is.
+    pub fn find(&self, image: &File) -> Result<Option<PathBuf>, Error> {
+        let point = match fs::canonicalize(&self.folder) {
+            Ok(base) => base.join(name(image)?).join(POINT),
+            Err(_) => return Ok(None),
+        };
+        Ok(is_mounted(&point)?.then_some(point))
+    }
+
+    /// Whether a path is that of a mounted disk.
+    pub fn is_mounted_at(&self, point: &Path) -> Result<bool, Error> {
+        Ok(self.folder_of(point).is_some() && is_mounted(point)?)
+    }
+
+    /// Unmounts the disk that is mounted here.
+    pub fn release_at(&self, point: &Path) -> Result<(), Error> {
+        match self.folder_of(point) {
+            Some(folder) => Place::lock(&folder)?.release(),
+            None => Err(Error::new(Cause::NotFound, format!("no disk is mounted at {}", point.display()))),
+        }
+    }
+
+    fn folder_of(&self, point: &Path) -> Option<PathBuf> {
+        let base = fs::canonicalize(&self.folder).ok()?;
+        let folder = point.parent().filter(|_| point.file_name().is_some_and(|name| name == POINT))?;
+        (folder.parent() == Some(&base)).then(|| folder.to_owned())
+    }
+
+    /// The folder of an image's disk, locked. It is there afterwards.
+    pub(crate) fn place(&self, image: &File) -> Result<Place, Error> {
+        fs::create_dir_all(&self.folder).map_err(failure::io(&self.folder, "making"))?;
+        let base = fs::canonicalize(&self.folder).map_err(failure::io(&self.folder, "looking at"))?;
+        Place::lock(&base.join(name(image)?))
+    }
+}
+
+impl Place {
+    fn lock(folder: &Path) -> Result<Place, Error> {
+        loop {
+            match fs::create_dir(folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(failure::io(folder, "making")(error));
+                }
+                _ => {}
+            }
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let lock = match rustix::fs::openat(CWD, folder, flags, Mode::empty()) {
+                Err(Errno::NOENT) => continue,
+                opened => opened.map_err(failure::on("opening the folder of the disk"))?,
+            };
+            while rustix::fs::flock(&lock, FlockOperation::LockExclusive) == Err(Errno::INTR) {}
+            // Who had it before may have removed it.
+            let ours = rustix::fs::fstat(&lock).map_err(failure::on("locking the disk"))?;
+            if fs::symlink_metadata(folder).is_ok_and(|there| there.ino() == ours.st_ino) {
+                return Ok(Place { folder: folder.to_owned(), _lock: lock });
+            }
+        }
+    }
+
+    /// Fails if the disk is mounted.
+    pub fn expect_unmounted(&self) -> Result<(), Error> {
+        let point = self.folder.join(POINT);
+        if is_mounted(&point)? {
+            return Err(Error::new(Cause::InUse, format!("the disk is mounted at {}", point.display())));
+        }
+        Ok(())
+    }
+
+    /// Takes away what serves a disk that is not mounted.
+    pub fn clear(&self) -> Result<(), Error> {
+        Server::of(&self.folder).end()?;
+        match fs::remove_dir(self.folder.join(POINT)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(failure::io(&self.folder, "clearing")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the folder, in which nothing must be any more.
+    pub fn remove(self) -> Result<(), Error> {
+        fs::remove_dir(&self.folder).map_err(failure::io(&self.folder, "removing"))
+    }
+
+    fn release(self) -> Result<(), Error> {
+        let point = self.folder.join(POINT);
+        if is_mounted(&point)? {
+            match rustix::mount::unmount(&point, UnmountFlags::NOFOLLOW) {
+                Err(Errno::BUSY) => {
+                    let detail = format!("somebody uses the disk that is mounted at {}", point.display());
+                    return Err(Error::new(Cause::InUse, detail));
+                }
+                other => other.map_err(failure::on("unmounting the disk"))?,
+            }
+        }
+        self.clear()?;
+        self.remove()
+    }
+}
+
+/// A name for the disk that follows from which file it is in. The file is held by the mount, so its number is not given
+/// to another.
+fn name(image: &File) -> Result<String, Error> {
+    let found = image.metadata().map_err(|error| Error::from_io(&error, "looking at the image"))?;
+    if found.is_file() {
+        Ok(format!("{:x}-{:x}", found.dev(), found.ino()))
+    } else if found.file_type().is_block_device() {
+        Ok(format!("disk-{:x}", found.rdev()))
+    } else {
+        Err(Error::new(Cause::InvalidArgument, "the handle is of no file and no disk"))
+    }
+}
+
+fn is_mounted(point: &Path) -> Result<bool, Error> {
+    let text = fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
+    Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).any(|mounted| Path::new(mounted) == point))
+}
+
+/// Fails if a loop device of somebody else is on the image.
+pub(crate) fn expect_unused(image: &File) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::from_io(&error, "looking at the image");
+    let own = image.metadata().map_err(failed)?;
+    for device in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let Ok(text) = fs::read_to_string(device.path().join("loop/backing_file")) else { continue };
+        if let Ok(other) = fs::metadata(text.trim_end())
+            && (other.dev(), other.ino()) == (own.dev(), own.ino())
+        {
+            let detail = format!("the image is in use as /dev/{}", device.file_name().to_string_lossy());
+            return Err(Error::new(Cause::InUse, detail));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! Disks in files: made, formatted, mounted by the shipped program, and looked at by others.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use hcs_tests::{binaries, folder::Folder, host, processes, random::Random};
+use rustix::process::Signal;
+
+/// The formats, by the ending of the name and by what qemu-img calls them.
+const FORMATS: [(&str, &str); 4] = [("raw", "raw"), ("fixed-vhd", "vpc"), ("vhd", "vpc"), ("vhdx", "vhdx")];
+
+const SIZE: u64 = 100 << 20;
+
+/// Images and mounts of one test. What is mounted at its end fails it.
+struct Disks(Folder);
+
+impl Disks {
+    fn new() -> Disks {
+        Disks(Folder::new())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binaries::find("hcs"));
+        command.arg("disk").args(arguments).env("HCS_ROOT", self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What it says when it succeeds.
+    fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// What it says when it fails.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(!output.status.success(), "{arguments:?} was done");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn create(&self, format: &str) -> PathBuf {
+        let image = self.0.join(&format!("disk.{format}"));
+        self.done(&["create", text(&image), "100M", "--format", format]);
+        image
+    }
+
+    /// What is left of mounted disks: folders, mounts, servers, loop devices.
+    fn left(&self) -> Vec<String> {
+        let root = text(self.0.path());
+        let folders = fs::read_dir(self.0.join("run/disks")).into_iter().flatten().flatten();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let servers = processes::all().into_iter().map(|pid| processes::read(pid, "cmdline"));
+        let devices = fs::read_dir("/sys/block").unwrap().flatten();
+        let devices =
+            devices.filter_map(|device| fs::read_to_string(device.path().join("loop/backing_file")).ok());
+        folders
+            .map(|folder| folder.path().display().to_string())
+            .chain(mounts.lines().map(str::to_owned))
+            .chain(servers.filter(|command| command.starts_with("/usr/bin/qemu-storage-daemon")))
+            .chain(devices)
+            .filter(|line| line.contains(root))
+            .collect()
+    }
+
+    /// The last of a loop device goes a moment after it was unmounted.
+    fn await_nothing_left(&self) {
+        hcs_tests::until("nothing of the disks is left", Duration::from_secs(5), || self.left().is_empty());
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The disk of an image as a file of its plain bytes.
+fn plain(image: &Path, qemu: &str) -> PathBuf {
+    let plain = image.with_extension("plain");
+    host("qemu-img", &["convert", "-f", qemu, "-O", "raw", text(image), text(&plain)]);
+    plain
+}
+
+/// What is on the partition is without fault, as e2fsck says.
+fn check_file_system(plain: &Path) {
+    let partition = plain.with_extension("partition");
+    let argument = |name: &str, path: &Path| format!("{name}={}", path.display());
+    host("dd", &[&argument("if", plain), &argument("of", &partition), "bs=1M", "skip=1", "status=none"]);
+    host("fsck.ext4", &["-fn", text(&partition)]);
+    fs::remove_file(partition).unwrap();
+}
+
+#[test]
+fn a_disk_of_each_format_keeps_what_is_written_and_others_find_it_without_fault() {
+    let disks = Disks::new();
+    for (format, qemu) in FORMATS {
+        let image = disks.create(format);
+        let about = host("qemu-img", &["info", "--output=json", "-f", qemu, text(&image)]);
+        assert!(about.contains(&format!("\"virtual-size\": {SIZE},")), "{about}");
+        if qemu == "vhdx" {
+            host("qemu-img", &["check", text(&image)]);
+        }
+        assert!(disks.refused(&["mount", text(&image)]).contains("ext4"));
+        assert_eq!(disks.left(), Vec::<String>::new());
+
+        disks.done(&["format", text(&image)]);
+        assert_eq!(disks.left(), Vec::<String>::new());
+        let point = disks.done(&["mount", text(&image)]);
+        assert_eq!(disks.done(&["mount", text(&image)]), point, "the same disk has another place");
+        assert!(disks.refused(&["format", text(&image)]).contains("is mounted at"));
+        // More than fits into any cache between, and random, so that nothing of it is a hole.
+        let mut noise = vec![0u8; 30 << 20];
+        let mut random = Random::new();
+        noise.iter_mut().for_each(|byte| *byte = random.below(256) as u8);
+        fs::write(Path::new(&point).join("noise"), &noise).unwrap();
+        let user = File::open(Path::new(&point).join("noise")).unwrap();
+        assert!(disks.refused(&["unmount", text(&image)]).contains("uses the disk"));
+        drop(user);
+        disks.done(&["unmount", text(&image)]);
+        disks.done(&["unmount", text(&image)]);
+        disks.await_nothing_left();
+
+        let plain = plain(&image, qemu);
+        let table = host("sfdisk", &["--dump", text(&plain)]);
+        assert!(
+            table.contains("label: gpt") && table.contains("0FC63DAF-8483-4772-8E79-3D69D8477DE4"),
+            "{table}"
+        );
+        assert!(host("sfdisk", &["--verify", text(&plain)]).contains("No errors detected"));
+        check_file_system(&plain);
+        if qemu == "vhdx" {
+            host("qemu-img", &["check", text(&image)]);
+        }
+        let point = disks.done(&["mount", "--read-only", text(&image)]);
+        assert!(
+            fs::read(Path::new(&point).join("noise")).unwrap() == noise,
+            "{format}: other bytes came back"
+        );
+        assert!(fs::write(Path::new(&point).join("more"), "").is_err());
+        disks.done(&["unmount", text(&image)]);
+        disks.await_nothing_left();
+    }
+}
+
+#[test]
+fn a_disk_that_others_have_made_is_mounted() {
+    let disks = Disks::new();
+    let (image, tree) = (disks.0.join("whole.raw"), disks.0.join("tree"));
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), "from mke2fs").unwrap();
+    host("mke2fs", &["-q", "-t", "ext4", "-d", text(&tree), text(&image), "32M"]);
+    for (name, qemu) in [("vhdx", "vhdx"), ("vhd", "vpc")] {
+        let other = disks.0.join(&format!("other.{name}"));
+        host("qemu-img", &["convert", "-O", qemu, text(&image), text(&other)]);
+        let point = disks.done(&["mount", text(&other)]);
+        assert_eq!(fs::read_to_string(Path::new(&point).join("file")).unwrap(), "from mke2fs");
+        disks.done(&["unmount", text(&other)]);
+    }
+    disks.await_nothing_left();
+}
+
+#[test]
+fn what_is_no_usable_disk_is_refused_and_leaves_nothing() {
+    let disks = Disks::new();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = disks.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    };
+    let other = disks.0.join("other.qcow2");
+    host("qemu-img", &["create", "-q", "-f", "qcow2", text(&other), "10M"]);
+    let fixed = disks.create("fixed-vhd");
+    let cut = disks.0.join("cut.vhd");
+    fs::write(&cut, &fs::read(&fixed).unwrap()[SIZE as usize - 4096..]).unwrap();
+    let damaged = disks.0.join("damaged.raw");
+    fs::copy(disks.create("raw"), &damaged).unwrap();
+    disks.done(&["format", text(&damaged)]);
+    File::options().write(true).open(&damaged).unwrap().write_all_at(b"x", 1024 + 20).unwrap();
+    let half = file("half.vhdx", b"vhdxfile and nothing behind it");
+    for (verb, image, complaint) in [
+        ("mount", &other, "qcow2"),
+        ("format", &other, "qcow2"),
+        ("mount", &cut, "cut off"),
+        ("mount", &damaged, "partition table"),
+        ("mount", &half, "qemu-storage-daemon"),
+        ("format", &half, "qemu-storage-daemon"),
+        ("format", &file("empty.raw", b""), "too few"),
+        ("format", &disks.0.path().to_owned(), "Is a directory"),
+        ("mount", &disks.0.join("gone"), "No such file"),
+    ] {
+        let said = disks.refused(&[verb, text(image)]);
+        assert!(said.contains(complaint), "{verb} {}: {said}", image.display());
+    }
+    for (size, name) in
+        [("3T", "large.vhd"), ("1000", "small.raw"), ("100T", "large.vhdx"), ("1M", "disk.fixed-vhd")]
+    {
+        disks.refused(&["create", text(&disks.0.join(name)), size]);
+    }
+    assert!(!disks.0.join("large.vhd").exists());
+    disks.await_nothing_left();
+}
+
+#[test]
+fn a_mount_that_is_killed_anywhere_is_finished_or_cleared_by_the_next() {
+    let disks = Disks::new();
+    let mut random = Random::new();
+    for format in ["raw", "vhdx"] {
+        let image = disks.create(format);
+        disks.done(&["format", text(&image)]);
+        let began = std::time::Instant::now();
+        let point = disks.done(&["mount", text(&image)]);
+        let duration = began.elapsed().as_micros() as u64;
+        disks.done(&["unmount", text(&image)]);
+        for _ in 0..25 {
+            let mut child = disks.command(&["mount", text(&image)]).stdout(Stdio::null()).spawn().unwrap();
+            // A random moment is what this is about.
+            std::thread::sleep(Duration::from_micros(random.below(duration)));
+            processes::signal(child.id(), Signal::KILL);
+            child.wait().unwrap();
+            assert_eq!(disks.done(&["mount", text(&image)]), point);
+            fs::write(Path::new(&point).join("file"), "written").unwrap();
+            disks.done(&["unmount", text(&image)]);
+        }
+        disks.await_nothing_left();
+    }
+}
