@@ -27,6 +27,8 @@ pub struct Container {
     cgroup: Cgroup,
     /// The folder of the root file system.
     root: OwnedFd,
+    /// Keep the layers of the root file system from being removed.
+    _layers: Vec<OwnedFd>,
     state: State,
     is_frozen: bool,
     /// What serves it from the host.
@@ -74,6 +76,7 @@ impl Container {
             plan,
             cgroup,
             root: root.folder,
+            _layers: root.layers,
             state: State::Created(materials),
             is_frozen: false,
             helper: None,

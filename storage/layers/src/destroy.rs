@@ -4,6 +4,8 @@ use std::{fs, path::Path};
 
 use hcs_core::{Cause, Error};
 
+use rustix::{fs::FlockOperation, io::Errno};
+
 use crate::{
     failure,
     layer::{self, FILES, Kind, MARK, UNION, UPPER, WORK},
@@ -38,10 +40,20 @@ pub fn destroy_content(disk: &Path) -> Result<(), Error> {
 
 /// Removes the layer at a path. What is no layer, is mounted, or has something mounted in it, stays.
 pub fn destroy(path: &Path) -> Result<(), Error> {
-    layer::open(path)?;
+    let layer = layer::open(path)?;
     if let Some(mount) = union::mount_below(path)? {
         return Err(Error::new(Cause::InUse, format!("{mount} is mounted in the layer"))
             .hint("HcsDetachLayerStorageFilter takes a union away."));
+    }
+    let in_use =
+        |by: String| Err(Error::new(Cause::InUse, format!("the layer {} is in use by {by}", path.display())));
+    if let Some(user) = union::user_of(&layer)? {
+        return in_use(format!("what is attached at {}", user.display()));
+    }
+    // Held until the end, so that no container begins to use it.
+    match rustix::fs::flock(&layer.folder, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return in_use("a container".to_owned()),
+        other => other.map_err(failure::on(path, "locking"))?,
     }
     // Under another name first: whoever looks meanwhile finds a layer or none.
     let doomed = stage::beside(path, "destroyed")?;

@@ -1,6 +1,10 @@
 //! The union of a writable layer and its parents, attached and detached.
 
-use std::{fs, os::fd::AsFd, path::Path};
+use std::{
+    fs, io,
+    os::{fd::AsFd, unix::fs::symlink},
+    path::{Path, PathBuf},
+};
 
 use hcs_core::{Cause, Error};
 use hcs_schema::LayerData;
@@ -10,12 +14,12 @@ use rustix::{
 };
 
 use crate::{
-    failure,
+    digest, failure,
     layer::{self, Kind, Layer, UNION, UPPER, WORK},
     tree,
 };
 
-pub use hcs_union::MOST;
+pub use hcs_union::{MOST, USERS};
 
 /// Attaches the union at `rootfs` of a writable layer. One that is attached already is left as it is.
 pub fn attach(writable: &Layer, parents: &LayerData) -> Result<(), Error> {
@@ -25,13 +29,19 @@ pub fn attach(writable: &Layer, parents: &LayerData) -> Result<(), Error> {
         let detail = format!("found {} layers, expected 1 to {MOST}", listed.len());
         return Err(Error::new(Cause::InvalidData, detail).at("$.Layers"));
     }
-    let mut folders = Vec::with_capacity(listed.len());
+    let (mut folders, mut opened_parents) =
+        (Vec::with_capacity(listed.len()), Vec::with_capacity(listed.len()));
     for (index, parent) in listed.iter().enumerate() {
         let at = format!("$.Layers[{index}].Path");
-        let opened = layer::path(parent.path.as_deref().unwrap_or_default())
-            .and_then(|path| layer::open(&path))
-            .and_then(|layer| layer.files());
-        folders.push(opened.map_err(|error| error.at(at))?);
+        let opened = || {
+            let layer = layer::open(&layer::path(parent.path.as_deref().unwrap_or_default())?)?;
+            // Until it is noted that it is used, nobody removes it.
+            let held = hcs_union::hold(layer.folder.as_fd()).map_err(failure::on(&layer.path, "locking"))?;
+            Ok((layer.files()?, (layer, held)))
+        };
+        let (files, parent) = opened().map_err(|error: Error| error.at(at))?;
+        folders.push(files);
+        opened_parents.push(parent);
     }
     let place = writable.path.join(UNION);
     if is_attached(&place)? {
@@ -49,7 +59,43 @@ pub fn attach(writable: &Layer, parents: &LayerData) -> Result<(), Error> {
         rustix::mount::move_mount(made.as_fd(), c"", target.as_fd(), c"", by_descriptors)
     };
     let doing = format!("uniting {} layers at", folders.len());
+    for (parent, _) in &opened_parents {
+        note_user(parent, &writable.path)?;
+    }
     mount().map_err(failure::on(&place, &doing))
+}
+
+/// Leaves a link to the writable layer in a parent. It counts only as long as something is attached there, so one that a
+/// crash has left, or a detachment by other means, does no harm.
+fn note_user(parent: &Layer, writable: &Path) -> Result<(), Error> {
+    let folder = parent.path.join(USERS);
+    let name = writable.as_os_str().as_encoded_bytes();
+    let link = folder.join(digest::of(name).trim_start_matches("sha256:"));
+    let noted = match fs::create_dir(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => symlink(writable, &link),
+    };
+    match noted {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Nobody removes what is there.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        other => other.map_err(failure::io(&link, "making")),
+    }
+}
+
+/// Where a writable layer is attached over this one, if there is such.
+pub fn user_of(layer: &Layer) -> Result<Option<PathBuf>, Error> {
+    let folder = layer.path.join(USERS);
+    for link in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let writable = fs::read_link(link.path()).map_err(failure::io(&folder, "reading"))?;
+        let place = writable.join(UNION);
+        if place.exists() && is_attached(&place)? {
+            return Ok(Some(place));
+        }
+        // A crash has left it, or a layer that is no more.
+        let _ = fs::remove_file(link.path());
+    }
+    Ok(None)
 }
 
 /// Takes the union away. That it is not there is an error, as on Windows.

@@ -3,9 +3,10 @@
 //! Two make unions: the storage functions, at a place that stays, and the worker, for one container. It is a crate of
 //! its own because the worker is to stay small, and everything else about layers brings compression along.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::{
+    fs::{FlockOperation, Mode, OFlags},
     io::Errno,
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags},
 };
@@ -18,8 +19,19 @@ pub const FILES: &str = "fs";
 pub const UPPER: &str = "upper";
 /// Where overlayfs works; on the same file system.
 pub const WORK: &str = "work";
+/// Where a layer has a link to each writable layer that is attached over it.
+pub const USERS: &str = "users";
 /// The most layers of one union.
 pub const MOST: usize = 128;
+
+/// Keeps a layer from being removed as long as the descriptor is open. Fails with WOULDBLOCK if somebody is making or
+/// removing it.
+pub fn hold(layer: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let held = rustix::fs::openat(layer, c".", flags, Mode::empty())?;
+    rustix::fs::flock(&held, FlockOperation::NonBlockingLockShared)?;
+    Ok(held)
+}
 
 /// Unites layers, the uppermost first, under what is written to `upper`. The mount is nowhere yet.
 pub fn unite(layers: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd) -> Result<OwnedFd, Errno> {

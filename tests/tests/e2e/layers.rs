@@ -253,6 +253,13 @@ fn layers_are_united_under_a_container_and_its_changes_become_a_layer() {
     storage::attach_layers(&scratch, &parents).unwrap();
     refused(storage::attach_layers(&scratch, &parents), Cause::AlreadyExists);
     refused(storage::destroy_layer(&scratch), Cause::InUse);
+    // A parent of what is attached is in use, and so is one of a container that unites them by itself.
+    refused(storage::destroy_layer(&folder.join("app")), Cause::InUse);
+    let own = Storage::default()
+        .path(folder.join("own").display().to_string())
+        .layers(parents.layers.clone().unwrap());
+    fs::create_dir(folder.join("own")).unwrap();
+    let united = service.running_from("own", &service.document_with(|container| container.storage(own)));
 
     let storage = Storage::default().path(scratch.join("rootfs").display().to_string());
     let system = service.running_from("web", &service.document_with(|container| container.storage(storage)));
@@ -261,6 +268,9 @@ fn layers_are_united_under_a_container_and_its_changes_become_a_layer() {
     system.terminate().wait().unwrap();
     storage::detach_layers(&scratch).unwrap();
     refused(storage::detach_layers(&scratch), Cause::NotFound);
+    refused(storage::destroy_layer(&folder.join("base")), Cause::InUse);
+    united.terminate().wait().unwrap();
+    storage::destroy_layer(&folder.join("base")).unwrap();
 
     let out = folder.join("out");
     fs::create_dir(&out).unwrap();

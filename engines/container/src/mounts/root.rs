@@ -20,6 +20,8 @@ pub struct Opened {
     pub mount: OwnedFd,
     /// Its folder, which stays when the mount is attached.
     pub folder: OwnedFd,
+    /// Keep its layers from being removed.
+    pub layers: Vec<OwnedFd>,
 }
 
 /// Opens a root. Its files are shifted for a user namespace.
@@ -30,8 +32,9 @@ pub fn open(root: &Root, users: Option<BorrowedFd<'_>>) -> Result<Opened, Error>
     };
     let scratch = open_folder(CWD, &root.path).map_err(failed)?;
     let is_union = !root.layers.is_empty() && !is_overlay(scratch.as_fd()).map_err(failed)?;
+    let mut held = Vec::new();
     let mount = if is_union {
-        unite(root, scratch.as_fd())?
+        unite(root, scratch.as_fd(), &mut held)?
     } else {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -50,7 +53,7 @@ pub fn open(root: &Root, users: Option<BorrowedFd<'_>>) -> Result<Opened, Error>
         sys::change_mount_attributes(mount.as_fd(), attribute, 0, false).map_err(failed)?;
     }
     let folder = open_folder(mount.as_fd(), ".").map_err(failed)?;
-    Ok(Opened { mount, folder })
+    Ok(Opened { mount, folder, layers: held })
 }
 
 fn open_folder(at: BorrowedFd<'_>, path: &str) -> Result<OwnedFd, Errno> {
@@ -64,14 +67,17 @@ fn is_overlay(folder: BorrowedFd<'_>) -> Result<bool, Errno> {
 }
 
 /// Puts the scratch folder on top of the layers. What the container writes is in `upper` there.
-fn unite(root: &Root, scratch: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
+fn unite(root: &Root, scratch: BorrowedFd<'_>, held: &mut Vec<OwnedFd>) -> Result<OwnedFd, Error> {
     let upper = scratch_folder(root, scratch, hcs_union::UPPER)?;
     let work = scratch_folder(root, scratch, hcs_union::WORK)?;
     let mut layers = Vec::with_capacity(root.layers.len());
     for (index, path) in root.layers.iter().enumerate() {
-        let layer = open_layer(path).map_err(|errno| {
-            Error::from_errno(errno.raw_os_error(), format!("opening the layer {path:?}"))
-                .at(format!("$.Container.Storage.Layers[{index}].Path"))
+        let layer = open_layer(path, held).map_err(|errno| {
+            let error = match errno {
+                Errno::WOULDBLOCK => Error::new(Cause::InUse, format!("the layer {path:?} is being removed")),
+                _ => Error::from_errno(errno.raw_os_error(), format!("opening the layer {path:?}")),
+            };
+            error.at(format!("$.Container.Storage.Layers[{index}].Path"))
         })?;
         layers.push(layer);
     }
@@ -82,10 +88,11 @@ fn unite(root: &Root, scratch: BorrowedFd<'_>) -> Result<OwnedFd, Error> {
 }
 
 /// A layer is a folder of files, or one that our own functions have made, which has them below.
-fn open_layer(path: &str) -> Result<OwnedFd, Errno> {
+fn open_layer(path: &str, held: &mut Vec<OwnedFd>) -> Result<OwnedFd, Errno> {
     let layer = open_folder(CWD, path)?;
     match rustix::fs::statat(&layer, hcs_union::MARK, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
         Ok(mark) if FileType::from_raw_mode(mark.st_mode) == FileType::RegularFile => {
+            held.push(hcs_union::hold(layer.as_fd())?);
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
             rustix::fs::openat(&layer, hcs_union::FILES, flags, Mode::empty())
         }
