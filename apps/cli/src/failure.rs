@@ -40,6 +40,12 @@ impl From<hcs::Error> for Failure {
     }
 }
 
+impl From<hcs::images::StoreError> for Failure {
+    fn from(error: hcs::images::StoreError) -> Failure {
+        hcs::Error::from(error).into()
+    }
+}
+
 impl From<io::Error> for Failure {
     /// Nearly all that a verb does itself is to write its output.
     fn from(error: io::Error) -> Failure {

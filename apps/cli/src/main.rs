@@ -6,6 +6,7 @@
 //!   failure   why a verb failed, and the exit code for that
 //!   document  documents from files or the standard input
 //!   output    tables and JSON
+//!   progress  bars for long work
 //!   terminal  raw mode and window sizes, for `exec -t`
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod document;
 mod failure;
 mod output;
+mod progress;
 mod terminal;
 mod verbs;
 

@@ -27,6 +27,7 @@ mod blocking;
 mod client;
 mod document;
 mod events;
+pub mod images;
 pub mod link;
 mod operation;
 mod places;

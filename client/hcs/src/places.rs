@@ -11,3 +11,8 @@ pub fn named(variable: &str) -> Option<PathBuf> {
 pub fn run_folder() -> PathBuf {
     named("HCS_ROOT").map_or_else(|| "/run/hcs".into(), |root| root.join("run"))
 }
+
+/// What stays over a reboot.
+pub fn state_folder() -> PathBuf {
+    named("HCS_ROOT").map_or_else(|| "/var/lib/hcs".into(), |root| root.join("lib"))
+}

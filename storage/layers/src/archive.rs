@@ -1,6 +1,9 @@
 //! Reads a layer from a tar, compressed or not.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+};
 
 use crate::{
     ahead::{self, Ahead},
@@ -59,11 +62,7 @@ pub fn read(source: impl Read + Send, limits: Limits, sink: &mut dyn Sink) -> Re
     let broken = |error: io::Error| broken(&error);
     let form = form(source.fill_buf().map_err(broken)?)
         .ok_or_else(|| failure::invalid("this is no tar, and no tar in gzip or zstd"))?;
-    let plain: Box<dyn Read + Send + '_> = match form {
-        Form::Plain => Box::new(source),
-        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
-        Form::Zstd => Box::new(zstd::Decoder::with_buffer(source).map_err(broken)?),
-    };
+    let plain = decode(form, source)?;
     let bounded = Bounded { from: Hashed::new(plain), most: limits.bytes };
     let (source, ahead) = ahead::new(bounded);
     std::thread::scope(|scope| {
@@ -73,6 +72,66 @@ pub fn read(source: impl Read + Send, limits: Limits, sink: &mut dyn Sink) -> Re
         let digest = reading.join().map_err(|_| failure::invalid("the archive cannot be read"));
         taken.and(digest)
     })
+}
+
+fn decode<'a>(form: Form, source: impl BufRead + Send + 'a) -> Result<Box<dyn Read + Send + 'a>, Error> {
+    Ok(match form {
+        Form::Plain => Box::new(source),
+        Form::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
+        Form::Zstd => Box::new(zstd::Decoder::with_buffer(source).map_err(|error| broken(&error))?),
+    })
+}
+
+/// The bytes in a file of this form.
+pub fn decoder(form: Form, file: File) -> Result<Box<dyn Read>, Error> {
+    Ok(decode(form, BufReader::with_capacity(1 << 16, file))?)
+}
+
+/// A file in an archive of anything, or another name of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub what: What,
+}
+
+/// What is found in an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Bytes of the archive.
+    File {
+        /// Where they begin.
+        start: u64,
+        /// How many they are.
+        size: u64,
+    },
+    /// Another name: of what this leads to from the folder of the link.
+    Symlink(Vec<u8>),
+    /// Another name: of what has this name in the archive.
+    HardLink(Vec<u8>),
+}
+
+/// Finds the files in a tar that is not compressed, without reading them.
+pub fn index(tar: &File, limits: Limits) -> Result<Vec<Found>, Error> {
+    let broken = |error: io::Error| broken(&error);
+    let mut members = Reader::new(BufReader::new(tar));
+    let (mut found, mut entries) = (Vec::new(), 0);
+    while let Some(member) = members.next().map_err(broken)? {
+        entries += 1;
+        if entries > limits.entries {
+            return Err(failure::invalid(format!("the archive has more than {} entries", limits.entries)));
+        }
+        let start = members.pass(&member).map_err(broken)?;
+        let what = match member.kind {
+            b'2' => What::Symlink(member.link),
+            b'1' => What::HardLink(member.link),
+            _ if member.is_plain_file() => What::File { start, size: member.size },
+            _ => continue,
+        };
+        found.push(Found { path: member.path, what });
+    }
+    Ok(found)
 }
 
 fn take_all(mut from: Ahead, limits: Limits, sink: &mut dyn Sink) -> Result<(), Error> {

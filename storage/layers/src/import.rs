@@ -12,6 +12,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::{
     archive::{self, Limits},
+    entry::Sink,
     failure,
     layer::{FILES, Kind, Mark},
     stage::Stage,
@@ -26,7 +27,7 @@ pub fn import(target: &Path, source: &Path, limits: Limits) -> Result<(), Error>
     let archive = if found.is_file() { Some(source.to_owned()) } else { archive_alone_in(source)? };
     if let Some(path) = archive {
         let file = File::open(&path).map_err(failure::io(&path, "opening"))?;
-        return import_archive(target, file, None, limits).map(|_| ());
+        return build(target, |sink| Ok(Some(archive::read(file, limits, sink)?)));
     }
     build(target, |sink| {
         let folder =
@@ -36,32 +37,12 @@ pub fn import(target: &Path, source: &Path, limits: Limits) -> Result<(), Error>
     })
 }
 
-/// Imports the layer in an archive, which must have this digest when it is unpacked. Returns what it has.
-pub fn import_archive(
-    target: &Path,
-    source: impl Read + Send,
-    expected: Option<&str>,
-    limits: Limits,
-) -> Result<String, Error> {
-    let mut found = String::new();
-    build(target, |sink| {
-        found = archive::read(source, limits, sink)?;
-        match expected {
-            Some(expected) if expected != found => {
-                Err(failure::invalid(format!("the layer has the digest {found}, expected {expected}")))
-            }
-            _ => Ok(Some(found.clone())),
-        }
-    })?;
-    Ok(found)
-}
-
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Makes a layer of the entries that `bring` gives; it returns their digest if there is one.
-fn build(
+/// Makes a layer of the entries that `bring` gives; it returns their digest if there is one. If it fails there is nothing.
+pub fn build(
     target: &Path,
-    bring: impl FnOnce(&mut Unpacker<'_>) -> Result<Option<String>, Error>,
+    bring: impl FnOnce(&mut dyn Sink) -> Result<Option<String>, Error>,
 ) -> Result<(), Error> {
     let stage = Stage::begin(target)?;
     let files = stage.place().join(FILES);

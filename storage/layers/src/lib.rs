@@ -17,6 +17,7 @@
 
 mod ahead;
 pub mod archive;
+pub mod archive_of_files;
 pub mod base;
 pub mod compress;
 pub mod destroy;

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::Write,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -70,15 +71,30 @@ impl Drop for Stage {
 
 /// Writes a file that is there whole or not at all. Nothing may be at its place before.
 pub fn write_file<T>(target: &Path, write: impl FnOnce(&File) -> Result<T, Error>) -> Result<T, Error> {
-    let partial = beside(target, "partial")?;
     if fs::symlink_metadata(target).is_ok() {
         return Err(Error::new(Cause::AlreadyExists, format!("{} is there already", target.display())));
     }
+    put_file(target, RenameFlags::NOREPLACE, write)
+}
+
+/// Writes a file in the place of another, or of none: the old one is there or the new one, whole.
+pub fn replace_file(target: &Path, content: &[u8]) -> Result<(), Error> {
+    put_file(target, RenameFlags::empty(), |mut file| {
+        file.write_all(content).map_err(failure::io(target, "writing"))
+    })
+}
+
+fn put_file<T>(
+    target: &Path,
+    flags: RenameFlags,
+    write: impl FnOnce(&File) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let partial = beside(target, "partial")?;
     let put = || {
         let file = File::create(&partial).map_err(failure::io(&partial, "making"))?;
         let result = write(&file)?;
         file.sync_all().map_err(failure::io(&partial, "writing"))?;
-        rustix::fs::renameat_with(CWD, &partial, CWD, target, RenameFlags::NOREPLACE)
+        rustix::fs::renameat_with(CWD, &partial, CWD, target, flags)
             .map_err(failure::on(target, "putting in its place"))?;
         sync_parent(target)?;
         Ok(result)

@@ -3,7 +3,7 @@
 //! By hand, because the crate for it takes a value of PAX to end at the first end of line, which attributes such as
 //! capabilities contain. Nothing here trusts a number: lengths are limited before memory is taken for them.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 
 use crate::entry::{Content, Time};
 
@@ -184,6 +184,18 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
+    /// Passes over the content of the member that was read last; where it begins.
+    pub fn pass(&mut self, member: &Member) -> io::Result<u64>
+    where
+        R: Seek,
+    {
+        let start = self.from.stream_position()?;
+        let length =
+            member.stored.checked_next_multiple_of(BLOCK as u64).and_then(|all| i64::try_from(all).ok());
+        self.from.seek_relative(length.ok_or_else(|| damaged("a file of no possible size"))?)?;
+        Ok(start)
+    }
+
     /// The content of the member that was read last.
     pub fn content<'a>(&'a mut self, member: &'a Member) -> Body<'a, R> {
         Body {
@@ -204,6 +216,13 @@ struct Said {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Member {
+    /// Whether the bytes in the archive are those of the file.
+    pub fn is_plain_file(&self) -> bool {
+        matches!(self.kind, 0 | b'0' | b'7') && self.pieces.is_none()
+    }
 }
 
 impl Said {

@@ -112,6 +112,6 @@ impl Layer {
     }
 }
 
-fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
+pub fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).map_err(|error| Failure::io(&error, &path.display().to_string()))
 }

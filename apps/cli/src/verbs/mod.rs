@@ -5,6 +5,7 @@ mod create;
 mod disk;
 mod events;
 mod exec;
+mod image;
 mod kill;
 mod layer;
 mod list;
@@ -41,6 +42,7 @@ pub enum Verb {
     Events(events::Events),
     Validate(validate::Validate),
     Layer(layer::Layer),
+    Image(image::Image),
     Disk(disk::Disk),
     Service(service::Service),
     Ops(ops::Ops),
@@ -65,6 +67,7 @@ impl Verb {
             Verb::Events(verb) => verb.run(context),
             Verb::Validate(verb) => verb.run(),
             Verb::Layer(verb) => verb.run(),
+            Verb::Image(verb) => verb.run(),
             Verb::Disk(verb) => verb.run(),
             Verb::Service(verb) => verb.run(context),
             Verb::Ops(verb) => verb.run(context),

@@ -1,0 +1,39 @@
+//! Images of containers, in this process: no service is asked.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), hcs::Error> {
+//! use hcs::images::{self, Name};
+//! use std::path::Path;
+//!
+//! let store = images::store()?;
+//! images::import(&store, Path::new("/tmp/web.tar"), Some(&Name::new("web")?), &|_| ())?;
+//! // A container of it, as a document for `Client::create`.
+//! let document = store.find("web")?.document(Path::new("/srv/scratch"), &[])?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::path::Path;
+
+/// What the functions of a store tell.
+pub use hcs_core::Error as StoreError;
+pub use hcs_images::{Compression, Defaults, Form, Image, Listed, Name, Progress, Pruned, Store, Watcher};
+use hcs_layers::archive::Limits;
+
+use crate::{Error, places};
+
+/// The store of this host, or the one below `HCS_ROOT`.
+pub fn store() -> Result<Store, Error> {
+    Ok(Store::open(&places::state_folder().join("images"))?)
+}
+
+/// Brings in the images of an OCI layout or a docker archive, a folder or a tar. With a name there must be one image, and
+/// it is called so. All or nothing.
+pub fn import(
+    store: &Store,
+    source: &Path,
+    name: Option<&Name>,
+    watcher: Watcher<'_>,
+) -> Result<Vec<Listed>, Error> {
+    Ok(store.import(source, name, Limits::default(), watcher)?)
+}

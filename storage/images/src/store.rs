@@ -1,0 +1,435 @@
+//! Images that are kept: each layer once, unpacked.
+//!
+//! ```text
+//!   layers/<digits>/        a layer, named after the digest of its tar
+//!   images/<digits>.json    the configuration of an image, named after its digest; it names the layers
+//!   names/<name>            the digest of an image
+//!   lock                    held by who changes something
+//! ```
+//!
+//! What is put here is whole and named after its content, so a crash leaves nothing wrong; at most something that nothing
+//! names, which [`Store::prune`] removes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use hcs_core::{Cause, Error};
+use hcs_layers::{
+    archive::{self, Limits},
+    destroy,
+    digest::Hashed,
+    import, stage,
+};
+use rustix::{fs::FlockOperation, io::Errno};
+
+use crate::{
+    Digest, Name, Progress, Watcher,
+    documents::Config,
+    read::{self, Found, Layer},
+    source::{Source, invalid},
+};
+
+/// Images below a folder.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// An image that is there.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The digest of its configuration.
+    pub id: Digest,
+    /// Its configuration, byte by byte.
+    pub config: Vec<u8>,
+    /// What that says.
+    pub(crate) read: Config,
+    /// The folders of its layers, the nearest first, as `LayerData` has them. None comes twice.
+    pub layers: Vec<PathBuf>,
+}
+
+/// An image in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its names.
+    pub names: Vec<Name>,
+    /// The digest of its configuration.
+    pub id: Digest,
+    /// When it was made, as it says itself.
+    pub created: Option<String>,
+    /// How many layers it has.
+    pub layers: usize,
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Images without a name.
+    pub images: usize,
+    /// Layers of no image.
+    pub layers: usize,
+    /// Layers of no image that somebody uses; they stay.
+    pub in_use: usize,
+}
+
+impl Store {
+    /// The store in a folder, which is made if it is missing.
+    pub fn open(folder: &Path) -> Result<Store, Error> {
+        for name in ["layers", "images", "names"] {
+            let folder = folder.join(name);
+            fs::create_dir_all(&folder).map_err(io(&folder, "making"))?;
+        }
+        Ok(Store { folder: folder.to_owned() })
+    }
+
+    /// Brings in the images of a layout or an archive. With a `name` there must be one image, and it is called so. Nothing
+    /// is kept of an import that fails.
+    pub fn import(
+        &self,
+        source: &Path,
+        name: Option<&Name>,
+        limits: Limits,
+        watcher: Watcher<'_>,
+    ) -> Result<Vec<Listed>, Error> {
+        let stem = source.file_name().and_then(|name| name.to_str()).map(stem);
+        let scratch = self.folder.join("layers");
+        let source = Source::open(source, &scratch, limits)?;
+        let mut found = read::find(&source, stem)?;
+        if let Some(name) = name {
+            let [only] = &mut found[..] else {
+                return Err(Error::new(
+                    Cause::InvalidArgument,
+                    format!("found {} images, expected one for the name {name}", found.len()),
+                ));
+            };
+            only.names = vec![name.clone()];
+        }
+        let lock = self.lock()?;
+        let before = self.layer_names()?;
+        let brought = self.unpack(&source, &found, limits, watcher).and_then(|()| {
+            found.iter().try_for_each(|image| {
+                let file = self.image_file(&image.id);
+                stage::replace_file(&file, &image.config)?;
+                image.names.iter().try_for_each(|name| self.put_name(name, &image.id))
+            })
+        });
+        if let Err(error) = brought {
+            for name in self.layer_names()?.difference(&before) {
+                let _ = destroy::destroy(&self.folder.join("layers").join(name));
+            }
+            // An image of which not all layers are there is none.
+            self.drop_incomplete()?;
+            return Err(error);
+        }
+        drop(lock);
+        Ok(found
+            .into_iter()
+            .map(|image| Listed {
+                created: serde_json::from_slice::<Config>(&image.config)
+                    .ok()
+                    .and_then(|config| config.created),
+                layers: image.layers.len(),
+                names: image.names,
+                id: image.id,
+            })
+            .collect())
+    }
+
+    /// Unpacks what is missing, as many layers at a time as there are processors.
+    fn unpack(
+        &self,
+        source: &Source,
+        found: &[Found],
+        limits: Limits,
+        watcher: Watcher<'_>,
+    ) -> Result<(), Error> {
+        let all = found.iter().flat_map(|image| &image.layers);
+        let missing: BTreeMap<&Digest, &Layer> = all
+            .filter(|layer| !self.layer(&layer.diff_id).exists())
+            .map(|layer| (&layer.diff_id, layer))
+            .collect();
+        let queue: Mutex<VecDeque<&Layer>> = Mutex::new(missing.into_values().collect());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let failed = AtomicBool::new(false);
+        let work = || -> Result<(), Error> {
+            while let Some(layer) = next() {
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                self.unpack_layer(source, layer, limits, watcher)
+                    .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            }
+            Ok(())
+        };
+        let threads = thread::available_parallelism().map_or(1, |number| number.get());
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let ended = workers.into_iter().map(|worker| {
+                worker
+                    .join()
+                    .unwrap_or_else(|_| Err(Error::new(Cause::Unexpected, "unpacking a layer has failed")))
+            });
+            ended.fold(Ok(()), Result::and)
+        })
+    }
+
+    fn unpack_layer(
+        &self,
+        source: &Source,
+        layer: &Layer,
+        limits: Limits,
+        watcher: Watcher<'_>,
+    ) -> Result<(), Error> {
+        let blob = source.open_blob(&layer.file)?;
+        let total = blob.size;
+        let watched = Watched { from: Hashed::new(blob), layer: layer.diff_id.as_str(), total, watcher };
+        import::build(&self.layer(&layer.diff_id), |sink| {
+            let mut watched = watched;
+            let diff_id = archive::read(&mut watched, limits, sink)?;
+            layer.diff_id.check("layer", &diff_id)?;
+            // What comes after the end of what is compressed belongs to the file, and nowhere else.
+            io::copy(&mut watched, &mut io::sink())
+                .map_err(|error| Error::from_io(&error, "reading the image"))?;
+            let (_, digest, _) = watched.from.finish();
+            if let Some(expected) = &layer.digest {
+                expected.check("file of the layer", &digest)?;
+            }
+            Ok(Some(diff_id))
+        })
+    }
+
+    /// All images, by their first names.
+    pub fn list(&self) -> Result<Vec<Listed>, Error> {
+        let names = self.names()?;
+        let mut listed = Vec::new();
+        for id in self.ids()? {
+            let Ok(image) = self.image(&id) else { continue };
+            let names =
+                names.iter().filter(|(_, other)| **other == id).map(|(name, _)| name.clone()).collect();
+            let layers = image.read.rootfs.diff_ids.len();
+            listed.push(Listed { names, id, created: image.read.created, layers });
+        }
+        listed.sort_by(|left, right| (left.names.first(), &left.id).cmp(&(right.names.first(), &right.id)));
+        Ok(listed)
+    }
+
+    /// The image with this name, or whose digest begins so.
+    pub fn find(&self, text: &str) -> Result<Image, Error> {
+        if let Ok(name) = Name::new(text)
+            && let Some(id) = self.names()?.get(&name)
+        {
+            return self.image(id);
+        }
+        /// Fewer digits are too easily those of another.
+        const FEWEST: usize = 4;
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let ids = self.ids()?;
+        let mut found = ids.iter().filter(|id| digits.len() >= FEWEST && id.digits().starts_with(digits));
+        match (found.next(), found.next()) {
+            (Some(id), None) => self.image(id),
+            (None, _) => Err(Error::new(Cause::NotFound, format!("there is no image {text:?}"))),
+            _ => Err(Error::new(Cause::InvalidArgument, format!("more than one image begins with {text:?}"))),
+        }
+    }
+
+    fn image(&self, id: &Digest) -> Result<Image, Error> {
+        let file = self.image_file(id);
+        let config = fs::read(&file).map_err(io(&file, "reading"))?;
+        id.check("configuration of the image", Digest::of(&config).as_str())?;
+        let read: Config = serde_json::from_slice(&config)
+            .map_err(|error| invalid(format!("the configuration of {id} is damaged: {error}")))?;
+        let mut layers = Vec::new();
+        for diff_id in read.rootfs.diff_ids.iter().rev() {
+            let layer = self.layer(&Digest::new(diff_id)?);
+            // The same layer further down shows nothing that is not covered by this one.
+            if !layers.contains(&layer) {
+                layers.push(layer);
+            }
+        }
+        Ok(Image { id: id.clone(), config, read, layers })
+    }
+
+    /// Gives an image a name, which another has no more.
+    pub fn name(&self, image: &Image, name: &Name) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        self.put_name(name, &image.id)
+    }
+
+    /// Takes a name away. The image stays until [`Store::prune`].
+    pub fn remove_name(&self, name: &Name) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        let file = self.folder.join("names").join(name.as_file());
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Error::new(Cause::NotFound, format!("there is no image {name}")))
+            }
+            other => other.map_err(io(&file, "removing")),
+        }
+    }
+
+    /// Removes images without a name, and layers of no image. What somebody uses stays.
+    pub fn prune(&self) -> Result<Pruned, Error> {
+        let _lock = self.lock()?;
+        let mut pruned = Pruned::default();
+        let named: BTreeSet<Digest> = self.names()?.into_values().collect();
+        for id in self.ids()?.into_iter().filter(|id| !named.contains(id)) {
+            let file = self.image_file(&id);
+            fs::remove_file(&file).map_err(io(&file, "removing"))?;
+            pruned.images += 1;
+        }
+        let mut needed = BTreeSet::new();
+        for id in self.ids()? {
+            needed.extend(self.image(&id)?.layers);
+        }
+        for name in self.layer_names()? {
+            let layer = self.folder.join("layers").join(&name);
+            if needed.contains(&layer) {
+                continue;
+            }
+            match destroy::destroy(&layer) {
+                Ok(()) => pruned.layers += 1,
+                Err(error) if error.cause == Cause::InUse => pruned.in_use += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        self.remove_partial()?;
+        Ok(pruned)
+    }
+
+    /// What a crash has left of layers that were being unpacked or removed. Nobody is at it: the lock is ours.
+    fn remove_partial(&self) -> Result<(), Error> {
+        let folder = self.folder.join("layers");
+        for entry in fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                fs::remove_dir_all(entry.path()).map_err(io(&entry.path(), "removing"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_incomplete(&self) -> Result<(), Error> {
+        for id in self.ids()? {
+            let is_whole = self.image(&id).is_ok_and(|image| image.layers.iter().all(|layer| layer.exists()));
+            if !is_whole {
+                let file = self.image_file(&id);
+                fs::remove_file(&file).map_err(io(&file, "removing"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_name(&self, name: &Name, id: &Digest) -> Result<(), Error> {
+        stage::replace_file(&self.folder.join("names").join(name.as_file()), id.as_str().as_bytes())
+    }
+
+    /// Which image each name is of.
+    fn names(&self) -> Result<BTreeMap<Name, Digest>, Error> {
+        let folder = self.folder.join("names");
+        let mut names = BTreeMap::new();
+        for entry in fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten() {
+            let name = entry.file_name().to_str().and_then(Name::of_file);
+            let id = fs::read_to_string(entry.path()).ok().and_then(|text| Digest::new(&text).ok());
+            if let (Some(name), Some(id)) = (name, id) {
+                names.insert(name, id);
+            }
+        }
+        Ok(names)
+    }
+
+    fn ids(&self) -> Result<Vec<Digest>, Error> {
+        let folder = self.folder.join("images");
+        let entries = fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten();
+        let digits =
+            entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()));
+        let mut ids: Vec<Digest> =
+            digits.filter_map(|digits| Digest::new(&format!("sha256:{digits}")).ok()).collect();
+        ids.sort();
+        Ok(ids)
+    }
+
+    /// The names of the folders of whole layers.
+    fn layer_names(&self) -> Result<BTreeSet<String>, Error> {
+        let folder = self.folder.join("layers");
+        let entries = fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten();
+        Ok(entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| !name.starts_with('.'))
+            .collect())
+    }
+
+    fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.folder.join("layers").join(diff_id.digits())
+    }
+
+    fn image_file(&self, id: &Digest) -> PathBuf {
+        self.folder.join("images").join(format!("{}.json", id.digits()))
+    }
+
+    /// Waits for whoever changes something.
+    fn lock(&self) -> Result<File, Error> {
+        let path = self.folder.join("lock");
+        let file = File::create(&path).map_err(io(&path, "opening"))?;
+        loop {
+            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    return Err(Error::from_errno(errno.raw_os_error(), "locking the store of images"));
+                }
+                Ok(()) => return Ok(file),
+            }
+        }
+    }
+
+    /// Bytes that a layer takes on the disk.
+    pub fn size_of(&self, image: &Image) -> u64 {
+        image.layers.iter().map(|layer| blocks(layer)).sum()
+    }
+}
+
+fn blocks(path: &Path) -> u64 {
+    let Ok(about) = fs::symlink_metadata(path) else { return 0 };
+    let below = match about.is_dir() {
+        true => fs::read_dir(path).into_iter().flatten().flatten().map(|entry| blocks(&entry.path())).sum(),
+        false => 0,
+    };
+    about.blocks() * 512 + below
+}
+
+/// A file's name without what says how it is packed.
+fn stem(name: &str) -> &str {
+    let name = [".gz", ".zst", ".tgz"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+    name.strip_suffix(".tar").unwrap_or(name)
+}
+
+/// Tells how far reading has come.
+struct Watched<'a, R> {
+    from: Hashed<R>,
+    layer: &'a str,
+    total: u64,
+    watcher: Watcher<'a>,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.from.read(buffer)?;
+        if length > 0 {
+            (self.watcher)(Progress { layer: self.layer, done: self.from.length(), total: self.total });
+        }
+        Ok(length)
+    }
+}
+
+fn io(path: &Path, doing: &str) -> impl Fn(io::Error) -> Error {
+    let what = format!("{doing} {}", path.display());
+    move |error| Error::from_io(&error, &what)
+}
