@@ -12,7 +12,7 @@
 
 mod defaults;
 mod digest;
-mod documents;
+pub mod documents;
 mod export;
 mod name;
 mod read;
@@ -24,7 +24,8 @@ pub use digest::Digest;
 pub use export::Form;
 pub use hcs_layers::compress::Compression;
 pub use name::Name;
-pub use store::{Image, Listed, Pruned, Store};
+pub use read::runs_here;
+pub use store::{Image, Listed, Pruned, Scratch, Store};
 
 /// How far an import has come with one layer.
 #[derive(Clone, Copy, Debug)]

@@ -62,21 +62,23 @@ pub fn find(source: &Source, stem: Option<&str>) -> Result<Vec<Found>, Error> {
             (None, Some(name), _) if name.contains(['/', ':']) => vec![Name::new(name)?],
             (None, tag, Some(images)) if manifests.len() == 1 && images.len() == 1 => {
                 let named = names_of(&images[0])?;
-                if named.is_empty() { with_stem(stem, tag)? } else { named }
+                if named.is_empty() { with_stem(stem, tag) } else { named }
             }
-            (None, tag, _) => with_stem(stem, tag)?,
+            (None, tag, _) => with_stem(stem, tag),
         };
         found.push(image);
     }
     Ok(found)
 }
 
-fn with_stem(stem: Option<&str>, tag: Option<&String>) -> Result<Vec<Name>, Error> {
-    match (stem, tag) {
-        (Some(stem), Some(tag)) => Ok(vec![Name::new(&format!("{stem}:{tag}"))?]),
-        (Some(stem), None) => Ok(vec![Name::new(stem)?]),
-        (None, _) => Ok(Vec::new()),
-    }
+/// What is called after nothing has no name.
+fn with_stem(stem: Option<&str>, tag: Option<&String>) -> Vec<Name> {
+    let text = match (stem, tag) {
+        (Some(stem), Some(tag)) => format!("{stem}:{tag}"),
+        (Some(stem), None) => stem.to_owned(),
+        (None, _) => return Vec::new(),
+    };
+    Name::new(&text).into_iter().collect()
 }
 
 fn limited<T>(images: Vec<T>) -> Result<Vec<T>, Error> {
@@ -108,21 +110,21 @@ fn blob(source: &Source, descriptor: &Descriptor, what: &str) -> Result<(Digest,
     Ok((digest, bytes))
 }
 
+/// Whether an image runs on this machine, as far as is said of it.
+pub fn runs_here(descriptor: &Descriptor) -> bool {
+    let platform = descriptor.platform.as_ref();
+    platform.is_none_or(|platform| platform.os == "linux" && platform.architecture == architecture())
+}
+
 /// Those that run here: entries for other platforms count only if there is none for ours.
 fn choose(manifests: &[Descriptor]) -> Vec<Descriptor> {
-    let runs_here = |descriptor: &&Descriptor| {
-        descriptor
-            .platform
-            .as_ref()
-            .is_none_or(|platform| platform.os == "linux" && platform.architecture == architecture())
-    };
     // What says something of an image (where it was built, say) is listed beside it, and is no image.
     let is_image = |descriptor: &&Descriptor| {
         descriptor.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
             && [MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST, ""].contains(&descriptor.media_type.as_str())
     };
     let images: Vec<&Descriptor> = manifests.iter().filter(is_image).collect();
-    let ours: Vec<Descriptor> = images.iter().copied().filter(runs_here).cloned().collect();
+    let ours: Vec<Descriptor> = images.iter().copied().filter(|image| runs_here(image)).cloned().collect();
     if ours.is_empty() { images.into_iter().cloned().collect() } else { ours }
 }
 

@@ -14,11 +14,11 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
 };
@@ -71,6 +71,25 @@ pub struct Listed {
     pub layers: usize,
 }
 
+/// A folder that is gone with its end, or after a crash with the next [`Store::prune`].
+pub struct Scratch {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Scratch {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
 /// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -89,6 +108,8 @@ impl Store {
             let folder = folder.join(name);
             fs::create_dir_all(&folder).map_err(io(&folder, "making"))?;
         }
+        // Programs in images may run as their owners, and are nobody's business on the host.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(io(folder, "closing"))?;
         Ok(Store { folder: folder.to_owned() })
     }
 
@@ -306,15 +327,35 @@ impl Store {
         Ok(pruned)
     }
 
-    /// What a crash has left of layers that were being unpacked or removed. Nobody is at it: the lock is ours.
+    /// What a crash has left of layers that were being unpacked or removed, or of what was fetched for them.
     fn remove_partial(&self) -> Result<(), Error> {
         let folder = self.folder.join("layers");
         for entry in fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
-                fs::remove_dir_all(entry.path()).map_err(io(&entry.path(), "removing"))?;
+                let path = entry.path();
+                let lock = File::open(&path).map_err(io(&path, "opening"))?;
+                // Somebody is at it.
+                if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                    fs::remove_dir_all(&path).map_err(io(&path, "removing"))?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// A folder for what is fetched and then imported.
+    pub fn scratch(&self) -> Result<Scratch, Error> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join("layers").join(format!(".fetched-{}-{number}", std::process::id()));
+        let made = || {
+            fs::create_dir(&path)?;
+            let lock = File::open(&path)?;
+            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+            Ok(lock)
+        };
+        let lock = made().map_err(io(&path, "making"))?;
+        Ok(Scratch { path, _lock: lock })
     }
 
     fn drop_incomplete(&self) -> Result<(), Error> {

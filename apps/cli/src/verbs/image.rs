@@ -30,6 +30,8 @@ enum What {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Fetch an image from a registry.
+    Pull(super::image_pull::Pull),
     /// Write an image to a place where nothing is.
     Export {
         /// Its name, or the beginning of its id.
@@ -100,6 +102,7 @@ impl Image {
         let store = images::store()?;
         match self.what {
             What::Import { source, name } => import(&store, &source, name.as_deref())?,
+            What::Pull(pull) => pull.run(&store)?,
             What::Export { image, target, form, compression } => {
                 let form = match form {
                     Form::Oci => images::Form::Tar,
@@ -152,6 +155,11 @@ fn import(store: &Store, source: &Path, name: Option<&str>) -> Result<(), Failur
         bars.show(progress.layer, progress.done, progress.total);
     })?;
     drop(bars);
+    print(imported)
+}
+
+/// Prints what was brought in.
+pub fn print(imported: Vec<images::Listed>) -> Result<(), Failure> {
     for image in imported {
         let names: Vec<String> = image.names.iter().map(Name::to_string).collect();
         output::line(format!("{} {}", image.id, names.join(" ")).trim_end())?;

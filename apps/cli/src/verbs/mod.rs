@@ -6,6 +6,7 @@ mod disk;
 mod events;
 mod exec;
 mod image;
+mod image_pull;
 mod kill;
 mod layer;
 mod list;
