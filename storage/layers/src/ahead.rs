@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
 };
 
 /// Bytes that are passed on at once.
@@ -17,11 +17,14 @@ type Piece = io::Result<Vec<u8>>;
 pub struct Source<R> {
     from: R,
     to: SyncSender<Piece>,
+    /// Memory that was used before.
+    used: Receiver<Vec<u8>>,
 }
 
 /// The end that is read.
 pub struct Ahead {
     from: Receiver<Piece>,
+    back: Sender<Vec<u8>>,
     piece: Vec<u8>,
     at: usize,
 }
@@ -29,14 +32,16 @@ pub struct Ahead {
 /// Makes both ends.
 pub fn new<R: Read>(from: R) -> (Source<R>, Ahead) {
     let (to, receiver) = sync_channel(WAITING);
-    (Source { from, to }, Ahead { from: receiver, piece: Vec::new(), at: 0 })
+    let (back, used) = channel();
+    (Source { from, to, used }, Ahead { from: receiver, back, piece: Vec::new(), at: 0 })
 }
 
 impl<R: Read> Source<R> {
     /// Reads to the end, or until nobody wants more; gives the source back.
     pub fn run(mut self) -> R {
         loop {
-            let mut piece = vec![0; PIECE];
+            let mut piece = self.used.try_recv().unwrap_or_default();
+            piece.resize(PIECE, 0);
             let read = fill(&mut self.from, &mut piece);
             let (is_over, piece) = match read {
                 Ok(length) => {
@@ -71,7 +76,10 @@ impl Read for Ahead {
         if self.at == self.piece.len() {
             // The other end has gone when it is at the end.
             let Ok(piece) = self.from.recv() else { return Ok(0) };
-            (self.piece, self.at) = (piece?, 0);
+            let used = std::mem::replace(&mut self.piece, piece?);
+            self.at = 0;
+            // The other end may be at the end.
+            let _ = self.back.send(used);
         }
         let length = buffer.len().min(self.piece.len() - self.at);
         buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);

@@ -50,8 +50,9 @@ pub fn build(
     let root =
         rustix::fs::openat(CWD, &files, FOLDER, Mode::empty()).map_err(failure::on(&files, "opening"))?;
     let mut unpacker = Unpacker::new(root.as_fd());
-    let diff_id = bring(&mut unpacker)?;
-    unpacker.finish()?;
+    let brought = bring(&mut unpacker);
+    // What failed first is told: a file that could not be written ends everything else.
+    let diff_id = unpacker.finish().and(brought)?;
     Mark::new(Kind::ReadOnly, diff_id).write(stage.place())?;
     stage.put()
 }

@@ -22,6 +22,7 @@ pub mod base;
 pub mod compress;
 pub mod destroy;
 pub mod digest;
+mod dresser;
 pub mod entry;
 pub mod export;
 mod failure;

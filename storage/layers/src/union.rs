@@ -1,14 +1,15 @@
 //! The union of a writable layer and its parents, attached and detached.
 
 use std::{
-    fs, io,
-    os::{fd::AsFd, unix::fs::symlink},
+    fs,
+    os::fd::AsFd,
     path::{Path, PathBuf},
 };
 
 use hcs_core::{Cause, Error};
 use hcs_schema::LayerData;
 use rustix::{
+    fs::Mode,
     io::Errno,
     mount::{MoveMountFlags, UnmountFlags},
 };
@@ -59,27 +60,29 @@ pub fn attach(writable: &Layer, parents: &LayerData) -> Result<(), Error> {
         rustix::mount::move_mount(made.as_fd(), c"", target.as_fd(), c"", by_descriptors)
     };
     let doing = format!("uniting {} layers at", folders.len());
+    let name = digest::of(writable.path.as_os_str().as_encoded_bytes());
+    let link = format!("{USERS}/{}", name.trim_start_matches("sha256:"));
     for (parent, _) in &opened_parents {
-        note_user(parent, &writable.path)?;
+        note_user(parent, &writable.path, &link)?;
     }
     mount().map_err(failure::on(&place, &doing))
 }
 
 /// Leaves a link to the writable layer in a parent. It counts only as long as something is attached there, so one that a
 /// crash has left, or a detachment by other means, does no harm.
-fn note_user(parent: &Layer, writable: &Path) -> Result<(), Error> {
-    let folder = parent.path.join(USERS);
-    let name = writable.as_os_str().as_encoded_bytes();
-    let link = folder.join(digest::of(name).trim_start_matches("sha256:"));
-    let noted = match fs::create_dir(&folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => symlink(writable, &link),
+fn note_user(parent: &Layer, writable: &Path, link: &str) -> Result<(), Error> {
+    let make = || rustix::fs::symlinkat(writable, &parent.folder, link);
+    let made = match make() {
+        Err(Errno::NOENT) => match rustix::fs::mkdirat(&parent.folder, USERS, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => make(),
+            failed => failed,
+        },
+        other => other,
     };
-    match noted {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // Nobody removes what is there.
-        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
-        other => other.map_err(failure::io(&link, "making")),
+    match made {
+        // Of what cannot be written nothing can be removed.
+        Err(Errno::EXIST | Errno::ROFS) => Ok(()),
+        other => other.map_err(failure::on(&parent.path.join(link), "making")),
     }
 }
 

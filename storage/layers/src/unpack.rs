@@ -9,14 +9,15 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use hcs_core::Error;
+use hcs_core::{Cause, Error};
 use rustix::{
-    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, SeekFrom, Timespec, Timestamps, Uid},
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, SeekFrom, Uid},
     io::Errno,
 };
 
 use crate::{
     ahead,
+    dresser::{self, Dresser},
     entry::{self, Content, Entry, Kind, Sink},
     failure, tree,
 };
@@ -29,6 +30,7 @@ pub struct Unpacker<'a> {
     places: Places<'a>,
     /// What is said of folders, which holds when all is in them.
     folders: Vec<Entry>,
+    files: Dresser,
     buffer: Vec<u8>,
 }
 
@@ -43,11 +45,12 @@ impl<'a> Unpacker<'a> {
     /// Writes below this folder.
     pub fn new(root: BorrowedFd<'a>) -> Unpacker<'a> {
         let places = Places { root, last: None };
-        Unpacker { places, folders: Vec::new(), buffer: vec![0; 64 * BLOCK] }
+        Unpacker { places, folders: Vec::new(), files: Dresser::begin(), buffer: vec![0; 64 * BLOCK] }
     }
 
     /// Says of all folders what is to hold at the end.
     pub fn finish(self) -> Result<(), Error> {
+        self.files.finish()?;
         // The innermost first: a folder that nobody may enter is entered no more.
         for entry in self.folders.iter().rev() {
             let failed = |errno: Errno| failed(&entry.path, errno);
@@ -119,7 +122,12 @@ impl Sink for Unpacker<'_> {
             Kind::File(size) => {
                 let written = write_file(folder, name, *size, content, &mut self.buffer);
                 let doing = || format!("writing {:?}", failure::name(&entry.path));
-                written.map_err(|error| Error::from_io(&error, doing()))?;
+                let file = written.map_err(|error| Error::from_io(&error, doing()))?;
+                return match self.files.take(file, entry) {
+                    true => Ok(()),
+                    // Why is said at the end.
+                    false => Err(Error::new(Cause::Cancelled, "a file before has failed")),
+                };
             }
             Kind::Symlink(target) => rustix::fs::symlinkat(&target[..], folder, name).map_err(failed)?,
             Kind::Character(major, minor) => node(FileType::CharacterDevice, *major, *minor)?,
@@ -130,7 +138,7 @@ impl Sink for Unpacker<'_> {
     }
 }
 
-fn failed(path: &[u8], errno: Errno) -> Error {
+pub(crate) fn failed(path: &[u8], errno: Errno) -> Error {
     if errno == Errno::EXIST {
         return failure::invalid(format!("{:?} comes twice", failure::name(path)));
     }
@@ -174,7 +182,7 @@ fn write_file(
     size: u64,
     content: &mut dyn Content,
     buffer: &mut [u8],
-) -> io::Result<()> {
+) -> io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o600))?);
     let (mut at, mut written) = (0u64, 0u64);
@@ -200,7 +208,7 @@ fn write_file(
     if written != size {
         rustix::fs::ftruncate(&file, size)?;
     }
-    Ok(())
+    Ok(file)
 }
 
 /// Where blocks are that are not all zero: start and end, neighbours together.
@@ -230,8 +238,7 @@ fn dress(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<(), Errno
     for (attribute, value) in &entry.attributes {
         tree::set_attribute(folder, Some(name), attribute, value)?;
     }
-    let time = Timespec { tv_sec: entry.changed.seconds, tv_nsec: i64::from(entry.changed.nanoseconds) };
-    rustix::fs::utimensat(folder, name, &Timestamps { last_access: time, last_modification: time }, no_link)
+    rustix::fs::utimensat(folder, name, &dresser::times(entry.changed), no_link)
 }
 
 #[cfg(test)]
