@@ -27,6 +27,11 @@ pub fn store() -> Result<Store, Error> {
     Ok(Store::open(&places::state_folder().join("images"))?)
 }
 
+/// What images are in an OCI layout or a docker archive.
+pub fn look_into(source: &Path) -> Result<Vec<Listed>, Error> {
+    Ok(hcs_images::look_into(source, &std::env::temp_dir(), Limits::default())?)
+}
+
 /// Brings in the images of an OCI layout or a docker archive, a folder or a tar. With a name there must be one image, and
 /// it is called so. All or nothing.
 pub fn import(

@@ -106,7 +106,8 @@ pub fn find(disk: &File, size: u64) -> Result<Partition, Error> {
         *header.get(..length).ok_or_else(damaged)?.first_chunk::<HEADER>().ok_or_else(damaged)?;
     summed[16..20].fill(0);
     let rest = &header[HEADER..length];
-    if crc32(&[&summed[..], rest].concat()) != number(16) {
+    // A fuzzer cannot know the sums, and would get no further.
+    if crc32(&[&summed[..], rest].concat()) != number(16) && !cfg!(fuzzing) {
         return Err(damaged());
     }
     let (count, entry) = (number(80) as usize, number(84) as usize);
@@ -117,7 +118,7 @@ pub fn find(disk: &File, size: u64) -> Result<Partition, Error> {
     let mut table = vec![0; count * entry];
     let at = long(72).checked_mul(SECTOR).filter(|at| *at < size).ok_or_else(damaged)?;
     disk.read_exact_at(&mut table, at).map_err(failed)?;
-    if crc32(&table) != number(88) {
+    if crc32(&table) != number(88) && !cfg!(fuzzing) {
         return Err(damaged());
     }
     let found = table.chunks_exact(entry).find(|entry| entry[..16] == LINUX);

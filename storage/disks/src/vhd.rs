@@ -39,7 +39,8 @@ pub fn read(footer: &[u8; 512], file_length: u64) -> Result<Option<Footer>, Erro
     }
     let number = |at: usize| u32::from_be_bytes([footer[at], footer[at + 1], footer[at + 2], footer[at + 3]]);
     let long = |at: usize| u64::from(number(at)) << 32 | u64::from(number(at + 4));
-    if number(64) != checksum(footer, 64) {
+    // A fuzzer cannot know it, and would get no further.
+    if number(64) != checksum(footer, 64) && !cfg!(fuzzing) {
         return Err(failure::invalid("the footer of the VHD is damaged: its checksum is wrong"));
     }
     let size = long(48);

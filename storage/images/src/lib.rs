@@ -25,7 +25,7 @@ pub use export::Form;
 pub use hcs_layers::compress::Compression;
 pub use name::Name;
 pub use read::runs_here;
-pub use store::{Image, Listed, Pruned, Scratch, Store};
+pub use store::{Image, Listed, Pruned, Scratch, Store, look_into};
 
 /// How far an import has come with one layer.
 #[derive(Clone, Copy, Debug)]

@@ -122,10 +122,7 @@ impl Store {
         limits: Limits,
         watcher: Watcher<'_>,
     ) -> Result<Vec<Listed>, Error> {
-        let stem = source.file_name().and_then(|name| name.to_str()).map(stem);
-        let scratch = self.folder.join("layers");
-        let source = Source::open(source, &scratch, limits)?;
-        let mut found = read::find(&source, stem)?;
+        let (source, mut found) = open(source, &self.folder.join("layers"), limits)?;
         if let Some(name) = name {
             let [only] = &mut found[..] else {
                 return Err(Error::new(
@@ -153,17 +150,7 @@ impl Store {
             return Err(error);
         }
         drop(lock);
-        Ok(found
-            .into_iter()
-            .map(|image| Listed {
-                created: serde_json::from_slice::<Config>(&image.config)
-                    .ok()
-                    .and_then(|config| config.created),
-                layers: image.layers.len(),
-                names: image.names,
-                id: image.id,
-            })
-            .collect())
+        Ok(found.into_iter().map(listed).collect())
     }
 
     /// Unpacks what is missing, as many layers at a time as there are processors.
@@ -434,6 +421,27 @@ impl Store {
     /// Bytes that a layer takes on the disk.
     pub fn size_of(&self, image: &Image) -> u64 {
         image.layers.iter().map(|layer| blocks(layer)).sum()
+    }
+}
+
+/// The images of a layout or an archive, which are not brought in. One that is compressed is unpacked into a file without
+/// a name in `scratch`.
+pub fn look_into(source: &Path, scratch: &Path, limits: Limits) -> Result<Vec<Listed>, Error> {
+    Ok(open(source, scratch, limits)?.1.into_iter().map(listed).collect())
+}
+
+fn open(path: &Path, scratch: &Path, limits: Limits) -> Result<(Source, Vec<Found>), Error> {
+    let source = Source::open(path, scratch, limits)?;
+    let found = read::find(&source, path.file_name().and_then(|name| name.to_str()).map(stem))?;
+    Ok((source, found))
+}
+
+fn listed(image: Found) -> Listed {
+    Listed {
+        created: serde_json::from_slice::<Config>(&image.config).ok().and_then(|config| config.created),
+        layers: image.layers.len(),
+        names: image.names,
+        id: image.id,
     }
 }
 

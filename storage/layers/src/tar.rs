@@ -341,7 +341,8 @@ fn check_sum(header: &[u8; BLOCK]) -> io::Result<()> {
         148..156 => u64::from(b' '),
         _ => u64::from(*byte),
     });
-    if number(&header[148..156])? == bytes.sum::<u64>() {
+    // A fuzzer cannot know it, and would get no further.
+    if number(&header[148..156])? == bytes.sum::<u64>() || cfg!(fuzzing) {
         Ok(())
     } else {
         Err(damaged("a header with a wrong sum"))

@@ -166,6 +166,7 @@ fn an_image_of_others_runs_and_comes_back_from_every_form_that_we_write() {
         assert!(said.ends_with(" fresh:latest"), "{name}: {said}");
         assert_eq!(run(&fresh, &service, "fresh"), SAID, "{name}");
     }
+    assert!(images.done(&["list", "--in", text(&out("docker.tar"))]).contains("layout:web"));
     let names = |file: &str| {
         let fresh = Images::new();
         fresh.done(&["import", text(&out(file))]);

@@ -45,6 +45,16 @@ impl Line {
         if status.success() { Ok(()) } else { Err(self.failed(status)) }
     }
 
+    /// Runs it in a folder, and shows what it says only if it fails.
+    pub fn run_quietly(&self, folder: &Path) -> Outcome {
+        let output = self.command().current_dir(folder).output().map_err(|error| self.failed(error))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{}\n{said}", self.failed(output.status)))
+    }
+
     /// Runs it in a folder and returns what it prints.
     pub fn output(&self, folder: &Path) -> Outcome<String> {
         let output = self.command().current_dir(folder).stderr(Stdio::inherit()).output();

@@ -8,6 +8,7 @@
 mod command;
 mod demo;
 mod folder;
+mod fuzz;
 mod host;
 mod install;
 mod rows;
@@ -26,6 +27,7 @@ cargo xtask <verb>
   demo             install what is missing, build, run a container under a private service, remove it all
   test [--full]    install what the tests need, run all of them; --full adds the long ones
   install [--demo] install what the tests (or only what the demo) need
+  fuzz SECONDS     feed each reader of foreign bytes with mutations for so long
   rows             check that every crate depends only on the rows that its row allows
   schema [--check] write ground/schema/hcs.schema.json from the types, or only compare";
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ["test", "--full"] => test::run(true),
         ["install"] => install::run(install::Purpose::Test),
         ["install", "--demo"] => install::run(install::Purpose::Demo),
+        ["fuzz", seconds] => fuzz::run(seconds),
         ["rows"] => rows::run(),
         ["schema"] => schema::write(),
         ["schema", "--check"] => schema::check(),

@@ -64,6 +64,7 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
         step("schema", "cargo xtask schema --check"),
         step("build", "cargo build --release --locked --quiet"),
         step("unit tests", &unit),
+        step("fuzz", if full { "cargo xtask fuzz 600" } else { "cargo xtask fuzz 5" }),
         Step { name: "end-to-end", line: Line::of(&end_to_end).with("HCS_BIN_DIR", &workspace.release()) },
     ];
     if full {

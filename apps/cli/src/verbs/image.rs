@@ -48,6 +48,9 @@ enum What {
     /// List the images.
     #[command(visible_alias = "ls")]
     List {
+        /// Not those of the store, but those in this layout or archive.
+        #[arg(long = "in", value_name = "SOURCE")]
+        source: Option<PathBuf>,
         /// As a JSON array.
         #[arg(long)]
         json: bool,
@@ -115,7 +118,13 @@ impl Image {
                 let found = store.find(&image)?;
                 found.export(&target, form, &name, compression.into())?;
             }
-            What::List { json } => list(&store, json)?,
+            What::List { source, json } => list(
+                match source {
+                    Some(source) => images::look_into(&source)?,
+                    None => store.list()?,
+                },
+                json,
+            )?,
             What::Inspect { image } => {
                 let found = store.find(&image)?;
                 output::json(&String::from_utf8_lossy(&found.config))?;
@@ -167,8 +176,7 @@ pub fn print(imported: Vec<images::Listed>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn list(store: &Store, json: bool) -> Result<(), Failure> {
-    let listed = store.list()?;
+fn list(listed: Vec<images::Listed>, json: bool) -> Result<(), Failure> {
     if json {
         let images: Vec<_> = listed
             .iter()
