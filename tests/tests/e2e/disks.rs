@@ -232,3 +232,44 @@ fn a_mount_that_is_killed_anywhere_is_finished_or_cleared_by_the_next() {
         disks.await_nothing_left();
     }
 }
+
+#[test]
+fn a_disk_with_a_system_becomes_a_base_layer_of_virtual_machines() {
+    let disks = Disks::new();
+    let (image, layer) = (disks.create("vhdx"), disks.0.join("layer"));
+    disks.done(&["format", text(&image)]);
+    let base = || {
+        let mut command = Command::new(binaries::find("hcs"));
+        command.args(["layer", "base", text(&layer), "--disk", text(&image)]);
+        command.env("HCS_ROOT", disks.0.path()).output().unwrap()
+    };
+    let said = base();
+    assert!(String::from_utf8_lossy(&said.stderr).contains("no init"), "{said:?}");
+    assert!(!layer.join("layer.json").exists());
+    disks.await_nothing_left();
+
+    let point = PathBuf::from(disks.done(&["mount", text(&image)]));
+    for folder in ["boot", "sbin", "etc"] {
+        fs::create_dir(point.join(folder)).unwrap();
+    }
+    for (file, content) in [
+        ("sbin/init", "init"),
+        ("boot/vmlinuz-6.9.1", "older"),
+        ("boot/vmlinuz-6.10.0", "newer"),
+        ("boot/initrd.img-6.10.0", "its initrd"),
+        ("etc/machine-id", "0123456789abcdef0123456789abcdef"),
+    ] {
+        fs::write(point.join(file), content).unwrap();
+    }
+    // It is mounted by somebody, and stays so.
+    let said = base();
+    assert!(said.status.success(), "{said:?}");
+    assert_eq!(fs::read_to_string(layer.join("kernel")).unwrap(), "newer");
+    assert_eq!(fs::read_to_string(layer.join("initrd")).unwrap(), "its initrd");
+    assert_eq!(fs::read_to_string(point.join("etc/machine-id")).unwrap(), "");
+    assert!(point.join("proc").is_dir());
+    let again = base();
+    assert!(String::from_utf8_lossy(&again.stderr).contains("a layer already"), "{again:?}");
+    disks.done(&["unmount", text(&image)]);
+    disks.await_nothing_left();
+}

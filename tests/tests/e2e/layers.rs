@@ -413,49 +413,130 @@ fn as_many_layers_are_united_as_are_promised_and_no_more() {
     }
 }
 
-#[test]
-fn an_import_that_is_killed_anywhere_leaves_nothing_or_the_whole_layer() {
-    let folder = Folder::new();
-    let source = folder.join("source");
-    fs::create_dir(&source).unwrap();
-    for number in 0..200 {
-        fs::write(source.join(format!("file-{number}")), vec![number as u8; 20_000]).unwrap();
-    }
-    let layer = folder.join("layer");
-    let import = || {
-        Command::new(hcs_tests::binaries::find("hcs"))
-            .arg("layer")
-            .arg("import")
-            .args([&layer, &source])
-            .spawn()
-            .unwrap()
-    };
+/// Begins the command again and again, kills it at a moment of its whole time each, and has it looked at afterwards. What is
+/// made is `result`; `check` says of one that is there that it is whole.
+fn kill_anywhere(
+    begin: impl Fn() -> std::process::Child,
+    result: &Path,
+    check: impl Fn(),
+    remove: impl Fn(),
+) {
+    const ROUNDS: u32 = 100;
     let began = std::time::Instant::now();
-    assert!(import().wait().unwrap().success());
+    assert!(begin().wait().unwrap().success());
     let whole = began.elapsed();
-    let expected = picture(&layer.join("fs"));
+    check();
     let (mut before, mut after) = (0, 0);
-    for round in 0..40u32 {
-        storage::destroy_layer(&layer)
-            .or_else(|error| if layer.exists() { Err(error) } else { Ok(()) })
-            .unwrap();
-        let mut child = import();
-        std::thread::sleep(whole * round / 70);
+    for round in 0..ROUNDS {
+        if result.exists() {
+            remove();
+        }
+        let mut child = begin();
+        // A moment is what this is about; the last ones come after the end.
+        std::thread::sleep(whole * round / (ROUNDS * 4 / 5));
         child.kill().unwrap();
         child.wait().unwrap();
-        if layer.exists() {
-            assert!(picture(&layer.join("fs")) == expected && layer.join("layer.json").exists());
+        if result.exists() {
+            check();
             after += 1;
         } else {
             before += 1;
         }
     }
-    println!("killed before {before} times, after {after} times; a whole import takes {whole:?}");
-    // What is beside it is removed by the next import.
-    let _ = storage::destroy_layer(&layer);
-    assert!(import().wait().unwrap().success());
+    println!("killed before {before} times, after {after} times; the whole takes {whole:?}");
+    if result.exists() {
+        remove();
+    }
+    // What is beside it is removed by the next.
+    assert!(begin().wait().unwrap().success());
+    check();
+}
+
+fn hcs_layer(arguments: &[&std::ffi::OsStr]) -> std::process::Child {
+    let mut command = Command::new(hcs_tests::binaries::find("hcs"));
+    command.arg("layer").args(arguments).stdout(std::process::Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn an_import_or_an_export_that_is_killed_anywhere_leaves_nothing_or_the_whole() {
+    let folder = Folder::new();
+    let source = folder.join("source");
+    fs::create_dir(&source).unwrap();
+    for number in 0..100 {
+        fs::write(source.join(format!("file-{number}")), vec![number as u8; 20_000]).unwrap();
+    }
+    let (layer, out) = (folder.join("layer"), folder.join("out"));
+    let expected = std::cell::OnceCell::new();
+    kill_anywhere(
+        || hcs_layer(&["import".as_ref(), layer.as_ref(), source.as_ref()]),
+        &layer,
+        || {
+            let found = picture(&layer.join("fs"));
+            assert_eq!(found.len(), 101);
+            assert!(*expected.get_or_init(|| found.clone()) == found && layer.join("layer.json").exists());
+        },
+        || storage::destroy_layer(&layer).unwrap(),
+    );
     assert_eq!(folder.names(), ["layer", "source"]);
-    assert!(picture(&layer.join("fs")) == expected);
+
+    fs::create_dir(&out).unwrap();
+    let archive = out.join("layer.tar.gz");
+    let export = ["export".as_ref(), layer.as_ref(), out.as_ref(), "--compression".as_ref(), "gzip".as_ref()];
+    let whole = std::cell::RefCell::new(Vec::new());
+    kill_anywhere(
+        || hcs_layer(&export),
+        &archive,
+        || {
+            // The same layer gives the same bytes.
+            let bytes = fs::read(&archive).unwrap();
+            let mut whole = whole.borrow_mut();
+            if whole.is_empty() {
+                whole.clone_from(&bytes);
+            }
+            assert!(*whole == bytes);
+        },
+        || fs::remove_file(&archive).unwrap(),
+    );
+    let entries = fs::read_dir(&out).unwrap().count();
+    assert_eq!(entries, 1, "something is left beside the archive");
+}
+
+#[test]
+fn on_a_full_disk_nothing_is_left_of_an_import_and_an_export() {
+    let folder = Folder::new();
+    let (image, disk) = (folder.join("disk"), folder.join("mnt"));
+    fs::File::create(&image).unwrap().set_len(8 << 20).unwrap();
+    host("mke2fs", &["-q", "-t", "ext4", "-m", "0", image.to_str().unwrap()]);
+    fs::create_dir(&disk).unwrap();
+    host("mount", &["-o", "loop", image.to_str().unwrap(), disk.to_str().unwrap()]);
+    let source = folder.join("source");
+    fs::create_dir(&source).unwrap();
+    let mut random = hcs_tests::random::Random::new();
+    for number in 0..30u32 {
+        // Bytes that no compression makes fewer.
+        let noise = (0..500_000u32).map(|_| random.below(256) as u8);
+        fs::write(source.join(format!("file-{number}")), noise.collect::<Vec<u8>>()).unwrap();
+    }
+    let tar = folder.join("layer.tar");
+    host("tar", &["-cf", tar.to_str().unwrap(), "-C", source.to_str().unwrap(), "."]);
+    let empty = |names: Vec<String>| names == ["lost+found"];
+    let names = || {
+        let entries = fs::read_dir(&disk).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    for from in [&source, &tar] {
+        let error = storage::import_layer(&disk.join("layer"), from).unwrap_err();
+        assert!(error.message.contains("No space left"), "{error}");
+        assert!(empty(names()), "{:?}", names());
+    }
+    storage::import_layer(&folder.join("layer"), &tar).unwrap();
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+        let exported =
+            storage::export_layer(&folder.join("layer"), &disk, &ExportLayerOptions::default(), compression);
+        let error = exported.unwrap_err();
+        assert!(error.message.contains("No space left"), "{error}");
+        assert!(empty(names()), "{:?}", names());
+    }
 }
 
 #[test]

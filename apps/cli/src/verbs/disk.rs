@@ -104,7 +104,7 @@ impl Disk {
     }
 }
 
-fn open(image: &std::path::Path, writable: bool) -> Result<File, Failure> {
+pub fn open(image: &std::path::Path, writable: bool) -> Result<File, Failure> {
     let opened = OpenOptions::new().read(true).write(writable).open(image);
     opened.map_err(|error| Failure::io(&error, &image.display().to_string()))
 }

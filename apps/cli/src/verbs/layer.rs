@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use hcs::{
-    schema::{ExportLayerOptions, Layer as Parent, LayerData},
+    schema::{ExportLayerOptions, Layer as Parent, LayerData, OsLayerOptions, OsLayerType},
     storage,
 };
 
@@ -49,6 +49,17 @@ enum What {
     Init {
         /// The folder.
         layer: PathBuf,
+    },
+    /// Make a base layer of an operating system: for containers of what is in fs/ of its folder.
+    Base {
+        /// The folder.
+        layer: PathBuf,
+        /// For virtual machines, of what is on the disk of this image. The kernel is copied into the folder.
+        #[arg(long, value_name = "IMAGE", conflicts_with = "volume")]
+        disk: Option<PathBuf>,
+        /// The same of a mounted disk.
+        #[arg(long, value_name = "FOLDER")]
+        volume: Option<PathBuf>,
     },
     /// Unite a writable layer with its parents; print where, which is a container's Storage.Path.
     Attach {
@@ -97,6 +108,7 @@ impl Layer {
             }
             What::Remove { layer } => storage::destroy_layer(&absolute(&layer)?)?,
             What::Init { layer } => storage::initialize_writable_layer(&layer)?,
+            What::Base { layer, disk, volume } => base(&absolute(&layer)?, disk, volume)?,
             What::Attach { layer, parents } => {
                 let parents = parents
                     .iter()
@@ -110,6 +122,18 @@ impl Layer {
         }
         Ok(())
     }
+}
+
+fn base(layer: &std::path::Path, disk: Option<PathBuf>, volume: Option<PathBuf>) -> Result<(), Failure> {
+    let options = |kind| OsLayerOptions::default().type_(kind);
+    if let Some(volume) = volume {
+        return Ok(storage::setup_base_volume(layer, &volume, &options(OsLayerType::Vm))?);
+    }
+    let Some(disk) = disk else {
+        return Ok(storage::setup_base_layer(layer, None, &options(OsLayerType::Container))?);
+    };
+    let image = super::disk::open(&disk, true)?;
+    Ok(storage::setup_base_layer(layer, Some(&image), &options(OsLayerType::Vm))?)
 }
 
 pub fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
