@@ -24,6 +24,13 @@ impl Guid {
         Self(bytes)
     }
 
+    /// The GUID of these random bits, marked as that (version 4).
+    pub const fn from_random(mut bits: [u8; 16]) -> Self {
+        bits[6] = (bits[6] & 0x0F) | 0x40;
+        bits[8] = (bits[8] & 0x3F) | 0x80;
+        Self(bits)
+    }
+
     /// Its bytes, in the order of the text.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

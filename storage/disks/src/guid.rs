@@ -4,19 +4,12 @@ use hcs_schema::Guid;
 
 /// One of random bits.
 pub fn random() -> Guid {
-    let mut bytes = [0; 16];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(count) => filled += count,
-            Err(rustix::io::Errno::INTR) => {}
-            // The kernel refuses only before it has booted.
-            Err(_) => break,
-        }
-    }
-    bytes[6] = (bytes[6] & 0x0F) | 0x40;
-    bytes[8] = (bytes[8] & 0x3F) | 0x80;
-    Guid::from_bytes(bytes)
+    let mut bits = [0; 16];
+    // So few are given whole or not at all, and refused only before the kernel has booted.
+    while rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
+        == Err(rustix::io::Errno::INTR)
+    {}
+    Guid::from_random(bits)
 }
 
 /// Its bytes as GPT and VHDX store them: the first three fields with the lowest byte first.
