@@ -11,6 +11,7 @@ mod folder;
 mod fuzz;
 mod host;
 mod install;
+mod machines;
 mod rows;
 mod schema;
 mod test;
@@ -28,6 +29,7 @@ cargo xtask <verb>
   test [--full]    install what the tests need, run all of them; --full adds the long ones
   install [--demo] install what the tests (or only what the demo) need
   fuzz SECONDS     feed each reader of foreign bytes with mutations for so long
+  machines [--relock] fetch what the tests of virtual machines need
   rows             check that every crate depends only on the rows that its row allows
   schema [--check] write ground/schema/hcs.schema.json from the types, or only compare";
 
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         ["install"] => install::run(install::Purpose::Test),
         ["install", "--demo"] => install::run(install::Purpose::Demo),
         ["fuzz", seconds] => fuzz::run(seconds),
+        ["machines"] => machines::run(false),
+        ["machines", "--relock"] => machines::run(true),
         ["rows"] => rows::run(),
         ["schema"] => schema::write(),
         ["schema", "--check"] => schema::check(),
