@@ -35,7 +35,7 @@ def documents(client: Client):
     refused("InvalidData", "$.Owner", {**good, "Owner": 7})
     refused("NotSupported", "version 1", {**good, "SchemaVersion": {"Major": 1}})
     refused("InvalidData", "found none", {"SchemaVersion": {"Major": 2}})
-    refused("VirtualizationMissing", "$.VirtualMachine", {"SchemaVersion": {"Major": 2}, "VirtualMachine": {}})
+    refused("InvalidData", "$.VirtualMachine.ComputeTopology.Memory.SizeInMB", {"SchemaVersion": {"Major": 2}, "VirtualMachine": {}})
     refused("InvalidData", "Container and VirtualMachine", {**good, "VirtualMachine": {}})
     refused("InvalidData", "$.Container.Storage.Path", {**good, "Container": {}})
     refused("FileNotFound", "$.Container.Storage.Path", {**good, "Container": {"Storage": {"Path": "/no/such/root"}}})

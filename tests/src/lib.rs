@@ -7,6 +7,7 @@
 pub mod binaries;
 pub mod folder;
 pub mod leftovers;
+pub mod machine;
 pub mod processes;
 pub mod random;
 pub mod raw;

@@ -22,7 +22,7 @@ use rustix::process::Signal;
 use crate::{
     binaries,
     leftovers::{self, Leftovers},
-    processes, rootfs,
+    machine, processes, rootfs,
 };
 
 /// How long a service may take to be ready when it has nothing to take over.
@@ -284,6 +284,7 @@ fn spawn(root: &Path, by: &[&str]) -> Child {
         .arg(root)
         .env_remove("HCS_SOCKET")
         .env_remove("HCS_ROOT")
+        .env("HCS_QEMU", machine::qemu())
         .env("NOTIFY_SOCKET", root.join("ready"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

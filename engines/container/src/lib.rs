@@ -20,6 +20,7 @@ pub mod confinement;
 pub mod console;
 pub mod container;
 mod device;
+pub mod host_process;
 pub mod init;
 mod launch;
 mod mounts;

@@ -23,6 +23,8 @@ pub enum Exit {
     TerminatedByService,
     /// The memory limit of the system was hit and its first process was killed.
     OutOfMemory,
+    /// The guest reset itself, and the document says that it ends then.
+    StoppedOnReset,
     /// The guest crashed.
     GuestCrashed {
         /// Codes that the guest reported.
@@ -49,7 +51,9 @@ impl Exit {
     /// The class that clients look at.
     pub fn notification_type(&self) -> NotificationType {
         match self {
-            Exit::ShutDownByClient | Exit::ShutDownByGuest => NotificationType::GracefulExit,
+            Exit::ShutDownByClient | Exit::ShutDownByGuest | Exit::StoppedOnReset => {
+                NotificationType::GracefulExit
+            }
             Exit::ShutDownForced | Exit::TerminatedByClient | Exit::TerminatedByService => {
                 NotificationType::ForcedExit
             }
@@ -100,6 +104,18 @@ impl Exit {
             Exit::OutOfMemory | Exit::InitDied { .. } => {
                 vec![system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::GuestOS)]
             }
+            Exit::StoppedOnReset => vec![
+                AttributionRecord {
+                    worker_exit: Some(WorkerExit {
+                        exit_code: Some(0),
+                        type_: Some(WorkerExitType::StoppedOnReset),
+                        detail: None,
+                        initiator: Some(ExitInitiator::GuestOS),
+                    }),
+                    ..Default::default()
+                },
+                system_exit(SystemExitDetail::Shutdown, ExitInitiator::GuestOS),
+            ],
             Exit::GuestCrashed { parameters } => vec![
                 AttributionRecord {
                     guest_crash: Some(GuestCrash { crash_parameters: Some(parameters.clone()) }),

@@ -17,6 +17,9 @@ pub struct Arguments {
     /// The worker's program; by default hcs-worker beside this program.
     #[arg(long, env = "HCS_WORKER", value_name = "PATH")]
     worker: Option<PathBuf>,
+    /// QEMU, 9.0 or newer; by default the one of the system.
+    #[arg(long, env = "HCS_QEMU", value_name = "PATH")]
+    qemu: Option<PathBuf>,
 }
 
 /// The service's folders and programs.
@@ -30,6 +33,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// The worker's program.
     pub worker: PathBuf,
+    /// QEMU, if it is not to be looked for.
+    pub qemu: Option<PathBuf>,
     /// The folder of this service's cgroups. Services with different roots never meet there.
     pub cgroup_parent: String,
 }
@@ -51,6 +56,7 @@ impl From<Arguments> for Config {
         Config {
             socket: arguments.socket.unwrap_or_else(|| run.join("hcs.sock")),
             worker: arguments.worker.unwrap_or_else(beside),
+            qemu: arguments.qemu,
             run,
             state,
             cgroup_parent,

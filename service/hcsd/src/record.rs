@@ -37,6 +37,12 @@ pub struct Record {
     /// Its worker, to be killed if it does not answer.
     #[serde(default)]
     pub worker: Option<ProcessIdentity>,
+    /// Whether it is a virtual machine.
+    #[serde(default)]
+    pub is_machine: bool,
+    /// Sockets at paths of its document, to be removed if its worker cannot.
+    #[serde(default)]
+    pub sockets: Vec<String>,
 }
 
 impl Record {
@@ -58,6 +64,8 @@ impl Record {
             holders: Vec::new(),
             cgroup_parent: cgroup_parent.to_owned(),
             worker: None,
+            is_machine: false,
+            sockets: Vec::new(),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::{
         cpu_groups::CpuGroups,
         cpuset_mount::CpusetMount,
         crashes::{self, CrashStore},
+        machine_users::{self, MachineUsers},
     },
     operations::Operations,
     registry::Registry,
@@ -43,6 +44,10 @@ pub struct Service {
     pub cpu_groups: Mutex<Option<CpuGroups>>,
     /// The store of crash reports.
     pub crashes: Mutex<CrashStore>,
+    /// The users of virtual machines.
+    pub machine_users: Mutex<MachineUsers>,
+    /// Whether virtual processors can be the host's own; found out when the first machine is made.
+    pub has_kvm: tokio::sync::OnceCell<bool>,
     sessions: Mutex<HashMap<String, Weak<Session>>>,
 }
 
@@ -55,6 +60,8 @@ impl Service {
         }
         let crashes = CrashStore::open(&config.state.join("crashes"), crashes::DEFAULT_MAX_REPORTS)
             .map_err(|error| store(&error, "the crash store"))?;
+        let machine_users = MachineUsers::open(&config.state.join("machines"), machine_users::USUAL)
+            .map_err(|error| store(&error, "the users of virtual machines"))?;
         Ok(Arc::new(Service {
             access: Access::new(),
             registry: Registry::default(),
@@ -63,6 +70,8 @@ impl Service {
             spare_workers: SpareWorkers::new(hcs_container::pinned_program::open(&config.worker)?),
             cpu_groups: Mutex::new(open_cpu_groups(&config)),
             crashes: Mutex::new(crashes),
+            machine_users: Mutex::new(machine_users),
+            has_kvm: Default::default(),
             sessions: Mutex::default(),
             config,
         }))

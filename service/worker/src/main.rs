@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+mod engine;
 mod name;
 mod output;
 mod properties;

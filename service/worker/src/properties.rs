@@ -7,11 +7,11 @@ use hcs_schema::{
     MemoryInformationForVm, MemoryStats, ProcessorStats, Properties, Statistics, StorageStats, VmMemory,
 };
 
-use crate::system::System;
+use crate::{engine::Engine, system::System};
 
 /// The Statistics property.
 pub fn statistics(system: &System) -> Result<Properties, Error> {
-    let counters = system.container()?.counters()?;
+    let counters = system.engine()?.counters()?;
     let started = system.started();
     let uptime = started.map_or(Duration::ZERO, |(_, since)| since.elapsed());
     let statistics = Statistics {
@@ -42,8 +42,11 @@ pub fn statistics(system: &System) -> Result<Properties, Error> {
 /// to it.
 pub fn memory(system: &System) -> Result<Properties, Error> {
     const PAGE: u64 = 4096;
-    let counters = system.container()?.counters()?;
-    let assigned = counters.memory_limit.unwrap_or_else(memory_of_host).max(PAGE);
+    let counters = system.engine()?.counters()?;
+    let assigned = match system.engine()? {
+        Engine::Container(_) => counters.memory_limit.unwrap_or_else(memory_of_host).max(PAGE),
+        Engine::Machine(machine) => machine.memory_mib() << 20,
+    };
     let free = assigned.saturating_sub(counters.memory);
     let memory = VmMemory {
         available_memory: i32::try_from(free as u128 * 100 / u128::from(assigned)).ok(),

@@ -2,13 +2,14 @@
 
 use std::{os::fd::OwnedFd, time::Duration};
 
-use hcs_container::console::Size;
+use hcs_container::{Container, console::Size};
 use hcs_core::{Cause, Error};
 use hcs_ipc::worker::{Answer, Request};
+use hcs_machine::Machine;
 use hcs_schema::Any;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{properties, system::System, tracked::Ends};
+use crate::{engine::Engine, properties, system::System, tracked::Ends};
 
 /// An answer with its descriptors; `None` when it follows later.
 pub type Answered = Option<(Answer, Vec<OwnedFd>)>;
@@ -23,7 +24,14 @@ pub fn handle(system: &mut System, request: Request) -> Answered {
 
 fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
     match request {
-        Request::Create { plan } => system.create(parse(&plan)?)?,
+        Request::Create { plan } => {
+            let plan = parse(&plan)?;
+            system.create(|| Ok(Engine::Container(Container::create(plan)?)))?;
+        }
+        Request::CreateMachine { plan } => {
+            let plan = parse(&plan)?;
+            system.create(|| Ok(Engine::Machine(Machine::create(plan)?)))?;
+        }
         Request::Start => system.start()?,
         Request::ShutDown { grace_milliseconds } => {
             system.shut_down(Duration::from_millis(grace_milliseconds))?;

@@ -1,4 +1,4 @@
-//! The worker's compute system: a container, its processes, and how it ends.
+//! The worker's compute system: a container or a virtual machine, its processes, and how it ends.
 //!
 //! Nothing here waits. The loop in [`crate::worker`] polls [`System::init`] and the processes and calls
 //! [`System::process_ended`] and [`System::init_ended`]; the end of the system is complete when
@@ -11,7 +11,7 @@ use std::{
 };
 
 use hcs_container::{
-    Container, Plan, ProcessPlan,
+    Container, ProcessPlan,
     change::Change,
     console::{Console, Size},
     process,
@@ -20,6 +20,7 @@ use hcs_core::{Cause, Error, Exit};
 use hcs_ipc::worker::{Notice, Phase, ProcessExit, ProcessRecord};
 
 use crate::{
+    engine::Engine,
     output::Output,
     relay::{Flow, Relay},
     tracked::{Ends, Tracked, track},
@@ -31,7 +32,7 @@ const REMEMBERED: usize = 4096;
 /// The system of this worker.
 pub struct System {
     phase: Phase,
-    container: Option<Container>,
+    engine: Option<Engine>,
     processes: BTreeMap<u32, Tracked>,
     ended_in_order: std::collections::VecDeque<u32>,
     ending: Option<Ending>,
@@ -46,8 +47,8 @@ struct MemoryKills(u64);
 impl MemoryKills {
     /// Whether it has killed since the last time this was asked. Who then died by SIGKILL, or passes that on as its
     /// own exit, is taken for its victim.
-    fn has_killed(&mut self, container: Option<&Container>) -> bool {
-        let counters = container.and_then(|container| container.counters().ok());
+    fn has_killed(&mut self, engine: Option<&Engine>) -> bool {
+        let counters = engine.and_then(|engine| engine.counters().ok());
         let kills = counters.map_or(0, |counters| counters.out_of_memory_kills);
         std::mem::replace(&mut self.0, kills) < kills
     }
@@ -67,7 +68,7 @@ impl System {
     pub fn new() -> System {
         System {
             phase: Phase::Idle,
-            container: None,
+            engine: None,
             processes: BTreeMap::new(),
             ended_in_order: std::collections::VecDeque::new(),
             ending: None,
@@ -86,22 +87,22 @@ impl System {
         self.processes.values().map(|tracked| tracked.record.clone()).collect()
     }
 
-    /// Makes the container.
-    pub fn create(&mut self, plan: Plan) -> Result<(), Error> {
+    /// Makes it.
+    pub fn create(&mut self, make: impl FnOnce() -> Result<Engine, Error>) -> Result<(), Error> {
         if self.phase != Phase::Idle {
             return Err(Cause::InvalidState.into());
         }
-        self.container = Some(Container::create(plan)?);
+        self.engine = Some(make()?);
         self.phase = Phase::Created;
         Ok(())
     }
 
     /// Starts it.
     pub fn start(&mut self) -> Result<(), Error> {
-        let Some(container) = self.container.as_mut().filter(|_| self.phase == Phase::Created) else {
+        let Some(engine) = self.engine.as_mut().filter(|_| self.phase == Phase::Created) else {
             return Err(Cause::InvalidState.into());
         };
-        container.start()?;
+        engine.start()?;
         self.phase = Phase::Running;
         self.started = Some((SystemTime::now(), Instant::now()));
         Ok(())
@@ -114,7 +115,7 @@ impl System {
         if self.phase != from || self.ending.is_some() {
             return Err(Cause::InvalidState.into());
         }
-        self.container.as_mut().ok_or(Cause::InvalidState)?.freeze(frozen)?;
+        self.engine_mut()?.freeze(frozen)?;
         self.phase = to;
         Ok(())
     }
@@ -124,7 +125,7 @@ impl System {
         if self.ending.is_some() {
             return Err(Cause::InvalidState.into());
         }
-        self.container.as_mut().ok_or(Cause::InvalidState)?.change(change)
+        self.engine_mut()?.container_mut()?.change(change)
     }
 
     /// Asks every process to end; after the grace the rest is killed.
@@ -135,7 +136,7 @@ impl System {
         if self.ending.is_some() {
             return Err(Cause::SystemAlreadyStopped.into());
         }
-        self.container()?.ask_to_end()?;
+        self.engine_mut()?.ask_to_end()?;
         self.ending = Some(Ending { exit: Exit::ShutDownByClient, kill_at: Some(Instant::now() + grace) });
         self.finish_if_empty();
         Ok(())
@@ -147,11 +148,11 @@ impl System {
             Phase::Exited(_) => return Ok(()),
             Phase::Idle => self.phase = Phase::Exited(exit),
             Phase::Created => {
-                self.container()?.remove()?;
+                self.engine()?.remove()?;
                 self.phase = Phase::Exited(exit);
             }
             Phase::Running | Phase::Paused => {
-                self.container()?.kill()?;
+                self.engine()?.kill()?;
                 self.ending = Some(Ending { exit, kill_at: None });
             }
         }
@@ -172,7 +173,7 @@ impl System {
     pub fn init(&self) -> Option<BorrowedFd<'_>> {
         match self.phase {
             Phase::Exited(_) => None,
-            _ => self.container.as_ref().and_then(Container::init),
+            _ => self.engine.as_ref().and_then(Engine::process),
         }
     }
 
@@ -281,7 +282,7 @@ impl System {
     pub fn process_ended(&mut self, process_id: u32) -> Option<Notice> {
         let tracked = self.processes.get_mut(&process_id)?;
         let code = process::try_wait(tracked.pidfd.as_ref()?.as_fd()).ok()??;
-        let out_of_memory = code == KILLED && self.memory.has_killed(self.container.as_ref());
+        let out_of_memory = code == KILLED && self.memory.has_killed(self.engine.as_ref());
         let tracked = self.processes.get_mut(&process_id)?;
         tracked.pidfd = None;
         tracked.relay = None;
@@ -308,21 +309,41 @@ impl System {
         }
     }
 
-    /// Init's descriptor says that it is dead: the container has ended, and what is left of it goes.
+    /// What a machine tells, to be polled.
+    pub fn monitor(&self) -> Option<BorrowedFd<'_>> {
+        match (&self.phase, &self.engine) {
+            (Phase::Running | Phase::Paused, Some(Engine::Machine(machine))) => machine.readable(),
+            _ => None,
+        }
+    }
+
+    /// A machine tells something. One that has crashed is ended.
+    pub fn hear(&mut self) {
+        let Some(machine) = self.engine.as_mut().and_then(Engine::machine) else { return };
+        if machine.hear() && self.ending.is_none() {
+            // Its reason is asked for when it is dead.
+            let _ = machine.kill();
+        }
+    }
+
+    /// The descriptor of its process says that it is dead: the system has ended, and what is left of it goes.
     pub fn init_ended(&mut self) -> Result<Option<Notice>, Error> {
-        let container = self.container.as_ref().ok_or(Cause::InvalidState)?;
-        let Some(init) = container.init() else { return Ok(None) };
-        let Ok(Some(code)) = process::try_wait(init) else { return Ok(None) };
+        let engine = self.engine.as_mut().ok_or(Cause::InvalidState)?;
+        let Some(process) = engine.process() else { return Ok(None) };
+        let Ok(Some(code)) = process::try_wait(process) else { return Ok(None) };
         let exit = match self.ending.take() {
             Some(ending) => ending.exit,
             // The counters must be read before the cgroup goes.
-            None if container.counters().is_ok_and(|counters| counters.out_of_memory_kills > 0) => {
+            None if engine.counters().is_ok_and(|counters| counters.out_of_memory_kills > 0) => {
                 Exit::OutOfMemory
             }
-            None => Exit::InitDied { code },
+            None => match engine.machine() {
+                Some(machine) => machine.exit(code),
+                None => Exit::InitDied { code },
+            },
         };
-        // Init is reaped and cannot be waited for again, so the system ends here, whatever is left of it.
-        if let Err(error) = container.remove() {
+        // It is reaped and cannot be waited for again, so the system ends here, whatever is left of it.
+        if let Err(error) = engine.remove() {
             eprintln!("hcs-worker: cleaning up: {error}");
         }
         self.phase = Phase::Exited(exit.clone());
@@ -334,8 +355,17 @@ impl System {
         self.started
     }
 
-    /// The container, once there is one.
+    /// What it is, once it is there.
+    pub fn engine(&self) -> Result<&Engine, Error> {
+        self.engine.as_ref().ok_or_else(|| Cause::InvalidState.into())
+    }
+
+    fn engine_mut(&mut self) -> Result<&mut Engine, Error> {
+        self.engine.as_mut().ok_or_else(|| Cause::InvalidState.into())
+    }
+
+    /// The container, if it is one.
     pub fn container(&self) -> Result<&Container, Error> {
-        self.container.as_ref().ok_or_else(|| Cause::InvalidState.into())
+        self.engine()?.container()
     }
 }

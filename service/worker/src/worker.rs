@@ -44,6 +44,7 @@ enum Ready {
     Process(u32),
     Input(u32),
     Unread(u32),
+    Monitor,
 }
 
 /// A worker that nobody asked for anything in this time was left by a service that died right after starting it.
@@ -108,6 +109,10 @@ impl Worker {
             who.push(Ready::Unread(process_id));
             fds.push(PollFd::new(console, PollFlags::IN));
         }
+        if let Some(monitor) = self.system.monitor() {
+            who.push(Ready::Monitor);
+            fds.push(PollFd::from_borrowed_fd(monitor, PollFlags::IN));
+        }
         // Last: what processes say comes before the end of the system.
         if let Some(init) = self.system.init() {
             who.push(Ready::Init);
@@ -140,6 +145,7 @@ impl Worker {
             }
             Ready::Input(process_id) => self.system.pump(process_id),
             Ready::Unread(process_id) => self.system.discard_output(process_id),
+            Ready::Monitor => self.system.hear(),
             Ready::Init => match self.system.init_ended() {
                 Ok(Some(notice)) => self.ended(notice),
                 Ok(None) => {}

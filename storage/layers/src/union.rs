@@ -108,13 +108,26 @@ pub fn detach(writable: &Layer) -> Result<(), Error> {
     if !is_attached(&place)? {
         return Err(Error::new(Cause::NotFound, format!("nothing is attached at {}", place.display())));
     }
-    match rustix::mount::unmount(&place, UnmountFlags::NOFOLLOW) {
+    match unmount(&place) {
         Err(Errno::BUSY) => {
             Err(Error::new(Cause::InUse, format!("somebody uses what is attached at {}", place.display()))
                 .hint("End the containers that run on it, and close its files."))
         }
         other => other.map_err(failure::on(&place, "detaching")),
     }
+}
+
+/// A program that another thread of the caller is just starting has copies of all descriptors until it runs, maybe also of
+/// the mount from when it was attached. That is over in a moment; who really uses it still does then.
+fn unmount(place: &Path) -> Result<(), Errno> {
+    const TRIES: u32 = 20;
+    for _ in 1..TRIES {
+        match rustix::mount::unmount(place, UnmountFlags::NOFOLLOW) {
+            Err(Errno::BUSY) => std::thread::sleep(std::time::Duration::from_millis(5)),
+            other => return other,
+        }
+    }
+    rustix::mount::unmount(place, UnmountFlags::NOFOLLOW)
 }
 
 /// Whether something is mounted at a place.

@@ -19,6 +19,7 @@ mod images;
 mod layers;
 mod lifecycle;
 mod limits;
+mod machines;
 mod malformed;
 mod mapped;
 mod modify;

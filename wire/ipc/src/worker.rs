@@ -100,6 +100,11 @@ pub enum Request {
         /// A plan of the container engine.
         plan: Any,
     },
+    /// Make a virtual machine from this plan. Answer: [`Answer::Done`].
+    CreateMachine {
+        /// A plan of the engine for virtual machines.
+        plan: Any,
+    },
     /// Start it.
     Start,
     /// Ask it to stop by itself; the end comes as a notice.

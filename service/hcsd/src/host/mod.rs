@@ -13,6 +13,7 @@
 //! | [`cpu_groups`] | CPU groups, kept as cgroups and as records that outlive the service |
 //! | [`cpuset_mount`] | where the cpuset controller is mounted |
 //! | [`crashes`] | submitted crash reports |
+//! | [`machine_users`] | the users of virtual machines |
 //!
 //! Beneath them: `group_cgroups` (the cgroups of a CPU group), `cgroup_dir` (the files of one cgroup),
 //! `processor_set` (the check of a wanted set),
@@ -33,6 +34,7 @@ pub mod cpuset_mount;
 pub mod crashes;
 mod durable;
 mod group_cgroups;
+pub mod machine_users;
 pub mod memory;
 mod processor_set;
 pub mod topology;

@@ -1,6 +1,10 @@
 //! `CreateComputeSystem`: from the document to a system in state Created, or to nothing at all.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+};
 
 use hcs_container::{Plan, policy};
 use hcs_core::{Call, Cause, Error, Exit, Lifecycle, SystemId};
@@ -38,10 +42,27 @@ pub async fn create(context: Context, call: CreateComputeSystem) -> Result<Outco
     .await
 }
 
+/// What is made, and how.
+enum Kind {
+    Container(Plan),
+    Machine(hcs_machine::Plan),
+}
+
+impl Kind {
+    /// What a worker is asked.
+    fn request(&self) -> Result<Request, Error> {
+        let failed = |error: serde_json::Error| Error::new(Cause::Unexpected, error.to_string());
+        Ok(match self {
+            Kind::Container(plan) => Request::Create { plan: Any::from_value(plan).map_err(failed)? },
+            Kind::Machine(plan) => Request::CreateMachine { plan: Any::from_value(plan).map_err(failed)? },
+        })
+    }
+}
+
 /// A document that has passed every test that needs no host.
 struct Design {
     id: SystemId,
-    plan: Plan,
+    plan: Kind,
     owner: String,
     terminate_on_last_handle: bool,
     warnings: Vec<Warning>,
@@ -52,18 +73,19 @@ async fn make(
     call: &CreateComputeSystem,
     mut cancelled: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<Outcome<CreatedSystem>, Error> {
-    let design = design(call, &context.service.config.cgroup_parent)?;
+    let mut design = design(call, &context.service.config.cgroup_parent)?;
+    if let Kind::Machine(plan) = &mut design.plan {
+        plan.host = machine_host(context, &design.id).await?;
+    }
     for warning in &design.warnings {
         tracing::warn!(path = %warning.path, message = %warning.message, "a member has no effect");
     }
-    let plan =
-        Any::from_value(&design.plan).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
-    let first = attempt(context, &design, plan.clone(), &mut cancelled).await;
+    let first = attempt(context, &design, &mut cancelled).await;
     let system = match first {
         // Somebody has killed the worker right after it was chosen. If it is the document that it died of, so will the
         // next one, and that is told.
         Err(error) if matches!(error.cause, Cause::UnexpectedExit | Cause::SystemAlreadyStopped) => {
-            attempt(context, &design, plan, &mut cancelled).await?
+            attempt(context, &design, &mut cancelled).await?
         }
         outcome => outcome?,
     };
@@ -91,13 +113,13 @@ async fn make(
 async fn attempt(
     context: &Context,
     design: &Design,
-    plan: Any,
     cancelled: &mut tokio::sync::oneshot::Receiver<()>,
 ) -> Result<Arc<System>, Error> {
+    let request = design.plan.request()?;
     let (system, setting) = prepare(context, design).await?;
     let task = tokio::spawn(setting.run());
     let outcome = {
-        let asked = system.ask(Call::Create, Request::Create { plan });
+        let asked = system.ask(Call::Create, request);
         tokio::pin!(asked);
         tokio::select! {
             // The request goes out first: it is what the actor answers when the creation is given up.
@@ -134,7 +156,16 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
     let document = &reading.value;
     check_version(document.schema_version.as_ref())?;
     check_kind(document)?;
-    let (plan, notices) = Plan::new(&reading, id.as_str(), id.runtime_id(), cgroup_parent)?;
+    let (plan, notices) = match document.virtual_machine {
+        Some(_) => {
+            let planned = hcs_machine::Plan::new(&reading, id.as_str(), id.runtime_id(), cgroup_parent)?;
+            (Kind::Machine(planned.0), planned.1)
+        }
+        None => {
+            let planned = Plan::new(&reading, id.as_str(), id.runtime_id(), cgroup_parent)?;
+            (Kind::Container(planned.0), planned.1)
+        }
+    };
     let unknown = reading
         .unknown
         .iter()
@@ -148,6 +179,32 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
         terminate_on_last_handle: document.should_terminate_on_last_handle_closed.unwrap_or(false),
         warnings,
     })
+}
+
+/// What a plan says of this host. Nothing of it is in the document.
+async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::plan::Host, Error> {
+    let service = &context.service;
+    let qemu = match &service.config.qemu {
+        Some(qemu) => qemu.clone(),
+        None => find_qemu().ok_or_else(|| {
+            Error::new(Cause::VirtualizationMissing, "there is no QEMU on this host")
+                .at("$.VirtualMachine")
+                .hint("Install the package qemu-system-x86, 9.0 or newer, or say where it is: hcsd --qemu.")
+        })?,
+    };
+    let probe = || async { tokio::task::spawn_blocking(hcs_machine::kvm::is_usable).await.unwrap_or(false) };
+    let kvm = *service.has_kvm.get_or_init(probe).await;
+    let mut users = service.machine_users.lock().unwrap_or_else(PoisonError::into_inner);
+    let user = users
+        .user_of(id.as_str())
+        .map_err(|error| Error::from_io(&error, "finding a user for the virtual machine"))?;
+    Ok(hcs_machine::plan::Host { qemu: qemu.display().to_string(), kvm, user })
+}
+
+fn find_qemu() -> Option<PathBuf> {
+    let name = format!("qemu-system-{}", std::env::consts::ARCH);
+    let folders = ["/usr/local/bin", "/usr/bin"].into_iter().map(|folder| PathBuf::from(folder).join(&name));
+    folders.into_iter().find(|path| path.is_file())
 }
 
 /// Version 2 of the schema, whatever its minor number: newer members are told apart one by one.
@@ -180,11 +237,7 @@ fn check_kind(document: &ComputeSystem) -> Result<(), Error> {
     ];
     let given: Vec<&str> = kinds.iter().filter(|kind| kind.1).map(|kind| kind.0).collect();
     match given[..] {
-        ["Container"] => Ok(()),
-        ["VirtualMachine"] => {
-            Err(Error::new(Cause::VirtualizationMissing, "this version has no engine for virtual machines")
-                .at("$.VirtualMachine"))
-        }
+        ["Container" | "VirtualMachine"] => Ok(()),
         ["HostedSystem"] => {
             Err(Error::new(Cause::NotSupported, "this version has no virtual machines to host a system")
                 .at("$.HostedSystem"))
@@ -203,13 +256,17 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
     let service = &context.service;
     let instance = random::guid().to_string();
     let folder = registry::folder(&service.config.systems(), &design.id);
-    let record = Record::new(
+    let mut record = Record::new(
         design.id.as_str(),
         &instance,
         &design.owner,
         design.terminate_on_last_handle,
         &service.config.cgroup_parent,
     );
+    if let Kind::Machine(plan) = &design.plan {
+        record.is_machine = true;
+        record.sockets = plan.sockets().map(str::to_owned).collect();
+    }
     let facts = Facts { id: design.id.clone(), warnings: design.warnings.clone(), folder: folder.clone() };
     let (system, queue) = System::new(facts, record, Lifecycle::new());
     service.registry.enter(&system)?;

@@ -67,7 +67,10 @@ enum End {
 /// The time limit of a request: no client may hang because a worker does.
 fn limit(request: &Request) -> Duration {
     Duration::from_secs(match request {
-        Request::Create { .. } | Request::Start | Request::CreateProcess { .. } => 60,
+        Request::Create { .. }
+        | Request::CreateMachine { .. }
+        | Request::Start
+        | Request::CreateProcess { .. } => 60,
         Request::Pause | Request::Resume => 20,
         // Then the worker is killed, which kills the system as well; so there is no reason to be patient.
         Request::Terminate { .. } => 3,
@@ -78,6 +81,7 @@ fn limit(request: &Request) -> Duration {
 fn name(request: &Request) -> &'static str {
     match request {
         Request::Create { .. } => "Create",
+        Request::CreateMachine { .. } => "CreateMachine",
         Request::Start => "Start",
         Request::ShutDown { .. } => "ShutDown",
         Request::Terminate { .. } => "Terminate",
@@ -384,9 +388,13 @@ async fn release(mut worker: Worker) {
 
 /// Removes what a worker that died left; it may wait for processes to die, so it has a thread of its own.
 pub async fn remove_leftovers(system: &System) {
-    let (parent, name) = (system.recorded().cgroup_parent, system.runtime_id.to_string());
-    let removed =
-        tokio::task::spawn_blocking(move || hcs_container::container::remove_leftovers(&parent, &name)).await;
+    let (record, name) = (system.recorded(), system.runtime_id.to_string());
+    let removed = tokio::task::spawn_blocking(move || {
+        let removed = hcs_container::container::remove_leftovers(&record.cgroup_parent, &name);
+        hcs_machine::remove_sockets(record.sockets.iter().map(String::as_str));
+        removed
+    })
+    .await;
     match removed {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(id = %system.id, %error, "leftovers could not be removed"),

@@ -44,6 +44,8 @@ pub struct System {
     pub terminate_on_last_handle: bool,
     /// What the document contained in vain.
     pub warnings: Vec<Warning>,
+    /// Whether it is a virtual machine; else it is a container.
+    pub is_machine: bool,
     folder: std::path::PathBuf,
     view: Mutex<View>,
     record: Mutex<Record>,
@@ -109,6 +111,7 @@ impl System {
             owner: record.owner.clone(),
             terminate_on_last_handle: record.terminate_on_last_handle,
             warnings: facts.warnings,
+            is_machine: record.is_machine,
             folder: facts.folder,
             view: Mutex::new(View {
                 life,
@@ -175,8 +178,13 @@ impl System {
         let exit = self.exit();
         Properties {
             id: Some(self.id.as_str().to_owned()),
-            system_type: Some(SystemType::Container),
-            runtime_os_type: Some(OsType::Linux),
+            system_type: Some(if self.is_machine {
+                SystemType::VirtualMachine
+            } else {
+                SystemType::Container
+            }),
+            // Nobody has asked the guest of a machine what it is.
+            runtime_os_type: (!self.is_machine).then_some(OsType::Linux),
             name: Some(self.id.as_str().to_owned()),
             owner: (!self.owner.is_empty()).then(|| self.owner.clone()),
             runtime_id: Some(self.runtime_id.0),

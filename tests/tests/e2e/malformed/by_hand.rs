@@ -6,8 +6,6 @@ use super::{Case, INVALID_DATA, Target};
 const INVALID_JSON: u32 = 0x8037_010D;
 /// ERROR_NOT_SUPPORTED: known, and not possible here.
 const NOT_SUPPORTED: u32 = 0x8007_0032;
-/// HCS_E_HYPERV_NOT_INSTALLED.
-const NO_VIRTUAL_MACHINES: u32 = 0x8037_0102;
 
 type Line = (Target, &'static str, u32, &'static str);
 
@@ -64,8 +62,8 @@ const TABLE: &[Line] = &[
     (
         Target::Create,
         r#"{"SchemaVersion":{"Major":2},"VirtualMachine":{}}"#,
-        NO_VIRTUAL_MACHINES,
-        "$.VirtualMachine",
+        INVALID_DATA,
+        "$.VirtualMachine.ComputeTopology.Memory.SizeInMB",
     ),
     (Target::Create, r#"{"SchemaVersion":{"Major":2},"HostedSystem":{}}"#, NOT_SUPPORTED, "$.HostedSystem"),
     // Members that say the same twice, or one that is there twice.

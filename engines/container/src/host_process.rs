@@ -1,0 +1,89 @@
+//! A program of the host that runs for one system: in its cgroup, as a user of its own, with the descriptors that it is
+//! given and no others, and gone with the worker.
+
+use std::{
+    convert::Infallible,
+    ffi::CString,
+    os::{
+        fd::{BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use hcs_core::Error;
+use rustix::{
+    io::{Errno, FdFlags},
+    process::{Gid, Uid},
+};
+
+use crate::{
+    cgroup::Cgroup,
+    launch::{c_strings, join_cgroup},
+    sys::{self, CStringList},
+    vfork,
+};
+
+/// What is started.
+pub struct Program<'a> {
+    /// Its file.
+    pub path: &'a Path,
+    /// Its arguments, its name first.
+    pub arguments: &'a [String],
+    /// Its environment, as NAME=value.
+    pub environment: &'a [String],
+    /// Its standard input.
+    pub stdin: BorrowedFd<'a>,
+    /// Its standard error. Its standard output is nowhere.
+    pub stderr: BorrowedFd<'a>,
+    /// Descriptors that it has under the same numbers.
+    pub keep: &'a [BorrowedFd<'a>],
+    /// Who it runs as: user and group of this number, without any privilege.
+    pub user: u32,
+}
+
+/// Starts it.
+pub fn start(program: &Program<'_>, cgroup: &Cgroup) -> Result<OwnedFd, Error> {
+    let doing = format!("starting {}", program.path.display());
+    let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), &doing);
+    let path = CString::new(program.path.as_os_str().as_bytes()).map_err(|_| failed(Errno::INVAL))?;
+    let arguments = CStringList::new(c_strings(program.arguments)?);
+    let environment = CStringList::new(c_strings(program.environment)?);
+    let join = cgroup.join()?;
+    let child = || -> Infallible {
+        let ready = join_cgroup(join).map_err(|failed| failed.1).and_then(|()| become_it(program));
+        if ready.is_ok() {
+            sys::execute(&path, &arguments, &environment);
+        }
+        sys::exit(127)
+    };
+    vfork::spawn(join.birthplace(), &child).map_err(failed)
+}
+
+fn become_it(program: &Program<'_>) -> Result<(), Errno> {
+    rustix::process::setsid()?;
+    sys::reset_signals([libc::SIGPIPE]);
+    sys::unblock_signals();
+    rustix::stdio::dup2_stdin(program.stdin)?;
+    rustix::stdio::dup2_stderr(program.stderr)?;
+    for fd in program.keep {
+        rustix::io::fcntl_setfd(fd, FdFlags::empty())?;
+    }
+    rustix::thread::set_no_new_privs(true)?;
+    let (uid, gid) = (Uid::from_raw(program.user), Gid::from_raw(program.user));
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    // Every capability goes with root.
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    // Forgotten at a change of the user, so it comes behind that.
+    sys::die_with_parent()
+}
+
+/// Does something with the rights that a user has on files; what is in between must not be left by a panic. The process
+/// must have one thread.
+pub fn with_rights_of<T>(user: u32, act: impl FnOnce() -> T) -> Result<T, Errno> {
+    sys::set_file_user(user)?;
+    let result = act();
+    sys::set_file_user(0)?;
+    Ok(result)
+}

@@ -1,0 +1,24 @@
+//! The engine for virtual machines: a VirtualMachine document becomes a plan, a plan becomes a QEMU that is driven over
+//! QMP.
+//!
+//! ```text
+//!   document ── [`policy`] ── [`plan`] ──(hcsd | worker)── [`files`] ── [`command`] ── [`machine`] ── [`qmp`]
+//!               refused?      plain data                   opened as     arguments      the process
+//!                                                          the VM's user
+//! ```
+//!
+//! hcsd plans, which touches nothing. The worker acts: it opens every file of the plan with the rights of the machine's
+//! own user, so that QEMU, which runs as that user, gets nothing that it has no right to; QEMU finds them as descriptors
+//! and opens none by path.
+
+pub mod command;
+mod files;
+pub mod kvm;
+pub mod machine;
+pub mod plan;
+pub mod policy;
+pub mod qmp;
+
+pub use files::remove_sockets;
+pub use machine::Machine;
+pub use plan::Plan;

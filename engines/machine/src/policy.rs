@@ -1,0 +1,76 @@
+//! What becomes of each member of a VirtualMachine document: honoured, accepted without effect, or refused. The rules are
+//! those of the container engine's tables.
+
+use hcs_container::policy::{
+    Line,
+    Treatment::{Honoured, Inert, Refused},
+};
+
+const LATER: &str = "this version of the engine for virtual machines does not provide it";
+const WINDOWS_ONLY: &str = "it configures Windows only";
+const MEMORY_OF_A_PROCESS: &str = "the memory of a virtual machine is that of a process, which Linux manages";
+const IMAGE_FILE: &str = "image files of Linux need no such permission";
+
+/// Members of a VirtualMachine document. What is not in it is refused.
+pub const MACHINE: &[Line] = &[
+    ("ComputeSystem", "Owner", Honoured),
+    ("ComputeSystem", "SchemaVersion", Honoured),
+    ("ComputeSystem", "VirtualMachine", Honoured),
+    ("ComputeSystem", "ShouldTerminateOnLastHandleClosed", Honoured),
+    ("Version", "Major", Honoured),
+    ("Version", "Minor", Honoured),
+    ("VirtualMachine", "StopOnReset", Honoured),
+    ("VirtualMachine", "Chipset", Honoured),
+    ("VirtualMachine", "ComputeTopology", Honoured),
+    ("VirtualMachine", "Devices", Honoured),
+    ("VirtualMachine", "Services", Inert("there are no integration components in a guest of Linux")),
+    ("VirtualMachine", "RegistryChanges", Inert(WINDOWS_ONLY)),
+    ("Chipset", "LinuxKernelDirect", Honoured),
+    ("Chipset", "UseUtc", Honoured),
+    ("Chipset", "IsNumLockDisabled", Inert("there is no keyboard that would have it")),
+    ("Chipset", "BaseBoardSerialNumber", Honoured),
+    ("Chipset", "ChassisSerialNumber", Honoured),
+    ("Chipset", "ChassisAssetTag", Honoured),
+    ("Chipset", "Uefi", Refused(LATER)),
+    ("LinuxKernelDirect", "KernelFilePath", Honoured),
+    ("LinuxKernelDirect", "InitRdPath", Honoured),
+    ("LinuxKernelDirect", "KernelCmdLine", Honoured),
+    ("Topology", "Memory", Honoured),
+    ("Topology", "Processor", Honoured),
+    ("VirtualMachine_Memory", "SizeInMB", Honoured),
+    ("VirtualMachine_Memory", "AllowOvercommit", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "Backing", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "BackingPageSize", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "FaultClusterSizeShift", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "DirectMapFaultClusterSizeShift", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "EnableHotHint", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "EnableColdHint", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "EnableColdDiscardHint", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "EnableDeferredCommit", Inert(MEMORY_OF_A_PROCESS)),
+    ("VirtualMachine_Memory", "HostingProcessNameSuffix", Inert("the process that holds it is QEMU")),
+    ("VirtualMachine_Processor", "Count", Honoured),
+    ("VirtualMachine_Processor", "Limit", Honoured),
+    ("VirtualMachine_Processor", "Weight", Honoured),
+    ("VirtualMachine_Processor", "EnablePageShattering", Inert("the kernel of the host decides it")),
+    ("Devices", "Scsi", Honoured),
+    ("Devices", "ComPorts", Honoured),
+    ("Devices", "VirtioSerial", Honoured),
+    ("Devices", "Battery", Inert("a host of Linux shows its battery to no guest")),
+    ("Devices", "Keyboard", Inert("without a VideoMonitor there is nobody to type")),
+    ("Devices", "Mouse", Inert("without a VideoMonitor there is nothing to point at")),
+    ("Scsi", "Attachments", Honoured),
+    ("Scsi", "DisableInterruptBatching", Inert("the guest's driver decides it")),
+    ("Attachment", "Type", Honoured),
+    ("Attachment", "Path", Honoured),
+    ("Attachment", "ReadOnly", Honoured),
+    ("Attachment", "CachingMode", Inert("the page cache of the host is used as the guest's flushes allow")),
+    ("Attachment", "SupportCompressedVolumes", Inert(IMAGE_FILE)),
+    ("Attachment", "AlwaysAllowSparseFiles", Inert(IMAGE_FILE)),
+    ("Attachment", "SupportEncryptedFiles", Inert(IMAGE_FILE)),
+    ("Attachment", "DisableExpansionOptimization", Inert(IMAGE_FILE)),
+    ("ComPort", "NamedPipe", Honoured),
+    ("ComPort", "OptimizeForDebugger", Inert("a serial port is as quick for a debugger as for others")),
+    ("VirtioSerial", "Ports", Honoured),
+    ("VirtioSerialPort", "NamedPipe", Honoured),
+    ("VirtioSerialPort", "Name", Honoured),
+];

@@ -1,0 +1,262 @@
+//! What virtual machines of the tests are made of: the QEMU and the kernel that `cargo xtask machines` has fetched, and a
+//! small system of busybox that runs a script and speaks through the first serial port.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use hcs::schema;
+
+use crate::host;
+
+/// Where it was fetched to.
+fn fetched() -> PathBuf {
+    let own = std::env::current_exe().expect("the test's own path");
+    let target = own.ancestors().nth(3).expect("target/<profile>/deps/<test>");
+    target.join("tools/machines")
+}
+
+/// QEMU.
+pub fn qemu() -> PathBuf {
+    fetched().join("usr/bin/qemu-system-x86_64")
+}
+
+/// Modules of the kernel for what a test may have; what they need comes with them.
+const MODULES: &[&str] = &["virtio_scsi", "sd_mod", "sr_mod", "isofs", "pvpanic-pci", "button", "evdev"];
+
+/// A system to be booted, in a folder that machines may read.
+pub struct Guest {
+    folder: PathBuf,
+}
+
+impl Guest {
+    /// Makes one that runs a script when it has booted. What the script says is heard at the serial port.
+    pub fn make(folder: &Path, script: &str) -> Guest {
+        let folder = folder.join("guest");
+        fs::create_dir_all(&folder).expect("a folder for the guest");
+        let kernel = fs::read_dir(fetched().join("kernel/boot"))
+            .expect("the kernel; `cargo xtask machines` fetches it")
+            .flatten()
+            .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz"))
+            .expect("a kernel");
+        let guest = Guest { folder };
+        fs::copy(kernel.path(), guest.kernel()).expect("copying the kernel");
+        fs::write(guest.initrd(), initrd(script)).expect("writing the initrd");
+        for file in [guest.kernel(), guest.initrd()] {
+            fs::set_permissions(file, fs::Permissions::from_mode(0o644))
+                .expect("rights of the guest's files");
+        }
+        guest
+    }
+
+    fn kernel(&self) -> PathBuf {
+        self.folder.join("kernel")
+    }
+
+    fn initrd(&self) -> PathBuf {
+        self.folder.join("initrd")
+    }
+
+    /// Where its serial port is.
+    pub fn port(&self) -> PathBuf {
+        self.folder.join("com1")
+    }
+
+    /// A machine that boots it.
+    pub fn document(&self) -> schema::ComputeSystem {
+        let text = |path: PathBuf| path.display().to_string();
+        let kernel = schema::LinuxKernelDirect::default()
+            .kernel_file_path(text(self.kernel()))
+            .init_rd_path(text(self.initrd()))
+            .kernel_cmd_line("console=ttyS0 quiet panic=-1 cryptomgr.notests mitigations=off no_timer_check");
+        let port = schema::ComPort::default().named_pipe(text(self.port()));
+        let machine = schema::VirtualMachine::default()
+            .chipset(schema::Chipset::default().linux_kernel_direct(kernel))
+            .compute_topology(
+                schema::Topology::default()
+                    .memory(schema::VirtualMachineMemory::default().size_in_mb(192u64))
+                    .processor(schema::VirtualMachineProcessor::default().count(1u32)),
+            )
+            .devices(schema::Devices::default().com_ports([("0".to_owned(), port)]));
+        schema::ComputeSystem::default()
+            .owner("tests")
+            .schema_version(schema::Version::default().major(2u32).minor(1u32))
+            .should_terminate_on_last_handle_closed(true)
+            .virtual_machine(machine)
+    }
+
+    /// The same, with something changed.
+    pub fn document_with(
+        &self,
+        change: impl FnOnce(schema::VirtualMachine) -> schema::VirtualMachine,
+    ) -> schema::ComputeSystem {
+        let mut document = self.document();
+        document.virtual_machine = document.virtual_machine.map(change);
+        document
+    }
+
+    /// Connects to the serial port of a machine that runs.
+    pub fn console(&self) -> Console {
+        let stream = UnixStream::connect(self.port()).expect("connecting to the serial port");
+        Console { stream, said: String::new() }
+    }
+}
+
+/// The other end of a serial port.
+pub struct Console {
+    stream: UnixStream,
+    said: String,
+}
+
+impl Console {
+    /// Waits until the guest has said this; what it has said up to there since the last time.
+    pub fn until(&mut self, text: &str) -> String {
+        /// A boot takes three seconds on a machine that has nothing else to do.
+        const PATIENCE: Duration = Duration::from_secs(90);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(at) = self.said.find(text) {
+                let rest = self.said.split_off(at + text.len());
+                return std::mem::replace(&mut self.said, rest);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the guest has not said {text:?}, but: {}", self.said);
+            self.stream.set_read_timeout(Some(left)).expect("a time limit");
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(0) => panic!("the guest has hung up; it has not said {text:?}, but: {}", self.said),
+                Ok(length) => self.said += &String::from_utf8_lossy(&buffer[..length]).replace('\r', ""),
+                Err(error) => assert!(
+                    matches!(error.kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock),
+                    "{error}"
+                ),
+            }
+        }
+    }
+
+    /// Whether the guest says anything in this time.
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.stream.set_read_timeout(Some(time)).expect("a time limit");
+        let mut buffer = [0; 4096];
+        match self.stream.read(&mut buffer) {
+            Ok(length) => {
+                self.said += &String::from_utf8_lossy(&buffer[..length]);
+                false
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// Takes what has been said and not been looked at.
+    pub fn drain(&mut self) {
+        while !self.is_silent_for(Duration::from_millis(50)) {}
+        self.said.clear();
+    }
+
+    /// Types a line.
+    pub fn type_line(&mut self, line: &str) {
+        self.stream.write_all(format!("{line}\n").as_bytes()).expect("typing");
+    }
+}
+
+/// An archive of the kernel's form: busybox, modules, and what runs them.
+fn initrd(script: &str) -> Vec<u8> {
+    let mut archive = Cpio::default();
+    for folder in ["bin", "dev", "proc", "sys", "modules", "tmp", "mnt"] {
+        archive.add(folder, 0o040_755, b"");
+    }
+    archive.add("bin/busybox", 0o100_755, &fs::read("/bin/busybox").expect("busybox"));
+    archive.add("bin/sh", 0o120_777, b"busybox");
+    for (index, module) in modules().iter().enumerate() {
+        let unpacked =
+            std::process::Command::new("xz").arg("-dc").arg(module).output().expect("running xz").stdout;
+        archive.add(&format!("modules/{index:03}"), 0o100_644, &unpacked);
+    }
+    let init = format!(
+        "#!/bin/sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+for module in /modules/*; do insmod $module; done
+exec </dev/ttyS0 >/dev/ttyS0 2>&1
+stty -echo
+{script}
+"
+    );
+    archive.add("init", 0o100_755, init.as_bytes());
+    archive.finish()
+}
+
+/// The files of the modules, each behind those that it needs.
+fn modules() -> Vec<PathBuf> {
+    let folder = fs::read_dir(fetched().join("kernel/usr/lib/modules"))
+        .expect("the modules; `cargo xtask machines` fetches them")
+        .flatten()
+        .next()
+        .expect("modules of a kernel")
+        .path();
+    if !folder.join("modules.dep").exists() {
+        let version = folder.file_name().expect("a version").to_string_lossy().into_owned();
+        let base = fetched().join("kernel/usr");
+        // It looks for lib/modules there.
+        host("depmod", &["-b", base.to_str().expect("a path"), &version]);
+    }
+    let depends = fs::read_to_string(folder.join("modules.dep")).expect("modules.dep");
+    let name = |path: &str| {
+        path.rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default().to_owned()
+    };
+    let mut wanted: Vec<PathBuf> = Vec::new();
+    for module in MODULES {
+        // What is built into the kernel is not there.
+        let Some(line) =
+            depends.lines().find(|line| name(line.split(':').next().unwrap_or_default()) == *module)
+        else {
+            continue;
+        };
+        let (own, needs) = line.split_once(':').expect("a line of modules.dep");
+        // Those that are needed first come last.
+        for path in needs.split_whitespace().rev().chain([own]) {
+            let path = folder.join(path);
+            if !wanted.contains(&path) {
+                wanted.push(path);
+            }
+        }
+    }
+    wanted
+}
+
+/// An archive as `cpio -H newc` writes it.
+#[derive(Default)]
+struct Cpio {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl Cpio {
+    fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
+        self.entries += 1;
+        let fields =
+            [self.entries, mode, 0, 0, 1, 0, content.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
+        self.bytes.extend(b"070701");
+        for field in fields {
+            self.bytes.extend(format!("{field:08X}").bytes());
+        }
+        self.bytes.extend(name.bytes());
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend(content);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.add("TRAILER!!!", 0, b"");
+        self.bytes
+    }
+}
