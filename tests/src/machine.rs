@@ -138,6 +138,15 @@ impl Console {
         }
     }
 
+    /// Hears the guest until it hangs up; all that it has said.
+    pub fn to_the_end(&mut self) -> String {
+        self.stream.set_read_timeout(None).expect("no time limit");
+        let mut bytes = Vec::new();
+        // A machine that is killed resets the connection.
+        let _ = self.stream.read_to_end(&mut bytes);
+        std::mem::take(&mut self.said) + &String::from_utf8_lossy(&bytes)
+    }
+
     /// Whether the guest says anything in this time.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         self.stream.set_read_timeout(Some(time)).expect("a time limit");

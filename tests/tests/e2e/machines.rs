@@ -93,7 +93,8 @@ fn a_machine_ends_as_it_is_asked_to_or_as_it_does_by_itself() {
     let button = "for event in /sys/class/input/event*; do
              grep -q Power $event/device/name && button=/dev/input/${event##*/}
          done
-         (dd if=$button bs=24 count=1 2>/dev/null; poweroff -f) &";
+         exec 3<$button
+         (dd bs=24 count=1 <&3 >/dev/null 2>&1; poweroff -f) &";
     let guest = Guest::make(
         service.root(),
         &format!("{button} echo ready; while read line; do sh -c \"$line\"; done"),
@@ -109,7 +110,9 @@ fn a_machine_ends_as_it_is_asked_to_or_as_it_does_by_itself() {
     assert_eq!(end(&service, &guest, &system).exit_type, Some(NotificationType::ForcedExit));
 
     let (system, mut console) = running(&service, &guest);
-    console.type_line("echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger");
+    console.type_line("echo c >/proc/sysrq-trigger");
+    // A guest waits for whoever is connected and does not listen.
+    assert!(console.to_the_end().contains("Kernel panic"));
     let status = end(&service, &guest, &system);
     assert_eq!(status.exit_type, Some(NotificationType::UnexpectedExit));
     assert!(status.attribution.unwrap().iter().any(|record| record.guest_crash.is_some()));
@@ -136,6 +139,7 @@ fn a_machine_ends_as_it_is_asked_to_or_as_it_does_by_itself() {
     let mut console = guest.console();
     console.until("ready");
     console.type_line("reboot -f");
+    console.to_the_end();
     let status = end(&service, &guest, &system);
     assert_eq!(status.exit_type, Some(NotificationType::GracefulExit));
     let worker = status.attribution.unwrap().into_iter().find_map(|record| record.worker_exit).unwrap();
