@@ -1,6 +1,10 @@
 /* The host service: its properties, its settings, and crash reports. */
 #include "check.h"
 
+#include <stdlib.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
 static PWSTR properties(PCWSTR query)
 {
     PWSTR document = (PWSTR)(uintptr_t)1;
@@ -157,5 +161,22 @@ int main(void)
     cpu_groups();
     malformed_settings();
     crash_reports();
+
+    /* Files of machines: the list of access is changed by us. */
+    char file[] = "/tmp/hcs-c-access-XXXXXX";
+    int fd = mkstemp(file);
+    CHECK(fd >= 0);
+    CHECK_HR(S_OK, HcsGrantVmAccess(TEXT16("vm"), wide("%s", file).text));
+    CHECK_HR(S_OK, HcsGrantVmGroupAccess(wide("%s", file).text));
+    char list[4096];
+    CHECK(getxattr(file, "system.posix_acl_access", list, sizeof list) == 4 + 6 * 8);
+    CHECK_HR(S_OK, HcsRevokeVmAccess(TEXT16("vm"), wide("%s", file).text));
+    CHECK_HR(S_OK, HcsRevokeVmGroupAccess(wide("%s", file).text));
+    CHECK(getxattr(file, "system.posix_acl_access", list, sizeof list) < 0);
+    CHECK_HR(E_INVALIDARG, HcsGrantVmAccess(NULL, wide("%s", file).text));
+    CHECK_HR(E_INVALIDARG, HcsGrantVmAccess(TEXT16("vm"), TEXT16("relative")));
+    CHECK_HR(HRESULT_FROM_WIN32(ERROR_FILE_NOT_FOUND), HcsGrantVmAccess(TEXT16("vm"), TEXT16("/no/such/file")));
+    close(fd);
+    unlink(file);
     return 0;
 }

@@ -543,6 +543,31 @@ HRESULT HcsModifyServiceSettings(PCWSTR settings, PWSTR *result);
  */
 HRESULT HcsSubmitWerReport(PCWSTR settings);
 
+/*
+ * ACCESS OF VIRTUAL MACHINES. Every machine runs as a user of its own, which follows from its id and has no right to
+ * anything by itself. These functions change the POSIX access control list of a file with the caller's rights on it. A
+ * folder passes its entries on to what is made in it. The machine must also be allowed to search the folders above.
+ *
+ * vmId: the id of a system, which need not exist yet.
+ * filePath: absolute.
+ *
+ *     E_INVALIDARG                     a text is missing, or the path is not absolute
+ *     E_ACCESSDENIED                   the caller does not own the file
+ *     HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED)   the file system keeps no such lists
+ */
+
+/** Lets a machine read and write a file. Synchronous. */
+HRESULT HcsGrantVmAccess(PCWSTR vmId, PCWSTR filePath);
+
+/** Takes that back. That there is nothing to be taken is no error. Synchronous. */
+HRESULT HcsRevokeVmAccess(PCWSTR vmId, PCWSTR filePath);
+
+/** Lets every machine read a file. Synchronous. */
+HRESULT HcsGrantVmGroupAccess(PCWSTR filePath);
+
+/** Takes that back. Synchronous. */
+HRESULT HcsRevokeVmGroupAccess(PCWSTR filePath);
+
 #ifdef __cplusplus
 }
 #endif

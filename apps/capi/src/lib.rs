@@ -30,4 +30,5 @@ mod system;
 mod systems;
 mod table;
 mod target;
+mod vm_access;
 mod win32;

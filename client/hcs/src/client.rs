@@ -1,8 +1,9 @@
 //! The service as a whole: systems made, opened and listed, the host's properties and settings, crash reports.
 
 use hcs_ipc::compute::{
-    CrashReportEntry, CreateComputeSystem, EnumerateComputeSystems, GetServiceProperties, ListCrashReports,
-    ListOperations, ModifyServiceSettings, OpenComputeSystem, PendingOperation, SubmitWerReport,
+    CrashReportEntry, CreateComputeSystem, EnumerateComputeSystems, GetMachineUser, GetServiceProperties,
+    ListCrashReports, ListOperations, ModifyServiceSettings, OpenComputeSystem, PendingOperation,
+    SubmitWerReport,
 };
 use hcs_schema::{
     Any, ComputeSystem, CrashReport, ModificationRequest, Properties, ServiceProperties,
@@ -11,6 +12,7 @@ use hcs_schema::{
 
 use crate::{
     Error, EventStream, Link, Operation, System,
+    access::Who,
     document::{from_any, to_any},
     link::Options,
     system::Identity,
@@ -105,6 +107,22 @@ impl Client {
     /// The service's store of crash reports.
     pub fn crash_reports(&self) -> Operation<Vec<CrashReportEntry>> {
         Operation::begin(&self.link, 0, &ListCrashReports {}, |(reply, _)| Ok(reply.reports))
+    }
+
+    /// Who a virtual machine of this id is, or will be, for [`crate::access`].
+    pub fn machine_user(&self, id: &str) -> Operation<Who> {
+        let call = GetMachineUser { id: Some(id.to_owned()) };
+        Operation::begin(&self.link, 0, &call, |(reply, _)| {
+            let missing = || hcs_core::Error::from(hcs_core::Cause::Unexpected);
+            Ok(Who::User(reply.user.ok_or_else(missing)?))
+        })
+    }
+
+    /// Who all virtual machines are.
+    pub fn machine_group(&self) -> Operation<Who> {
+        Operation::begin(&self.link, 0, &GetMachineUser { id: None }, |(reply, _)| {
+            Ok(Who::Group(reply.group))
+        })
     }
 
     /// The calls of all clients that have not been answered yet.

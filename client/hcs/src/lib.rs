@@ -23,6 +23,7 @@
 //! The types here are for Rust programs. Below them is [`link`]: calls, their completions and events, with one
 //! thread of its own and no runtime. The C library is made of the link.
 
+pub mod access;
 mod blocking;
 mod client;
 mod document;

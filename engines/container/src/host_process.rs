@@ -40,6 +40,8 @@ pub struct Program<'a> {
     pub keep: &'a [BorrowedFd<'a>],
     /// Who it runs as: user and group of this number, without any privilege.
     pub user: u32,
+    /// Groups that it is in beside.
+    pub groups: &'a [u32],
 }
 
 /// Starts it.
@@ -71,7 +73,7 @@ fn become_it(program: &Program<'_>) -> Result<(), Errno> {
     }
     rustix::thread::set_no_new_privs(true)?;
     let (uid, gid) = (Uid::from_raw(program.user), Gid::from_raw(program.user));
-    rustix::thread::set_thread_groups(&[])?;
+    set_groups(program.groups)?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     // Every capability goes with root.
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
@@ -79,9 +81,19 @@ fn become_it(program: &Program<'_>) -> Result<(), Errno> {
     sys::die_with_parent()
 }
 
-/// Does something with the rights that a user has on files; what is in between must not be left by a panic. The process
-/// must have one thread.
-pub fn with_rights_of<T>(user: u32, act: impl FnOnce() -> T) -> Result<T, Errno> {
+fn set_groups(groups: &[u32]) -> Result<(), Errno> {
+    // In a child nothing is allocated, and nobody is in more.
+    let mut all = [Gid::ROOT; 8];
+    for (place, group) in all.iter_mut().zip(groups) {
+        *place = Gid::from_raw(*group);
+    }
+    rustix::thread::set_thread_groups(all.get(..groups.len()).ok_or(Errno::INVAL)?)
+}
+
+/// Does something with the rights that a user has on files who is in these groups; what is in between must not be left by
+/// a panic. The process must have one thread, and is in these groups from then on.
+pub fn with_rights_of<T>(user: u32, groups: &[u32], act: impl FnOnce() -> T) -> Result<T, Errno> {
+    set_groups(groups)?;
     sys::set_file_user(user)?;
     let result = act();
     sys::set_file_user(0)?;

@@ -17,7 +17,7 @@ use rustix::{
 
 use crate::{
     command::{Layout, Medium, Numbers},
-    plan::{Boot, Disk, Plan},
+    plan::{Boot, Disk, Host, Plan},
 };
 
 /// Everything that QEMU is given open.
@@ -35,16 +35,20 @@ impl Files {
     pub fn open(plan: &Plan) -> Result<Files, Error> {
         let Boot::Kernel { kernel, initrd, .. } = &plan.boot;
         let at = |member: &str| format!("$.VirtualMachine.Chipset.LinuxKernelDirect.{member}");
-        let user = plan.host.user;
-        let kernel = open(user, kernel, OFlags::RDONLY, &at("KernelFilePath"))?;
+        let host = &plan.host;
+        let kernel = open(host, kernel, OFlags::RDONLY, &at("KernelFilePath"))?;
         let initrd =
-            initrd.as_ref().map(|path| open(user, path, OFlags::RDONLY, &at("InitRdPath"))).transpose()?;
+            initrd.as_ref().map(|path| open(host, path, OFlags::RDONLY, &at("InitRdPath"))).transpose()?;
         // The machine's own user has no right to it, and needs none.
-        let kvm = plan.host.kvm.then(|| open(0, "/dev/kvm", OFlags::RDWR, "$.VirtualMachine")).transpose()?;
+        let kvm = plan
+            .host
+            .kvm
+            .then(|| open(&Host::default(), "/dev/kvm", OFlags::RDWR, "$.VirtualMachine"))
+            .transpose()?;
         let disks = plan
             .controllers
             .iter()
-            .map(|disks| disks.iter().map(|disk| medium(user, disk)).collect())
+            .map(|disks| disks.iter().map(|disk| medium(host, disk)).collect())
             .collect::<Result<Vec<Vec<_>>, Error>>()?;
         let mut made: Vec<&str> = Vec::new();
         let mut make = |socket, blame: &str| {
@@ -107,8 +111,8 @@ impl Files {
     }
 }
 
-fn open(user: u32, path: &str, flags: OFlags, blame: &str) -> Result<File, Error> {
-    let opened = with_rights_of(user, || {
+fn open(host: &Host, path: &str, flags: OFlags, blame: &str) -> Result<File, Error> {
+    let opened = with_rights_of(host.user, &[host.group], || {
         rustix::fs::openat(CWD, path, flags | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
     });
     let file = opened.and_then(|opened| opened).map_err(|errno| match errno {
@@ -122,9 +126,9 @@ fn open(user: u32, path: &str, flags: OFlags, blame: &str) -> Result<File, Error
     Ok(File::from(file))
 }
 
-fn medium(user: u32, disk: &Disk) -> Result<(File, Layout), Error> {
+fn medium(host: &Host, disk: &Disk) -> Result<(File, Layout), Error> {
     let flags = if disk.read_only { OFlags::RDONLY } else { OFlags::RDWR };
-    let file = open(user, &disk.path, flags, &disk.blame)?;
+    let file = open(host, &disk.path, flags, &disk.blame)?;
     // What a guest writes on a raw disk must not make it something else, so that format goes by its name.
     let layout = match Path::new(&disk.path).extension().and_then(|end| end.to_str()) {
         Some("qcow2") => Layout::Driver("qcow2"),

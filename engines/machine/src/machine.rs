@@ -117,6 +117,7 @@ impl Machine {
                 stderr: say.as_fd(),
                 keep: &files.descriptors(),
                 user: self.plan.host.user,
+                groups: &[self.plan.host.group],
             },
             &self.cgroup,
         )?;

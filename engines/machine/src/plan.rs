@@ -54,6 +54,8 @@ pub struct Host {
     pub kvm: bool,
     /// The user and group of this machine, who is nobody else's.
     pub user: u32,
+    /// The group that all machines are in.
+    pub group: u32,
 }
 
 /// What a machine boots.

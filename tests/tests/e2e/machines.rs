@@ -227,10 +227,30 @@ fn a_machine_has_no_file_that_it_was_not_given() {
         "{error}"
     );
     assert!(!guest.port().exists());
-    // With the right it starts, as the same system.
-    fs::set_permissions(&image, fs::Permissions::from_mode(0o666)).unwrap();
+    // With the right it starts, as the same system; the right of another is of no use.
+    let hcs = |arguments: &[&str]| {
+        let output = service
+            .hcs()
+            .arg("access")
+            .args(arguments)
+            .args(["--file", image.to_str().unwrap()])
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    };
+    hcs(&["grant", "neighbour"]);
+    refused(system.start().wait(), Cause::AccessDenied);
+    // The group of all machines may read, and this disk is to be written.
+    hcs(&["grant", "--all"]);
+    refused(system.start().wait(), Cause::AccessDenied);
+    hcs(&["grant", "vm"]);
     system.start().wait().unwrap();
     guest.console().until("ready");
+    for who in ["vm", "neighbour", "--all"] {
+        hcs(&["revoke", who]);
+    }
+    let listed = host("getfacl", &["-cp", image.to_str().unwrap()]);
+    assert_eq!(listed.trim(), "user::rw-\ngroup::---\nother::---");
 
     let other = Guest::make(&service.root().join("other"), "echo ready; read line");
     let neighbour = service.running_from("neighbour", &other.document());

@@ -42,6 +42,7 @@ const TEST: &[Need] = &[
     Need { package: "qemu-utils", is_met: || host::program("qemu-storage-daemon").is_some() },
     Need { package: "skopeo", is_met: || host::program("skopeo").is_some() },
     Need { package: "umoci", is_met: || host::program("umoci").is_some() },
+    Need { package: "acl", is_met: || host::program("getfacl").is_some() },
     Need { package: "kmod", is_met: || host::program("depmod").is_some() },
     Need { package: "patchelf", is_met: || host::program("patchelf").is_some() },
     Need { package: "xz-utils", is_met: || host::program("xz").is_some() },

@@ -57,6 +57,7 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
     }
     let mut steps = vec![
         step("install", "cargo xtask install"),
+        step("machines", "cargo xtask machines"),
         step("format", "cargo fmt --all --check"),
         step("rows", "cargo xtask rows"),
         Step { name: "licences", line: deny },

@@ -73,6 +73,7 @@ methods! {
     SubmitWerReport { report "report": Any } -> SubmittedReport;
     ListCrashReports {} -> CrashReportsReply;
     GetCrashReport { report "report": String } -> CrashReportReply;
+    GetMachineUser { id "id": Option<String> } -> MachineUser;
     ListOperations {} -> OperationsReply;
     CancelOperation { operation "operation": u64 } -> Done;
 }
@@ -155,6 +156,8 @@ records! {
     CrashReportsReply { reports: Vec<CrashReportEntry> }
     /// Reply of GetCrashReport.
     CrashReportReply { document: Any }
+    /// Reply of GetMachineUser.
+    MachineUser { user: Option<u32>, group: u32 }
     /// Reply of ListOperations.
     OperationsReply { operations: Vec<PendingOperation> }
 }

@@ -1,5 +1,6 @@
 //! The verbs. Each file has the arguments of one and does it.
 
+mod access;
 mod call;
 mod create;
 mod disk;
@@ -45,6 +46,7 @@ pub enum Verb {
     Layer(layer::Layer),
     Image(image::Image),
     Disk(disk::Disk),
+    Access(access::Access),
     Service(service::Service),
     Ops(ops::Ops),
     Call(call::Call),
@@ -70,6 +72,7 @@ impl Verb {
             Verb::Layer(verb) => verb.run(),
             Verb::Image(verb) => verb.run(),
             Verb::Disk(verb) => verb.run(),
+            Verb::Access(verb) => verb.run(context),
             Verb::Service(verb) => verb.run(context),
             Verb::Ops(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),

@@ -12,6 +12,9 @@ use std::{
 
 use super::durable;
 
+/// The group that every machine is in.
+pub const GROUP: u32 = USUAL.start - 1;
+
 /// Numbers that distributions give to nobody.
 pub const USUAL: Range<u32> = 1_879_048_192..1_879_113_728;
 

@@ -16,6 +16,7 @@ use hcs_schema::{Any, ComputeSystem, OperationFailureDetail, Reading, Version};
 
 use super::{Context, Outcome, within};
 use crate::{
+    host::machine_users,
     random,
     record::Record,
     registry,
@@ -198,7 +199,7 @@ async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::p
     let user = users
         .user_of(id.as_str())
         .map_err(|error| Error::from_io(&error, "finding a user for the virtual machine"))?;
-    Ok(hcs_machine::plan::Host { qemu: qemu.display().to_string(), kvm, user })
+    Ok(hcs_machine::plan::Host { qemu: qemu.display().to_string(), kvm, user, group: machine_users::GROUP })
 }
 
 fn find_qemu() -> Option<PathBuf> {

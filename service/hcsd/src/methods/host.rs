@@ -6,10 +6,11 @@ use std::{
     sync::{MutexGuard, PoisonError},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, SystemId};
 use hcs_ipc::compute::{
-    CrashReportEntry, CrashReportReply, CrashReportsReply, Done, GetCrashReport, GetServiceProperties,
-    ListCrashReports, ModifyServiceSettings, PropertiesReply, SubmitWerReport, SubmittedReport,
+    CrashReportEntry, CrashReportReply, CrashReportsReply, Done, GetCrashReport, GetMachineUser,
+    GetServiceProperties, ListCrashReports, MachineUser, ModifyServiceSettings, PropertiesReply,
+    SubmitWerReport, SubmittedReport,
 };
 use hcs_schema::{
     Any, BasicInformation, CpuGroupAffinity, CpuGroupConfig, CpuGroupConfigurations, CpuGroupProperty,
@@ -28,7 +29,7 @@ use crate::{
         capabilities,
         cpu_group_error::CpuGroupError,
         cpu_groups::{CpuGroups, PROPERTY_CAPACITY},
-        memory,
+        machine_users, memory,
         topology::{self, SubnodeKind},
     },
     service::Service,
@@ -288,4 +289,19 @@ pub async fn get_crash(context: Context, call: GetCrashReport) -> Result<Outcome
     let document = Any::from_text(&text)
         .map_err(|error| Error::new(Cause::Unexpected, format!("reading the crash report: {error}")))?;
     Ok(CrashReportReply { document }.into())
+}
+
+/// Tells the user of a virtual machine, which need not be there yet.
+pub async fn machine_user(context: Context, call: GetMachineUser) -> Result<Outcome<MachineUser>, Error> {
+    let mut users = context.service.machine_users.lock().unwrap_or_else(PoisonError::into_inner);
+    let user = call
+        .id
+        .map(|id| {
+            let id = SystemId::new(&id)?;
+            users
+                .user_of(id.as_str())
+                .map_err(|error| Error::from_io(&error, "finding a user for the virtual machine"))
+        })
+        .transpose()?;
+    Ok(MachineUser { user, group: machine_users::GROUP }.into())
 }

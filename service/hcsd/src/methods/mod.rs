@@ -98,6 +98,7 @@ pub async fn dispatch(
         SubmitWerReport => host::submit_crash;
         ListCrashReports => host::list_crashes;
         GetCrashReport => host::get_crash;
+        GetMachineUser => host::machine_user;
         ListOperations => systems::list_operations;
         CancelOperation => systems::cancel_operation;
     }
