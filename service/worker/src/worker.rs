@@ -129,7 +129,9 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let until = [self.system.deadline(), self.idle_until].into_iter().flatten().min()?;
+        // As long as somebody is connected it does not matter how long nothing is asked: a spare worker waits for days.
+        let idle_until = self.idle_until.filter(|_| self.connection.is_none());
+        let until = [self.system.deadline(), idle_until].into_iter().flatten().min()?;
         let left = until.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) })
     }

@@ -10,8 +10,8 @@ use std::{
 use hcs::{
     Cause, System,
     schema::{
-        Attachment, AttachmentType, Devices, NotificationType, Scsi, State, SystemExitStatus,
-        SystemPropertyQuery, SystemPropertyType, SystemType, WorkerExitType,
+        Attachment, AttachmentType, Devices, ModifySettingRequest, NotificationType, Scsi, State,
+        SystemExitStatus, SystemPropertyQuery, SystemPropertyType, SystemType, WorkerExitType,
     },
 };
 use hcs_tests::{
@@ -71,6 +71,12 @@ fn a_kernel_boots_is_seen_pauses_and_switches_itself_off() {
     assert_eq!(properties.system_type, Some(SystemType::VirtualMachine));
     let memory = properties.memory.unwrap().virtual_machine_memory.unwrap();
     assert_eq!(memory.assigned_memory, Some(192 << 8));
+
+    // What is inside is reached through a guest that is connected, and there is none.
+    refused(system.run(&crate::command(&["true"])).wait(), Cause::NotConfigured);
+    let resize =
+        ModifySettingRequest::default().resource_path("VirtualMachine/ComputeTopology/Memory/SizeInMB");
+    refused(system.modify(&resize).wait(), Cause::NotSupported);
 
     console.type_line("hello");
     console.until("heard hello");

@@ -1,5 +1,5 @@
 //! `ModifyComputeSystem`: limits of a container, and what of the host appears in it. Every other path is refused by
-//! name, and an unknown one is told as such.
+//! name, and an unknown one is told as such. Of a virtual machine nothing can be changed yet.
 
 use hcs_container::change::Change;
 use hcs_core::{Call, Cause, Error};
@@ -20,6 +20,16 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
     let request = hcs_schema::read::<ModifySettingRequest>(call.request.get())?.value;
     system.admits(Call::Modify)?;
     let path = request.resource_path.unwrap_or_default();
+    let of_machine = path.starts_with("VirtualMachine/");
+    if system.is_machine || of_machine {
+        let detail = match (system.is_machine, of_machine) {
+            (true, true) => format!("{path} cannot be changed by this version"),
+            (true, false) => format!("{path:?} does not belong to a virtual machine"),
+            (false, _) => format!("{path} belongs to virtual machines, this is a container"),
+        };
+        let refused = Error::new(Cause::NotSupported, detail).at("$.ResourcePath");
+        return Err(refused.during(OperationFailureDetail::Modify));
+    }
     if let Some(change) = Change::new(&path, request.request_type, request.settings.as_ref()) {
         let asked = async {
             let change = Any::from_value(&change?)
@@ -36,9 +46,6 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
         .at("$.GuestRequest")
     } else if CONTAINER_PATHS.contains(&path.as_str()) {
         Error::new(Cause::NotSupported, format!("{path} cannot be changed by this version"))
-            .at("$.ResourcePath")
-    } else if path.starts_with("VirtualMachine/") {
-        Error::new(Cause::NotSupported, format!("{path} belongs to virtual machines, this is a container"))
             .at("$.ResourcePath")
     } else {
         Error::new(Cause::InvalidData, format!("found {path:?}, which is no resource path"))
