@@ -50,32 +50,13 @@ impl Files {
             .iter()
             .map(|disks| disks.iter().map(|disk| medium(host, disk)).collect())
             .collect::<Result<Vec<Vec<_>>, Error>>()?;
-        let mut made: Vec<&str> = Vec::new();
-        let mut make = |socket, blame: &str| {
-            let listening = listen(socket).map_err(|errno| {
-                let detail = format!("making the socket {socket}");
-                Error::from_errno(errno.raw_os_error(), detail).at(blame)
-            })?;
-            made.push(socket);
-            Ok(listening)
-        };
-        let ports = || -> Result<_, Error> {
-            let serial = plan.serial_ports.iter().map(|port| make(&port.socket, &port.blame));
-            let serial = serial.collect::<Result<Vec<_>, Error>>()?;
-            let virtio = plan.virtio_ports.iter().map(|port| make(&port.socket, &port.blame));
-            Ok((serial, virtio.collect::<Result<Vec<_>, Error>>()?))
-        };
-        let mut ports = ports;
-        let ports = ports();
-        match ports {
-            Ok((serial_ports, virtio_ports)) => {
-                Ok(Files { kernel, initrd, kvm, disks, serial_ports, virtio_ports })
-            }
-            Err(error) => {
-                remove_sockets(made.into_iter());
-                Err(error)
-            }
-        }
+        let mut sockets = Sockets::default();
+        let serial_ports = plan.serial_ports.iter().map(|port| sockets.make(&port.socket, &port.blame));
+        let serial_ports = serial_ports.collect::<Result<Vec<_>, Error>>()?;
+        let virtio_ports = plan.virtio_ports.iter().map(|port| sockets.make(&port.socket, &port.blame));
+        let virtio_ports = virtio_ports.collect::<Result<Vec<_>, Error>>()?;
+        sockets.keep();
+        Ok(Files { kernel, initrd, kvm, disks, serial_ports, virtio_ports })
     }
 
     /// The numbers under which QEMU finds them.
@@ -135,6 +116,30 @@ fn medium(host: &Host, disk: &Disk) -> Result<(File, Layout), Error> {
         _ => Layout::of(Image::of(&file).map_err(|error| error.at(&disk.blame))?),
     };
     Ok((file, layout))
+}
+
+/// Sockets that were made, and go again unless they are kept.
+#[derive(Default)]
+struct Sockets<'a>(Vec<&'a str>);
+
+impl<'a> Sockets<'a> {
+    fn make(&mut self, path: &'a str, blame: &str) -> Result<OwnedFd, Error> {
+        let socket = listen(path).map_err(|errno| {
+            Error::from_errno(errno.raw_os_error(), format!("making the socket {path}")).at(blame)
+        })?;
+        self.0.push(path);
+        Ok(socket)
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Sockets<'_> {
+    fn drop(&mut self) {
+        remove_sockets(self.0.drain(..));
+    }
 }
 
 /// Makes a socket at which one is waited for, for root.
