@@ -23,7 +23,7 @@ pub mod state;
 pub mod timestamp;
 
 pub use cause::Cause;
-pub use error::{Error, Result};
+pub use error::{Error, Result, io_failure};
 pub use event::EventType;
 pub use exit::Exit;
 pub use hresult::HResult;

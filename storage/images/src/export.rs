@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, io_failure};
 use hcs_layers::{
     archive_of_files,
     compress::Compression,
@@ -72,23 +72,23 @@ impl Image {
         compression: Compression,
     ) -> Result<Vec<String>, Error> {
         let blobs = folder.join("blobs/sha256");
-        fs::create_dir_all(&blobs).map_err(io_error(&blobs, "making"))?;
+        fs::create_dir_all(&blobs).map_err(io_failure(&blobs, "making"))?;
         let mut config: serde_json::Value = serde_json::from_slice(&self.config)
             .map_err(|error| invalid(format!("the configuration of {} is damaged: {error}", self.id)))?;
         let (mut layers, mut diff_ids, mut files) = (Vec::new(), Vec::new(), vec!["oci-layout".to_owned()]);
         for path in self.layers_from_the_lowest()? {
             let packed = folder.join("packing");
-            let file = File::create_new(&packed).map_err(io_error(&packed, "making"))?;
+            let file = File::create_new(&packed).map_err(io_failure(&packed, "making"))?;
             let to = Hashed::new(BufWriter::with_capacity(1 << 16, file));
             let (to, diff_id) = export::pack(&layer::open(&path)?, to, compression)?;
             let (file, digest, size) = to.finish();
             file.into_inner()
                 .map_err(io::IntoInnerError::into_error)
                 .and_then(|file| file.sync_all())
-                .map_err(io_error(&packed, "writing"))?;
+                .map_err(io_failure(&packed, "writing"))?;
             let digest = Digest::new(&digest)?;
             let place = folder.join(digest.in_layout());
-            fs::rename(&packed, &place).map_err(io_error(&place, "writing"))?;
+            fs::rename(&packed, &place).map_err(io_failure(&place, "writing"))?;
             let media_type = match compression {
                 Compression::None => LAYER.to_owned(),
                 Compression::Gzip => format!("{LAYER}+gzip"),
@@ -151,10 +151,5 @@ impl Image {
 
 fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
     let path = folder.join(name);
-    fs::write(&path, bytes).map_err(io_error(&path, "writing"))
-}
-
-fn io_error(path: &Path, doing: &str) -> impl Fn(io::Error) -> Error {
-    let what = format!("{doing} {}", path.display());
-    move |error| Error::from_io(&error, &what)
+    fs::write(&path, bytes).map_err(io_failure(&path, "writing"))
 }

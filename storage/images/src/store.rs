@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -23,7 +23,7 @@ use std::{
     thread,
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, io_failure as io};
 use hcs_layers::{
     archive::{self, Limits},
     destroy,
@@ -417,11 +417,6 @@ impl Store {
             }
         }
     }
-
-    /// Bytes that a layer takes on the disk.
-    pub fn size_of(&self, image: &Image) -> u64 {
-        image.layers.iter().map(|layer| blocks(layer)).sum()
-    }
 }
 
 /// The images of a layout or an archive, which are not brought in. One that is compressed is unpacked into a file without
@@ -443,15 +438,6 @@ fn listed(image: Found) -> Listed {
         names: image.names,
         id: image.id,
     }
-}
-
-fn blocks(path: &Path) -> u64 {
-    let Ok(about) = fs::symlink_metadata(path) else { return 0 };
-    let below = match about.is_dir() {
-        true => fs::read_dir(path).into_iter().flatten().flatten().map(|entry| blocks(&entry.path())).sum(),
-        false => 0,
-    };
-    about.blocks() * 512 + below
 }
 
 /// A file's name without what says how it is packed.
@@ -476,9 +462,4 @@ impl<R: Read> Read for Watched<'_, R> {
         }
         Ok(length)
     }
-}
-
-fn io(path: &Path, doing: &str) -> impl Fn(io::Error) -> Error {
-    let what = format!("{doing} {}", path.display());
-    move |error| Error::from_io(&error, &what)
 }

@@ -117,11 +117,7 @@ pub fn index(tar: &File, limits: Limits) -> Result<Vec<Found>, Error> {
     let broken = |error: io::Error| broken(&error);
     let mut members = Reader::new(BufReader::new(tar));
     let (mut found, mut entries) = (Vec::new(), 0);
-    while let Some(member) = members.next().map_err(broken)? {
-        entries += 1;
-        if entries > limits.entries {
-            return Err(failure::invalid(format!("the archive has more than {} entries", limits.entries)));
-        }
+    while let Some(member) = next(&mut members, &mut entries, limits)? {
         let start = members.pass(&member).map_err(broken)?;
         let what = match member.kind {
             b'2' => What::Symlink(member.link),
@@ -134,15 +130,25 @@ pub fn index(tar: &File, limits: Limits) -> Result<Vec<Found>, Error> {
     Ok(found)
 }
 
+/// The next member, of no more than are allowed.
+fn next<R: Read>(
+    members: &mut Reader<R>,
+    entries: &mut u64,
+    limits: Limits,
+) -> Result<Option<Member>, Error> {
+    let member = members.next().map_err(|error| broken(&error))?;
+    *entries += u64::from(member.is_some());
+    if *entries > limits.entries {
+        return Err(failure::invalid(format!("the archive has more than {} entries", limits.entries)));
+    }
+    Ok(member)
+}
+
 fn take_all(mut from: Ahead, limits: Limits, sink: &mut dyn Sink) -> Result<(), Error> {
     let broken = |error: io::Error| broken(&error);
     let mut members = Reader::new(&mut from);
     let mut entries = 0;
-    while let Some(member) = members.next().map_err(broken)? {
-        entries += 1;
-        if entries > limits.entries {
-            return Err(failure::invalid(format!("the archive has more than {} entries", limits.entries)));
-        }
+    while let Some(member) = next(&mut members, &mut entries, limits)? {
         let Some(entry) = entry_of(&member)? else {
             members.content(&member).finish().map_err(broken)?;
             continue;

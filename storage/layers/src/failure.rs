@@ -1,7 +1,8 @@
 //! How failures of this crate are told.
 
-use std::{io, path::Path};
+use std::path::Path;
 
+pub use hcs_core::io_failure as io;
 use hcs_core::{Cause, Error};
 use rustix::io::Errno;
 
@@ -9,12 +10,6 @@ use rustix::io::Errno;
 pub fn on(path: &Path, doing: &str) -> impl Fn(Errno) -> Error {
     let what = format!("{doing} {}", path.display());
     move |errno| Error::from_errno(errno.raw_os_error(), &what)
-}
-
-/// As [`on`], for the errors of std.
-pub fn io(path: &Path, doing: &str) -> impl Fn(io::Error) -> Error {
-    let what = format!("{doing} {}", path.display());
-    move |error| Error::from_io(&error, &what)
 }
 
 /// What came from outside is not what it must be.
