@@ -6,7 +6,7 @@ use hcs::{Error, Link, link::Replied};
 use hcs_ipc::compute::{Done, Method};
 
 use crate::{
-    abi::Code,
+    abi::{Code, code},
     operation::{Operation, Outcome, Started},
 };
 
@@ -63,4 +63,9 @@ pub fn outcome(result: Result<Told, Error>) -> Outcome {
         Ok(told) => Outcome::success(told.document.as_deref(), told.process),
         Err(error) => Outcome::failure(error),
     }
+}
+
+/// Does something in the caller's process, of which a code is told and nothing more.
+pub fn tell(act: impl FnOnce() -> Result<(), hcs::Error>) -> Code {
+    act().map_or_else(|error| code(error.cause), |()| 0)
 }

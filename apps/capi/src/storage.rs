@@ -9,14 +9,10 @@ use hcs_layers::layer;
 use hcs_schema::{ExportLayerOptions, LayerData, OsLayerOptions};
 
 use crate::{
-    abi::{Code, Handle, Out, Owned, Text, code, utf16},
+    abi::{Code, Handle, Out, Owned, Text, utf16},
+    call::tell,
     win32,
 };
-
-/// Does it; these functions tell a code and nothing more.
-fn tell(act: impl FnOnce() -> Result<(), hcs::Error>) -> Code {
-    act().map_or_else(|error| code(error.cause), |()| 0)
-}
 
 /// The folder beside a legacy layer, where Windows keeps its registry. It must be there, and nothing is in it on Linux.
 fn expect_folder(text: Text) -> Result<(), Error> {

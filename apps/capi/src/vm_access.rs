@@ -11,13 +11,10 @@ use hcs_core::Cause;
 use hcs_ipc::compute::GetMachineUser;
 
 use crate::{
-    abi::{Code, Text, code},
+    abi::{Code, Text},
+    call::tell,
     link::link,
 };
-
-fn tell(act: impl FnOnce() -> Result<(), Error>) -> Code {
-    act().map_or_else(|error| code(error.cause), |()| 0)
-}
 
 fn path(text: Text) -> Result<PathBuf, Error> {
     let path = PathBuf::from(text.id()?);

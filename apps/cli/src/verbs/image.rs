@@ -104,7 +104,10 @@ impl Image {
     pub fn run(self) -> Result<(), Failure> {
         let store = images::store()?;
         match self.what {
-            What::Import { source, name } => import(&store, &source, name.as_deref())?,
+            What::Import { source, name } => {
+                let name = name.as_deref().map(Name::new).transpose()?;
+                import(&store, &source, name.as_ref())?;
+            }
             What::Pull(pull) => pull.run(&store)?,
             What::Export { image, target, form, compression } => {
                 let form = match form {
@@ -157,18 +160,13 @@ impl Image {
     }
 }
 
-fn import(store: &Store, source: &Path, name: Option<&str>) -> Result<(), Failure> {
-    let name = name.map(Name::new).transpose()?;
+/// Brings in the images of a layout or an archive, and prints what they are.
+pub fn import(store: &Store, source: &Path, name: Option<&Name>) -> Result<(), Failure> {
     let bars = Bars::new();
-    let imported = images::import(store, source, name.as_ref(), &|progress| {
+    let imported = images::import(store, source, name, &|progress| {
         bars.show(progress.layer, progress.done, progress.total);
     })?;
     drop(bars);
-    print(imported)
-}
-
-/// Prints what was brought in.
-pub fn print(imported: Vec<images::Listed>) -> Result<(), Failure> {
     for image in imported {
         let names: Vec<String> = image.names.iter().map(Name::to_string).collect();
         output::line(format!("{} {}", image.id, names.join(" ")).trim_end())?;

@@ -6,9 +6,9 @@ use std::{
     process::{Command, Stdio},
 };
 
-use hcs::images::{self, Name, Store};
+use hcs::images::{Name, Store};
 
-use super::image::print;
+use super::image::import;
 use crate::{failure::Failure, progress::Bars};
 
 /// Fetch an image from a registry.
@@ -80,11 +80,6 @@ impl Pull {
         if !child.wait().map_err(doing("waiting for"))?.success() {
             return Err(Failure::new(format!("{}: {}", self.image, said.trim())));
         }
-        let bars = Bars::new();
-        let imported = images::import(store, folder.path(), name.as_ref(), &|progress| {
-            bars.show(progress.layer, progress.done, progress.total);
-        })?;
-        drop(bars);
-        print(imported)
+        import(store, folder.path(), name.as_ref())
     }
 }
