@@ -76,7 +76,7 @@ impl Machine {
         let started = self.spawn(&files).and_then(|mut running| match running.begin() {
             Ok(()) => Ok(running),
             Err(error) => {
-                running.end();
+                end(running.pidfd.as_fd());
                 Err(error)
             }
         });
@@ -125,9 +125,9 @@ impl Machine {
         let mut said = File::from(said);
         match Qmp::begin(ours) {
             Ok((qmp, version)) => {
-                let mut running = Running { pidfd, qmp, said };
+                let running = Running { pidfd, qmp, said };
                 if version["major"].as_u64().is_none_or(|major| major < OLDEST) {
-                    running.end();
+                    end(running.pidfd.as_fd());
                     let found = format!("{}.{}", version["major"], version["minor"]);
                     return Err(Error::new(
                         Cause::NotSupported,
@@ -138,8 +138,7 @@ impl Machine {
                 Ok(running)
             }
             Err(error) => {
-                let _ = process::signal(pidfd.as_fd(), Signal::KILL.as_raw());
-                let code = process::wait(pidfd.as_fd()).ok().flatten();
+                let code = end(pidfd.as_fd());
                 let words = last_words(&mut said);
                 Err(error.unwrap_or_else(|| {
                     Error::new(
@@ -180,7 +179,7 @@ impl Machine {
         self.reason == Some(Reason::Panic)
     }
 
-    /// Whether QEMU still speaks to us; when it does not, its death is all that is left to be seen.
+    /// Stands for QEMU; readable when it is dead.
     pub fn process(&self) -> Option<BorrowedFd<'_>> {
         self.running.as_ref().map(|running| running.pidfd.as_fd())
     }
@@ -232,11 +231,13 @@ impl Running {
     fn begin(&mut self) -> Result<(), Error> {
         self.qmp.run("cont", Value::Null).map(|_| ())
     }
+}
 
-    fn end(&mut self) {
-        let _ = process::signal(self.pidfd.as_fd(), Signal::KILL.as_raw());
-        let _ = process::wait(self.pidfd.as_fd());
-    }
+/// Kills a QEMU that is of no use, and waits for its death; its exit code.
+fn end(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    // Who is dead already is only waited for.
+    let _ = process::signal(pidfd, Signal::KILL.as_raw());
+    process::wait(pidfd).ok().flatten()
 }
 
 fn reason(event: &Event) -> Option<Reason> {

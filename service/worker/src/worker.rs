@@ -73,10 +73,11 @@ impl Worker {
             if self.system.deadline().is_some_and(|deadline| deadline <= now) {
                 let _ = self.system.deadline_passed();
             }
-            match self.idle_until {
-                Some(_) if *self.system.phase() != Phase::Idle => self.idle_until = None,
-                Some(until) if until <= now && self.connection.is_none() => return Ok(()),
-                _ => {}
+            if *self.system.phase() != Phase::Idle {
+                self.idle_until = None;
+            }
+            if self.gives_up_at().is_some_and(|until| until <= now) {
+                return Ok(());
             }
         }
         Ok(())
@@ -128,10 +129,14 @@ impl Worker {
         Ok(who.into_iter().zip(ready).filter_map(|(who, ready)| ready.then_some(who)).collect())
     }
 
+    /// When nobody comes any more. As long as somebody is connected it does not matter how long nothing is asked: a spare
+    /// worker waits for days.
+    fn gives_up_at(&self) -> Option<Instant> {
+        self.idle_until.filter(|_| self.connection.is_none())
+    }
+
     fn timeout(&self) -> Option<Timespec> {
-        // As long as somebody is connected it does not matter how long nothing is asked: a spare worker waits for days.
-        let idle_until = self.idle_until.filter(|_| self.connection.is_none());
-        let until = [self.system.deadline(), idle_until].into_iter().flatten().min()?;
+        let until = [self.system.deadline(), self.gives_up_at()].into_iter().flatten().min()?;
         let left = until.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) })
     }
