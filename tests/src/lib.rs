@@ -13,6 +13,7 @@ pub mod random;
 pub mod raw;
 pub mod rootfs;
 mod service;
+pub mod tool;
 
 use std::{
     process::Command,

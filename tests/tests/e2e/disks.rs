@@ -2,13 +2,14 @@
 
 use std::{
     fs::{self, File},
+    ops::Deref,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 
-use hcs_tests::{binaries, folder::Folder, host, processes, random::Random};
+use hcs_tests::{binaries, host, processes, random::Random, tool::Tool};
 use rustix::process::Signal;
 
 /// The formats, by the ending of the name and by what qemu-img calls them.
@@ -17,47 +18,31 @@ const FORMATS: [(&str, &str); 4] = [("raw", "raw"), ("fixed-vhd", "vpc"), ("vhd"
 const SIZE: u64 = 100 << 20;
 
 /// Images and mounts of one test. What is mounted at its end fails it.
-struct Disks(Folder);
+struct Disks(Tool);
+
+impl Deref for Disks {
+    type Target = Tool;
+
+    fn deref(&self) -> &Tool {
+        &self.0
+    }
+}
 
 impl Disks {
     fn new() -> Disks {
-        Disks(Folder::new())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binaries::find("hcs"));
-        command.arg("disk").args(arguments).env("HCS_ROOT", self.0.path()).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// What it says when it succeeds.
-    fn done(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    }
-
-    /// What it says when it fails.
-    fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(!output.status.success(), "{arguments:?} was done");
-        String::from_utf8(output.stderr).unwrap()
+        Disks(Tool::new("disk"))
     }
 
     fn create(&self, format: &str) -> PathBuf {
-        let image = self.0.join(&format!("disk.{format}"));
+        let image = self.join(&format!("disk.{format}"));
         self.done(&["create", text(&image), "100M", "--format", format]);
         image
     }
 
     /// What is left of mounted disks: folders, mounts, servers, loop devices.
     fn left(&self) -> Vec<String> {
-        let root = text(self.0.path());
-        let folders = fs::read_dir(self.0.join("run/disks")).into_iter().flatten().flatten();
+        let root = text(self.path());
+        let folders = fs::read_dir(self.join("run/disks")).into_iter().flatten().flatten();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let servers = processes::all().into_iter().map(|pid| processes::read(pid, "cmdline"));
         let devices = fs::read_dir("/sys/block").unwrap().flatten();
@@ -153,12 +138,12 @@ fn a_disk_of_each_format_keeps_what_is_written_and_others_find_it_without_fault(
 #[test]
 fn a_disk_that_others_have_made_is_mounted() {
     let disks = Disks::new();
-    let (image, tree) = (disks.0.join("whole.raw"), disks.0.join("tree"));
+    let (image, tree) = (disks.join("whole.raw"), disks.join("tree"));
     fs::create_dir(&tree).unwrap();
     fs::write(tree.join("file"), "from mke2fs").unwrap();
     host("mke2fs", &["-q", "-t", "ext4", "-d", text(&tree), text(&image), "32M"]);
     for (name, qemu) in [("vhdx", "vhdx"), ("vhd", "vpc")] {
-        let other = disks.0.join(&format!("other.{name}"));
+        let other = disks.join(&format!("other.{name}"));
         host("qemu-img", &["convert", "-O", qemu, text(&image), text(&other)]);
         let point = disks.done(&["mount", text(&other)]);
         assert_eq!(fs::read_to_string(Path::new(&point).join("file")).unwrap(), "from mke2fs");
@@ -171,16 +156,16 @@ fn a_disk_that_others_have_made_is_mounted() {
 fn what_is_no_usable_disk_is_refused_and_leaves_nothing() {
     let disks = Disks::new();
     let file = |name: &str, bytes: &[u8]| {
-        let path = disks.0.join(name);
+        let path = disks.join(name);
         fs::write(&path, bytes).unwrap();
         path
     };
-    let other = disks.0.join("other.qcow2");
+    let other = disks.join("other.qcow2");
     host("qemu-img", &["create", "-q", "-f", "qcow2", text(&other), "10M"]);
     let fixed = disks.create("fixed-vhd");
-    let cut = disks.0.join("cut.vhd");
+    let cut = disks.join("cut.vhd");
     fs::write(&cut, &fs::read(&fixed).unwrap()[SIZE as usize - 4096..]).unwrap();
-    let damaged = disks.0.join("damaged.raw");
+    let damaged = disks.join("damaged.raw");
     fs::copy(disks.create("raw"), &damaged).unwrap();
     disks.done(&["format", text(&damaged)]);
     File::options().write(true).open(&damaged).unwrap().write_all_at(b"x", 1024 + 20).unwrap();
@@ -193,8 +178,8 @@ fn what_is_no_usable_disk_is_refused_and_leaves_nothing() {
         ("mount", &half, "qemu-storage-daemon"),
         ("format", &half, "qemu-storage-daemon"),
         ("format", &file("empty.raw", b""), "too few"),
-        ("format", &disks.0.path().to_owned(), "Is a directory"),
-        ("mount", &disks.0.join("gone"), "No such file"),
+        ("format", &disks.path().to_owned(), "Is a directory"),
+        ("mount", &disks.join("gone"), "No such file"),
     ] {
         let said = disks.refused(&[verb, text(image)]);
         assert!(said.contains(complaint), "{verb} {}: {said}", image.display());
@@ -202,9 +187,9 @@ fn what_is_no_usable_disk_is_refused_and_leaves_nothing() {
     for (size, name) in
         [("3T", "large.vhd"), ("1000", "small.raw"), ("100T", "large.vhdx"), ("1M", "disk.fixed-vhd")]
     {
-        disks.refused(&["create", text(&disks.0.join(name)), size]);
+        disks.refused(&["create", text(&disks.join(name)), size]);
     }
-    assert!(!disks.0.join("large.vhd").exists());
+    assert!(!disks.join("large.vhd").exists());
     disks.await_nothing_left();
 }
 
@@ -236,12 +221,12 @@ fn a_mount_that_is_killed_anywhere_is_finished_or_cleared_by_the_next() {
 #[test]
 fn a_disk_with_a_system_becomes_a_base_layer_of_virtual_machines() {
     let disks = Disks::new();
-    let (image, layer) = (disks.create("vhdx"), disks.0.join("layer"));
+    let (image, layer) = (disks.create("vhdx"), disks.join("layer"));
     disks.done(&["format", text(&image)]);
     let base = || {
         let mut command = Command::new(binaries::find("hcs"));
         command.args(["layer", "base", text(&layer), "--disk", text(&image)]);
-        command.env("HCS_ROOT", disks.0.path()).output().unwrap()
+        command.env("HCS_ROOT", disks.path()).output().unwrap()
     };
     let said = base();
     assert!(String::from_utf8_lossy(&said.stderr).contains("no init"), "{said:?}");

@@ -3,53 +3,34 @@
 use std::{
     fs,
     io::Write,
+    ops::Deref,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Stdio,
     time::Duration,
 };
 
 use hcs::schema;
-use hcs_tests::{Service, binaries, folder::Folder, host, processes, random::Random, rootfs};
+use hcs_tests::{Service, folder::Folder, host, processes, random::Random, rootfs, tool::Tool};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::read_all;
 
 /// A store of a test's own, used by the shipped program.
-pub struct Images(Folder);
+pub struct Images(Tool);
+
+impl Deref for Images {
+    type Target = Tool;
+
+    fn deref(&self) -> &Tool {
+        &self.0
+    }
+}
 
 impl Images {
     pub fn new() -> Images {
-        Images(Folder::new())
-    }
-
-    pub fn join(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binaries::find("hcs"));
-        command.arg("image").args(arguments).env("HCS_ROOT", self.0.path()).stdin(Stdio::null());
-        command
-    }
-
-    pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// What it says when it succeeds.
-    pub fn done(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    }
-
-    /// What it says when it fails.
-    pub fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(!output.status.success(), "{arguments:?} was done");
-        String::from_utf8(output.stderr).unwrap()
+        Images(Tool::new("image"))
     }
 
     /// The names of all images.
