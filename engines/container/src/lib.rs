@@ -24,7 +24,7 @@ pub mod host_process;
 pub mod init;
 mod launch;
 mod mounts;
-mod network;
+pub mod network;
 mod oci;
 pub mod pinned_program;
 pub mod plan;

@@ -28,7 +28,7 @@ pub type Line = (&'static str, &'static str, Treatment);
 
 const WINDOWS_REGISTRY: &str = "there is no registry on Linux";
 pub(crate) const WINDOWS_ONLY: &str = "it configures Windows only";
-pub(crate) const LATER: &str = "this version of the container engine does not provide it";
+pub(crate) const LATER: &str = "this version does not provide it";
 
 /// Members of a Container document.
 pub const CONTAINER: &[Line] = &[

@@ -120,6 +120,26 @@ pub fn namespace_kind(file: BorrowedFd<'_>) -> Result<i32, Errno> {
     }
 }
 
+/// Makes what was opened at /dev/net/tun the tap device of this name; the name that it has then.
+pub fn become_tap(file: BorrowedFd<'_>, name: &str) -> Result<String, Errno> {
+    const IFF_TAP: i16 = 2;
+    const IFF_NO_PI: i16 = 0x1000;
+    const IFF_VNET_HDR: i16 = 0x4000;
+    // SAFETY: an ifreq is integers and unions of them, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(Errno::NAMETOOLONG);
+    }
+    for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *place = byte as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+    // SAFETY: this request reads and writes an ifreq, which `request` is; the descriptor is borrowed, so open.
+    check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })?;
+    let name = request.ifr_name.iter().take_while(|byte| **byte != 0).map(|byte| *byte as u8);
+    Ok(String::from_utf8_lossy(&name.collect::<Vec<_>>()).into_owned())
+}
+
 /// Leaves a namespace of the caller for a new one.
 pub fn unshare(namespaces: i32) -> Result<(), Errno> {
     // SAFETY: unshare takes an integer; the callers pass namespace flags only, which share no memory.

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -10,35 +11,46 @@ use hcs_container::host_process::with_rights_of;
 use hcs_core::{Cause, Error};
 use hcs_disks::image::Image;
 use rustix::{
-    fs::{CWD, Mode, OFlags},
+    fs::{CWD, FileType, MemfdFlags, Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
 
 use crate::{
-    command::{Layout, Medium, Numbers},
-    plan::{Boot, Disk, Host, Plan},
+    command::{Medium, Numbers},
+    devices::Layout,
+    firmware,
+    plan::{Boot, Disk, Host, Pipe, Plan, disks},
 };
 
 /// Everything that QEMU is given open.
 pub struct Files {
-    kernel: File,
+    kernel: Option<File>,
     initrd: Option<File>,
+    firmware: Option<[File; 2]>,
     kvm: Option<File>,
     disks: Vec<Vec<(File, Layout)>>,
-    serial_ports: Vec<OwnedFd>,
+    adapters: Vec<Option<OwnedFd>>,
+    serial_ports: [Option<OwnedFd>; 2],
     virtio_ports: Vec<OwnedFd>,
+    log: OwnedFd,
 }
 
 impl Files {
-    /// Opens and makes them. On failure no socket is left.
-    pub fn open(plan: &Plan) -> Result<Files, Error> {
-        let Boot::Kernel { kernel, initrd, .. } = &plan.boot;
-        let at = |member: &str| format!("$.VirtualMachine.Chipset.LinuxKernelDirect.{member}");
+    /// Opens and makes them; what is behind the adapters is there already. On failure no socket is left.
+    pub fn open(plan: &Plan, adapters: Vec<Option<OwnedFd>>, log: OwnedFd) -> Result<Files, Error> {
         let host = &plan.host;
-        let kernel = open(host, kernel, OFlags::RDONLY, &at("KernelFilePath"))?;
-        let initrd =
-            initrd.as_ref().map(|path| open(host, path, OFlags::RDONLY, &at("InitRdPath"))).transpose()?;
+        let (mut kernel, mut initrd) = (None, None);
+        if let Some(files) = plan.boot.kernel() {
+            kernel = Some(open(host, &files.kernel, OFlags::RDONLY, &files.blame[0])?);
+            if let Some(path) = &files.initrd {
+                initrd = Some(open(host, path, OFlags::RDONLY, &files.blame[1])?);
+            }
+        }
+        let firmware = match plan.boot {
+            Boot::Uefi { secure, .. } => Some(firmware(&host.qemu, secure)?),
+            Boot::Kernel(_) => None,
+        };
         // The machine's own user has no right to it, and needs none.
         let kvm = plan
             .host
@@ -48,51 +60,49 @@ impl Files {
         let disks = plan
             .controllers
             .iter()
-            .map(|disks| disks.iter().map(|disk| medium(host, disk)).collect())
+            .map(|controller| controller.disks.iter().map(|disk| medium(host, disk)).collect())
             .collect::<Result<Vec<Vec<_>>, Error>>()?;
         let mut sockets = Sockets::default();
-        let serial_ports = plan.serial_ports.iter().map(|port| sockets.make(&port.socket, &port.blame));
-        let serial_ports = serial_ports.collect::<Result<Vec<_>, Error>>()?;
-        let virtio_ports = plan.virtio_ports.iter().map(|port| sockets.make(&port.socket, &port.blame));
+        let mut serial_ports = [None, None];
+        for (port, pipe) in serial_ports.iter_mut().zip(&plan.serial_ports) {
+            *port = pipe.as_ref().map(|pipe| sockets.make(pipe)).transpose()?;
+        }
+        let virtio_ports = plan.virtio_ports.iter().map(|port| sockets.make(&port.pipe));
         let virtio_ports = virtio_ports.collect::<Result<Vec<_>, Error>>()?;
         sockets.keep();
-        Ok(Files { kernel, initrd, kvm, disks, serial_ports, virtio_ports })
+        Ok(Files { kernel, initrd, firmware, kvm, disks, adapters, serial_ports, virtio_ports, log })
     }
 
     /// The numbers under which QEMU finds them.
     pub fn numbers(&self) -> Numbers {
+        let number = |file: &Option<File>| file.as_ref().map(File::as_raw_fd);
+        let medium = |(file, layout): &(File, Layout)| Medium { file: file.as_raw_fd(), layout: *layout };
         Numbers {
-            kernel: self.kernel.as_raw_fd(),
-            initrd: self.initrd.as_ref().map(File::as_raw_fd),
-            kvm: self.kvm.as_ref().map(File::as_raw_fd),
-            disks: self
-                .disks
-                .iter()
-                .map(|disks| {
-                    disks
-                        .iter()
-                        .map(|(file, layout)| Medium { file: file.as_raw_fd(), layout: *layout })
-                        .collect()
-                })
-                .collect(),
-            serial_ports: self.serial_ports.iter().map(OwnedFd::as_raw_fd).collect(),
+            kernel: number(&self.kernel),
+            initrd: number(&self.initrd),
+            firmware: self.firmware.as_ref().map(|files| files.each_ref().map(File::as_raw_fd)),
+            kvm: number(&self.kvm),
+            disks: self.disks.iter().map(|disks| disks.iter().map(medium).collect()).collect(),
+            adapters: self.adapters.iter().map(|link| link.as_ref().map(OwnedFd::as_raw_fd)).collect(),
+            serial_ports: self.serial_ports.each_ref().map(|port| port.as_ref().map(OwnedFd::as_raw_fd)),
             virtio_ports: self.virtio_ports.iter().map(OwnedFd::as_raw_fd).collect(),
+            log: self.log.as_raw_fd(),
         }
     }
 
     /// All of them.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let files = [Some(&self.kernel), self.initrd.as_ref(), self.kvm.as_ref()]
-            .into_iter()
-            .flatten()
-            .map(File::as_fd);
-        let disks = self.disks.iter().flatten().map(|(file, _)| file.as_fd());
-        let sockets = self.serial_ports.iter().chain(&self.virtio_ports).map(OwnedFd::as_fd);
-        files.chain(disks).chain(sockets).collect()
+        let files = [&self.kernel, &self.initrd, &self.kvm].into_iter().flatten();
+        let files = files.chain(self.firmware.iter().flatten());
+        let disks = self.disks.iter().flatten().map(|(file, _)| file);
+        let sockets = self.serial_ports.iter().flatten().chain(&self.virtio_ports).chain([&self.log]);
+        let adapters = self.adapters.iter().flatten();
+        files.chain(disks).map(File::as_fd).chain(sockets.chain(adapters).map(OwnedFd::as_fd)).collect()
     }
 }
 
-fn open(host: &Host, path: &str, flags: OFlags, blame: &str) -> Result<File, Error> {
+/// Opens what the machine's user may open.
+pub fn open(host: &Host, path: &str, flags: OFlags, blame: &str) -> Result<File, Error> {
     let opened = with_rights_of(host.user, &[host.group], || {
         rustix::fs::openat(CWD, path, flags | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
     });
@@ -107,11 +117,36 @@ fn open(host: &Host, path: &str, flags: OFlags, blame: &str) -> Result<File, Err
     Ok(File::from(file))
 }
 
-fn medium(host: &Host, disk: &Disk) -> Result<(File, Layout), Error> {
+/// Firmware of the host, and variables of the machine, which are in memory.
+fn firmware(qemu: &str, secure: bool) -> Result<[File; 2], Error> {
+    let found = firmware::find(crate::prefix(Path::new(qemu)), secure)?;
+    let failed = |error: std::io::Error| Error::from_io(&error, "reading the firmware");
+    let code = File::open(&found.code).map_err(failed)?;
+    let mut bytes = Vec::new();
+    File::open(&found.variables).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(failed)?;
+    let variables = rustix::fs::memfd_create("hcs-variables", MemfdFlags::CLOEXEC).map_err(|errno| {
+        Error::from_errno(errno.raw_os_error(), "making room for the firmware's variables")
+    })?;
+    let mut variables = File::from(variables);
+    variables.write_all(&bytes).map_err(failed)?;
+    Ok([code, variables])
+}
+
+/// Opens what a disk is.
+pub fn medium(host: &Host, disk: &Disk) -> Result<(File, Layout), Error> {
     let flags = if disk.read_only { OFlags::RDONLY } else { OFlags::RDWR };
     let file = open(host, &disk.path, flags, &disk.blame)?;
+    let kind = rustix::fs::fstat(&file).map(|about| FileType::from_raw_mode(about.st_mode));
+    let is_device = kind == Ok(FileType::BlockDevice);
+    if is_device != (disk.medium == disks::Medium::Device) {
+        let (found, expected) =
+            if is_device { ("a disk of the host", "an image") } else { ("no disk of the host", "one") };
+        let detail = format!("found {found} at {}, expected {expected}", disk.path);
+        return Err(Error::new(Cause::InvalidData, detail).at(&disk.blame));
+    }
     // What a guest writes on a raw disk must not make it something else, so that format goes by its name.
     let layout = match Path::new(&disk.path).extension().and_then(|end| end.to_str()) {
+        _ if is_device => Layout::Device,
         Some("qcow2") => Layout::Driver("qcow2"),
         _ => Layout::of(Image::of(&file).map_err(|error| error.at(&disk.blame))?),
     };
@@ -123,11 +158,9 @@ fn medium(host: &Host, disk: &Disk) -> Result<(File, Layout), Error> {
 struct Sockets<'a>(Vec<&'a str>);
 
 impl<'a> Sockets<'a> {
-    fn make(&mut self, path: &'a str, blame: &str) -> Result<OwnedFd, Error> {
-        let socket = listen(path).map_err(|errno| {
-            Error::from_errno(errno.raw_os_error(), format!("making the socket {path}")).at(blame)
-        })?;
-        self.0.push(path);
+    fn make(&mut self, pipe: &'a Pipe) -> Result<OwnedFd, Error> {
+        let socket = listen(pipe)?;
+        self.0.push(&pipe.socket);
         Ok(socket)
     }
 
@@ -143,14 +176,20 @@ impl Drop for Sockets<'_> {
 }
 
 /// Makes a socket at which one is waited for, for root.
-fn listen(path: &str) -> Result<OwnedFd, Errno> {
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // Its mode is that of the socket it is made from; nobody else can connect at any moment.
-    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    rustix::net::listen(&socket, 1).inspect_err(|_| remove_sockets([path].into_iter()))?;
-    Ok(socket)
+pub fn listen(pipe: &Pipe) -> Result<OwnedFd, Error> {
+    let path = pipe.socket.as_str();
+    let make = || {
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // Its mode is that of the socket it is made from; nobody else can connect at any moment.
+        rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+        rustix::net::listen(&socket, 1).inspect_err(|_| remove_sockets([path].into_iter()))?;
+        Ok(socket)
+    };
+    make().map_err(|errno: Errno| {
+        Error::from_errno(errno.raw_os_error(), format!("making the socket {path}")).at(&pipe.blame)
+    })
 }
 
 /// Removes sockets that were made. What is something else stays.

@@ -11,14 +11,27 @@
 //! own user, so that QEMU, which runs as that user, gets nothing that it has no right to; QEMU finds them as descriptors
 //! and opens none by path.
 
+pub mod change;
 pub mod command;
+mod devices;
 mod files;
+mod firmware;
 pub mod kvm;
+mod links;
 pub mod machine;
 pub mod plan;
 pub mod policy;
 pub mod qmp;
+mod tail;
 
+pub use change::Change;
 pub use files::remove_sockets;
 pub use machine::Machine;
 pub use plan::Plan;
+
+use std::path::Path;
+
+/// Above the folder of programs that a QEMU is in.
+fn prefix(qemu: &Path) -> &Path {
+    qemu.parent().and_then(Path::parent).unwrap_or(Path::new("/"))
+}

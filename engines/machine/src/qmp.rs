@@ -5,7 +5,8 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io::{self, IoSlice},
+    mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant},
 };
@@ -14,10 +15,12 @@ use hcs_core::{Cause, Error};
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
     io::Errno,
-    net::{RecvFlags, SendFlags},
+    net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::tail::{Ears, Tail};
 
 /// The longest line; what QEMU says of its devices has some 100 KiB.
 const LONGEST: usize = 4 << 20;
@@ -29,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A conversation with a QEMU.
 pub struct Qmp {
     socket: OwnedFd,
+    /// What QEMU says elsewhere. It is taken while an answer is waited for, because who cannot speak does not answer.
+    pub ears: Ears,
     /// What came and was not looked at yet.
     received: Vec<u8>,
     events: VecDeque<Event>,
@@ -63,22 +68,36 @@ struct Refused {
 }
 
 impl Qmp {
+    /// A conversation that is still to begin.
+    pub fn new(socket: OwnedFd, ears: Ears) -> Qmp {
+        Qmp { socket, ears, received: Vec::new(), events: VecDeque::new(), next: 0 }
+    }
+
     /// Waits for the greeting and begins. Fails with `None` if QEMU has hung up, which says why elsewhere.
-    pub fn begin(socket: OwnedFd) -> Result<(Qmp, Value), Option<Error>> {
-        let mut qmp = Qmp { socket, received: Vec::new(), events: VecDeque::new(), next: 0 };
+    pub fn begin(&mut self) -> Result<Value, Option<Error>> {
         let deadline = Instant::now() + PATIENCE;
         let version = loop {
-            match qmp.line(deadline).map_err(gone)? {
+            match self.line(deadline).map_err(gone)? {
                 Said { greeting: Some(greeting), .. } => break greeting["version"]["qemu"].clone(),
                 _ => continue,
             }
         };
-        qmp.run("qmp_capabilities", Value::Null).map_err(Some)?;
-        Ok((qmp, version))
+        self.run("qmp_capabilities", Value::Null).map_err(Some)?;
+        Ok(version)
     }
 
     /// Has a command run, and returns its answer.
     pub fn run(&mut self, command: &str, arguments: Value) -> Result<Value, Error> {
+        self.run_with(command, arguments, None)
+    }
+
+    /// The same, with a descriptor beside it.
+    pub fn run_with(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> Result<Value, Error> {
         let failed = |error: io::Error| Error::from_io(&error, format!("asking QEMU for {command}"));
         self.next += 1;
         let mut request = json!({"execute": command, "id": self.next});
@@ -86,7 +105,7 @@ impl Qmp {
             request["arguments"] = arguments;
         }
         let deadline = Instant::now() + PATIENCE;
-        self.send(format!("{request}\n").as_bytes(), deadline).map_err(failed)?;
+        self.send(format!("{request}\n").as_bytes(), descriptor, deadline).map_err(failed)?;
         loop {
             let said = self.line(deadline).map_err(failed)?;
             if said.id != Some(self.next) {
@@ -165,10 +184,26 @@ impl Qmp {
         }
     }
 
-    fn send(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+    /// A descriptor goes with the first bytes.
+    fn send(
+        &mut self,
+        mut bytes: &[u8],
+        mut descriptor: Option<BorrowedFd<'_>>,
+        deadline: Instant,
+    ) -> io::Result<()> {
         while !bytes.is_empty() {
-            match rustix::net::send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
-                Ok(sent) => bytes = &bytes[sent..],
+            let (mut space, beside) =
+                ([MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))], descriptor.as_slice());
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            if !beside.is_empty() {
+                control.push(SendAncillaryMessage::ScmRights(beside));
+            }
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match rustix::net::sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut control, flags) {
+                Ok(sent) => {
+                    bytes = &bytes[sent..];
+                    descriptor = None;
+                }
                 Err(Errno::AGAIN) => self.wait(PollFlags::OUT, deadline)?,
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
@@ -177,17 +212,25 @@ impl Qmp {
         Ok(())
     }
 
-    fn wait(&self, what: PollFlags, deadline: Instant) -> io::Result<()> {
+    fn wait(&mut self, what: PollFlags, deadline: Instant) -> io::Result<()> {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let now = Instant::now();
+            let left = deadline.saturating_duration_since(now);
             if left.is_zero() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "QEMU does not answer"));
             }
+            let pause = self.ears.both().into_iter().filter_map(Tail::pause_ends).min();
+            let left = pause.map_or(left, |until| left.min(until.saturating_duration_since(now)));
             let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            match rustix::event::poll(&mut [PollFd::new(&self.socket, what)], Some(&left)) {
-                Ok(0) | Err(Errno::INTR) => {}
-                Ok(_) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
+            let mut polled = vec![PollFd::new(&self.socket, what)];
+            let beside = self.ears.both().into_iter().filter_map(Tail::readable);
+            polled.extend(beside.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            match rustix::event::poll(&mut polled, Some(&left)) {
+                Err(errno) if errno != Errno::INTR => return Err(errno.into()),
+                _ if !polled[0].revents().is_empty() => return Ok(()),
+                _ => {
+                    self.ears.each().into_iter().filter(|tail| tail.readable().is_some()).for_each(Tail::take)
+                }
             }
         }
     }
@@ -209,7 +252,7 @@ mod tests {
     use super::*;
 
     /// Speaks with somebody who says these lines, the rest of them each after a line of ours.
-    fn with(lines: &'static [&'static str], act: impl FnOnce(OwnedFd)) {
+    fn with(lines: &'static [&'static str], act: impl FnOnce(Qmp)) {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let speaker = thread::spawn(move || {
             let mut asked = BufReader::new(theirs.try_clone().unwrap());
@@ -220,7 +263,8 @@ mod tests {
                 let _ = theirs.write_all(line.as_bytes());
             }
         });
-        act(ours.into());
+        let (errors, consoles) = (Tail::new().unwrap().0, Tail::new().unwrap().0);
+        act(Qmp::new(ours.into(), Ears { errors, consoles }));
         speaker.join().unwrap();
     }
 
@@ -235,8 +279,8 @@ mod tests {
                 "{\"event\":\"STOP\",\"timestamp\":{}}\n{\"return\":{\"status\":\"paused\"},\"id\":2}\n{\"event\":\"RES",
                 "UME\",\"data\":{\"a\":1}}\n{\"error\":{\"class\":\"x\",\"desc\":\"not so\"},\"id\":3}\n",
             ],
-            |socket| {
-                let (mut qmp, version) = Qmp::begin(socket).map_err(|_| ()).unwrap();
+            |mut qmp| {
+                let version = qmp.begin().map_err(|_| ()).unwrap();
                 assert_eq!(version["major"], 11);
                 assert_eq!(qmp.run("query-status", Value::Null).unwrap()["status"], "paused");
                 let error = qmp.run("cont", Value::Null).unwrap_err();
@@ -251,8 +295,8 @@ mod tests {
 
     #[test]
     fn garbage_and_the_end_are_errors() {
-        with(&["garbage\n"], |socket| assert!(matches!(Qmp::begin(socket), Err(Some(_)))));
-        with(&[""], |socket| assert!(matches!(Qmp::begin(socket), Err(None))));
-        with(&[GREETING, ""], |socket| assert!(matches!(Qmp::begin(socket), Err(Some(_)))));
+        with(&["garbage\n"], |mut qmp| assert!(matches!(qmp.begin(), Err(Some(_)))));
+        with(&[""], |mut qmp| assert!(matches!(qmp.begin(), Err(None))));
+        with(&[GREETING, ""], |mut qmp| assert!(matches!(qmp.begin(), Err(Some(_)))));
     }
 }

@@ -2,7 +2,7 @@
 
 use hcs_schema::{
     AttributionRecord, ExitInitiator, GuestCrash, NotificationType, SystemExit, SystemExitDetail,
-    SystemExitStatus, WorkerExit, WorkerExitDetail, WorkerExitType,
+    SystemExitStatus, TripleFault, WorkerExit, WorkerExitDetail, WorkerExitType,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,8 @@ pub enum Exit {
         /// Codes that the guest reported.
         parameters: Vec<u64>,
     },
+    /// A processor of the guest met a fault while it reported a fault, and the document says that a reset is the end.
+    TripleFault,
     /// The first process of the container was killed from outside or died of an error.
     InitDied {
         /// Its wait status: exit code, or 128 + signal.
@@ -59,6 +61,7 @@ impl Exit {
             }
             Exit::OutOfMemory
             | Exit::GuestCrashed { .. }
+            | Exit::TripleFault
             | Exit::InitDied { .. }
             | Exit::WorkerDied { .. } => NotificationType::UnexpectedExit,
         }
@@ -121,6 +124,10 @@ impl Exit {
                     guest_crash: Some(GuestCrash { crash_parameters: Some(parameters.clone()) }),
                     ..Default::default()
                 },
+                system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::GuestOS),
+            ],
+            Exit::TripleFault => vec![
+                AttributionRecord { triple_fault: Some(TripleFault::default()), ..Default::default() },
                 system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::GuestOS),
             ],
             Exit::WorkerDied { code } => vec![

@@ -90,6 +90,11 @@ pub fn scsi_controller_id(key: &str) -> Guid {
     key.parse().unwrap_or_else(|_| derive(SCSI_CONTROLLER_NAMESPACE, key))
 }
 
+/// The id of a device of a machine from its key in the document: no two devices of two machines have the same.
+pub fn device_id(system: RuntimeId, key: &str) -> Guid {
+    derive(&system.to_string(), key)
+}
+
 /// A version 5 UUID over the UTF-16LE bytes of a name.
 fn derive(namespace: &str, name: &str) -> Guid {
     let namespace = namespace.parse().unwrap_or(Guid::NIL);

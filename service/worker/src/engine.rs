@@ -48,7 +48,7 @@ impl Engine {
     }
 
     /// Removes what is left of it when its process is dead.
-    pub fn remove(&self) -> Result<(), Error> {
+    pub fn remove(&mut self) -> Result<(), Error> {
         match self {
             Engine::Container(container) => container.remove(),
             Engine::Machine(machine) => machine.remove(),

@@ -5,24 +5,38 @@ use std::{os::fd::OwnedFd, time::Duration};
 use hcs_container::{Container, console::Size};
 use hcs_core::{Cause, Error};
 use hcs_ipc::worker::{Answer, Request};
-use hcs_machine::Machine;
+use hcs_machine::{Machine, machine::changes::Progress};
 use hcs_schema::Any;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{engine::Engine, properties, system::System, tracked::Ends};
 
-/// An answer with its descriptors; `None` when it follows later.
-pub type Answered = Option<(Answer, Vec<OwnedFd>)>;
+/// An answer.
+pub enum Answered {
+    /// It is given now, with its descriptors.
+    Now(Answer, Vec<OwnedFd>),
+    /// It is given when the system has ended.
+    AtTheEnd,
+    /// The system tells it under the number of the request.
+    Later,
+}
 
-/// Does what is asked. Only a terminate that must wait for the end is answered later.
-pub fn handle(system: &mut System, request: Request) -> Answered {
-    match act(system, request) {
-        Ok(answered) => answered,
-        Err(error) => Some((Answer::Failed(error.into()), Vec::new())),
+impl Answered {
+    /// It is done, or it is not.
+    pub fn outcome(outcome: Result<(), Error>) -> Answer {
+        outcome.map_or_else(|error| Answer::Failed(error.into()), |()| Answer::Done)
     }
 }
 
-fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
+/// Does what is asked under this number.
+pub fn handle(system: &mut System, number: u64, request: Request) -> Answered {
+    match act(system, number, request) {
+        Ok(answered) => answered,
+        Err(error) => Answered::Now(Answer::Failed(error.into()), Vec::new()),
+    }
+}
+
+fn act(system: &mut System, number: u64, request: Request) -> Result<Answered, Error> {
     match request {
         Request::Create { plan } => {
             let plan = parse(&plan)?;
@@ -39,12 +53,18 @@ fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
         Request::Terminate { exit } => {
             system.terminate(exit)?;
             if system.init().is_some() {
-                return Ok(None);
+                return Ok(Answered::AtTheEnd);
             }
         }
         Request::Pause => system.freeze(true)?,
         Request::Resume => system.freeze(false)?,
         Request::Change { change } => system.change(&parse(&change)?)?,
+        Request::ChangeMachine { change } => {
+            if system.change_machine(&parse(&change)?, number)? == Progress::Waits {
+                return Ok(Answered::Later);
+            }
+        }
+        Request::Crash => system.crash()?,
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::Memory => return Ok(document(&properties::memory(system)?)),
         Request::ProcessList => return Ok(document(&properties::process_list(system)?)),
@@ -59,7 +79,7 @@ fn act(system: &mut System, request: Request) -> Result<Answered, Error> {
         // They are the worker's own business.
         Request::Own { .. } | Request::Twin | Request::Release => {}
     }
-    Ok(Some((Answer::Done, Vec::new())))
+    Ok(Answered::Now(Answer::Done, Vec::new()))
 }
 
 fn parse<T: DeserializeOwned>(plan: &Any) -> Result<T, Error> {
@@ -69,7 +89,7 @@ fn parse<T: DeserializeOwned>(plan: &Any) -> Result<T, Error> {
 }
 
 fn document(value: &impl Serialize) -> Answered {
-    Some((Answer::Document(Any::from_value(value).unwrap_or_default()), Vec::new()))
+    Answered::Now(Answer::Document(Any::from_value(value).unwrap_or_default()), Vec::new())
 }
 
 fn started(ends: Ends) -> Answered {
@@ -79,5 +99,5 @@ fn started(ends: Ends) -> Answered {
         stdout: ends.stdout.is_some(),
         stderr: ends.stderr.is_some(),
     };
-    Some((answer, [ends.stdin, ends.stdout, ends.stderr].into_iter().flatten().collect()))
+    Answered::Now(answer, [ends.stdin, ends.stdout, ends.stderr].into_iter().flatten().collect())
 }

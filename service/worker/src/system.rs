@@ -19,6 +19,11 @@ use hcs_container::{
 use hcs_core::{Cause, Error, Exit};
 use hcs_ipc::worker::{Notice, Phase, ProcessExit, ProcessRecord};
 
+use hcs_machine::{
+    Change as MachineChange, Machine,
+    machine::{Told, changes::Progress},
+};
+
 use crate::{
     engine::Engine,
     output::Output,
@@ -128,7 +133,23 @@ impl System {
         self.engine_mut()?.container_mut()?.change(change)
     }
 
-    /// Asks every process to end; after the grace the rest is killed.
+    /// Changes a machine. What waits for the guest is told under this number.
+    pub fn change_machine(&mut self, change: &MachineChange, number: u64) -> Result<Progress, Error> {
+        if self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        self.engine_mut()?.machine().ok_or(Cause::InvalidState)?.change(change, number)
+    }
+
+    /// Makes the guest of a machine crash.
+    pub fn crash(&mut self) -> Result<(), Error> {
+        if self.phase != Phase::Running || self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        self.engine_mut()?.machine().ok_or(Cause::InvalidState)?.interrupt()
+    }
+
+    /// Asks every process to end; after the grace the rest is killed. A machine has all the time that it needs.
     pub fn shut_down(&mut self, grace: Duration) -> Result<(), Error> {
         if self.phase != Phase::Running {
             return Err(Cause::InvalidState.into());
@@ -137,6 +158,10 @@ impl System {
             return Err(Cause::SystemAlreadyStopped.into());
         }
         self.engine_mut()?.ask_to_end()?;
+        if self.engine_mut()?.machine().is_some() {
+            // It goes on until it has come to its end by itself.
+            return Ok(());
+        }
         self.ending = Some(Ending { exit: Exit::ShutDownByClient, kill_at: Some(Instant::now() + grace) });
         self.finish_if_empty();
         Ok(())
@@ -148,7 +173,7 @@ impl System {
             Phase::Exited(_) => return Ok(()),
             Phase::Idle => self.phase = Phase::Exited(exit),
             Phase::Created => {
-                self.engine()?.remove()?;
+                self.engine_mut()?.remove()?;
                 self.phase = Phase::Exited(exit);
             }
             Phase::Running | Phase::Paused => {
@@ -309,21 +334,25 @@ impl System {
         }
     }
 
-    /// What a machine tells, to be polled.
-    pub fn monitor(&self) -> Option<BorrowedFd<'_>> {
+    /// Where a machine tells something, to be polled.
+    pub fn monitors(&self) -> Vec<BorrowedFd<'_>> {
         match (&self.phase, &self.engine) {
             (Phase::Running | Phase::Paused, Some(Engine::Machine(machine))) => machine.readable(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// When a machine is to be heard though it tells nothing.
+    pub fn hears_at(&self) -> Option<Instant> {
+        match (&self.phase, &self.engine) {
+            (Phase::Running | Phase::Paused, Some(Engine::Machine(machine))) => machine.deadline(),
             _ => None,
         }
     }
 
-    /// A machine tells something. One that has crashed is ended.
-    pub fn hear(&mut self) {
-        let Some(machine) = self.engine.as_mut().and_then(Engine::machine) else { return };
-        if machine.hear() && self.ending.is_none() {
-            // Its reason is asked for when it is dead.
-            let _ = machine.kill();
-        }
+    /// What a machine tells.
+    pub fn hear(&mut self) -> Vec<Told> {
+        self.engine.as_mut().and_then(Engine::machine).map(Machine::hear).unwrap_or_default()
     }
 
     /// The descriptor of its process says that it is dead: the system has ended, and what is left of it goes.

@@ -11,6 +11,8 @@ use hcs_ipc::{
     Message,
     worker::{Answer, FromWorker, Hello, Notice, Numbered, Phase, Request, VERSIONS, Welcome},
 };
+use hcs_machine::machine::Told;
+use hcs_schema::Any;
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
     net::SocketFlags,
@@ -18,7 +20,8 @@ use rustix::{
 
 use crate::{
     connection::{Broken, Connection},
-    name, requests,
+    name,
+    requests::{self, Answered},
     system::System,
 };
 
@@ -73,6 +76,9 @@ impl Worker {
             if self.system.deadline().is_some_and(|deadline| deadline <= now) {
                 let _ = self.system.deadline_passed();
             }
+            if self.system.hears_at().is_some_and(|deadline| deadline <= now) {
+                self.hear();
+            }
             if *self.system.phase() != Phase::Idle {
                 self.idle_until = None;
             }
@@ -110,7 +116,7 @@ impl Worker {
             who.push(Ready::Unread(process_id));
             fds.push(PollFd::new(console, PollFlags::IN));
         }
-        if let Some(monitor) = self.system.monitor() {
+        for monitor in self.system.monitors() {
             who.push(Ready::Monitor);
             fds.push(PollFd::from_borrowed_fd(monitor, PollFlags::IN));
         }
@@ -136,7 +142,8 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let until = [self.system.deadline(), self.gives_up_at()].into_iter().flatten().min()?;
+        let until = [self.system.deadline(), self.system.hears_at(), self.gives_up_at()];
+        let until = until.into_iter().flatten().min()?;
         let left = until.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) })
     }
@@ -152,7 +159,7 @@ impl Worker {
             }
             Ready::Input(process_id) => self.system.pump(process_id),
             Ready::Unread(process_id) => self.system.discard_output(process_id),
-            Ready::Monitor => self.system.hear(),
+            Ready::Monitor => self.hear(),
             Ready::Init => match self.system.init_ended() {
                 Ok(Some(notice)) => self.ended(notice),
                 Ok(None) => {}
@@ -226,9 +233,10 @@ impl Worker {
             self.released = matches!(self.system.phase(), Phase::Exited(_) | Phase::Idle);
             return Ok(Twin::Old);
         }
-        match requests::handle(&mut self.system, request.body) {
-            Some((answer, fds)) => self.answer(request.number, answer, fds)?,
-            None => self.waiting_for_end.push(request.number),
+        match requests::handle(&mut self.system, request.number, request.body) {
+            Answered::Now(answer, fds) => self.answer(request.number, answer, fds)?,
+            Answered::AtTheEnd => self.waiting_for_end.push(request.number),
+            Answered::Later => {}
         }
         Ok(Twin::Old)
     }
@@ -253,6 +261,22 @@ impl Worker {
     fn answer(&mut self, number: u64, body: Answer, fds: Vec<OwnedFd>) -> Result<(), Broken> {
         let Some(connection) = &mut self.connection else { return Err(Broken) };
         connection.send(&FromWorker::Reply(Numbered { number, body }), fds)
+    }
+
+    /// A machine tells something, or has nothing to tell any more.
+    fn hear(&mut self) {
+        for told in self.system.hear() {
+            match told {
+                Told::Settled(number, outcome) => {
+                    // A hcsd that has gone meanwhile does not ask any more.
+                    let _ = self.answer(number, Answered::outcome(outcome), Vec::new());
+                }
+                Told::Crash { is_complete, report } => {
+                    let report = Any::from_value(&report).unwrap_or_default();
+                    self.notify(Notice::Crash { is_complete, report });
+                }
+            }
+        }
     }
 
     fn notify(&mut self, notice: Notice) {

@@ -126,6 +126,13 @@ pub enum Request {
         /// A change of the container engine.
         change: Any,
     },
+    /// Change a virtual machine.
+    ChangeMachine {
+        /// A change of the engine for virtual machines.
+        change: Any,
+    },
+    /// Make the guest of a virtual machine crash.
+    Crash,
     /// Counters of the system.
     Statistics,
     /// Its memory.
@@ -234,6 +241,13 @@ impl From<Failure> for Error {
 pub enum Notice {
     /// A process ended.
     ProcessExited(ProcessRecord),
+    /// The guest of a virtual machine has crashed.
+    Crash {
+        /// Whether everything is done that is to be done about it.
+        is_complete: bool,
+        /// A CrashReport document.
+        report: Any,
+    },
     /// The system ended, and everything it owned is gone.
     SystemExited(Exit),
 }

@@ -26,7 +26,8 @@ pub fn prepare(network: &Network) -> Result<Option<OwnedFd>, Error> {
     }
 }
 
-fn open(path: &str) -> Result<OwnedFd, Error> {
+/// Opens a network namespace.
+pub fn open(path: &str) -> Result<OwnedFd, Error> {
     let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::from_errno(errno.raw_os_error(), format!("opening {path:?}")))?;
     match sys::namespace_kind(file.as_fd()) {

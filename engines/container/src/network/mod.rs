@@ -1,4 +1,4 @@
-//! The network of a container.
+//! The network of a container, and what a virtual machine has in common with it: [`tap`] devices.
 //!
 //! [`plan`] decides from the document, [`connection`] carries it out: the worker opens what is there before the
 //! container, and connects the container's namespace when its first process is ready and before any other runs.
@@ -6,11 +6,12 @@
 
 pub mod bridge;
 pub(crate) mod connection;
-mod host_program;
+pub mod host_program;
 mod nat;
 mod netlink;
 pub mod plan;
 pub(crate) mod resolver;
+pub mod tap;
 pub(crate) mod user_mode;
 
-pub use plan::Network;
+pub use plan::{Network, interface_name, namespace_path};

@@ -8,13 +8,13 @@ use std::{
 
 use hcs_core::{Cause, Error};
 
-use super::host_program;
+use super::{host_program, plan::MODE};
 
 const PACKAGE: &str = "nftables";
 
 /// Fails if the host has no nftables.
 pub fn check() -> Result<(), Error> {
-    host_program::find("nft", PACKAGE).map(|_| ())
+    host_program::find("nft", PACKAGE, MODE).map(|_| ())
 }
 
 /// Lets packets from the bridge out and their answers in. Forwarding stays on afterwards: others may rely on it by then.
@@ -41,7 +41,7 @@ pub fn remove() -> Result<(), Error> {
 /// All of a script, or nothing.
 fn run(script: &str) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::from_io(&error, "running nft");
-    let mut child = Command::new(host_program::find("nft", PACKAGE)?)
+    let mut child = Command::new(host_program::find("nft", PACKAGE, MODE)?)
         .args(["-f", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

@@ -95,6 +95,14 @@ impl Netlink {
         self.ask(RTM_NEWLINK, 0, request)
     }
 
+    /// Puts an interface at a bridge, and brings it up.
+    pub fn attach(&self, name: &str, bridge: u32) -> Result<(), Errno> {
+        let mut request = link(true);
+        request.text(IFLA_IFNAME, name);
+        request.bytes(IFLA_MASTER, &bridge.to_ne_bytes());
+        self.ask(RTM_NEWLINK, 0, request)
+    }
+
     /// Has an interface say something of itself.
     pub fn set_alias(&self, name: &str, alias: &str) -> Result<(), Errno> {
         let mut request = link(false);

@@ -8,6 +8,8 @@ use super::resolver::{Resolver, Servers};
 use crate::process_plan::{Said, say};
 
 const AT: &str = "$.Container.Networking";
+/// The member that wants programs of the host.
+pub(super) const MODE: &str = "$.Container.Networking.Linux.Mode";
 
 /// The bridge that is made when it is needed and removed when it is not.
 pub const OWN_BRIDGE: &str = "hcs0";
@@ -105,8 +107,8 @@ fn network(networking: &Networking) -> Result<Network, Error> {
     Ok(network)
 }
 
-/// A name is that of `ip netns`.
-fn namespace_path(name: &str, at: &str) -> Result<String, Error> {
+/// The file of a network namespace; a name is that of `ip netns`.
+pub fn namespace_path(name: &str, at: &str) -> Result<String, Error> {
     let is_plain = !name.contains(['/', '\0']) && name != "." && name != "..";
     match name.strip_prefix('/') {
         Some(rest) if !rest.contains('\0') => Ok(name.to_owned()),
@@ -120,18 +122,20 @@ fn namespace_path(name: &str, at: &str) -> Result<String, Error> {
 }
 
 fn bridge_name(name: Option<String>) -> Result<String, Error> {
+    let name = name.unwrap_or_else(|| OWN_BRIDGE.to_owned());
+    interface_name(&name, &format!("{AT}.Linux.Name")).map(|()| name)
+}
+
+/// Refuses what is no name of a network interface.
+pub fn interface_name(name: &str, at: &str) -> Result<(), Error> {
     /// IFNAMSIZ without the NUL.
     const LONGEST: usize = 15;
-    let name = name.unwrap_or_else(|| OWN_BRIDGE.to_owned());
     let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if name.len() <= LONGEST && name.bytes().all(usable) && name != "." && name != ".." {
-        return Ok(name);
+        return Ok(());
     }
-    Err(Error::new(
-        Cause::InvalidData,
-        format!("found {name:?}, expected at most {LONGEST} letters, digits, '-', '.' or '_'"),
-    )
-    .at(format!("{AT}.Linux.Name")))
+    let detail = format!("found {name:?}, expected at most {LONGEST} letters, digits, '-', '.' or '_'");
+    Err(Error::new(Cause::InvalidData, detail).at(at))
 }
 
 fn search_list(networking: &Networking) -> Result<Vec<String>, Error> {

@@ -19,7 +19,7 @@ use rustix::{
     process::{Pid, PidfdFlags},
 };
 
-use super::host_program;
+use super::{host_program, plan::MODE};
 use crate::{
     cgroup::{Cgroup, Join},
     launch::join_cgroup,
@@ -56,7 +56,7 @@ const ARGUMENTS: &[&str] = &[
 
 /// Fails if the program is not there.
 pub fn check() -> Result<(), Error> {
-    host_program::find("pasta", "passt").map(|_| ())
+    host_program::find("pasta", "passt", MODE).map(|_| ())
 }
 
 /// The program, running.
@@ -77,7 +77,7 @@ impl Helper {
 
 /// Starts it. It goes into the background when the container is connected.
 pub fn connect(init: BorrowedFd<'_>, namespace: BorrowedFd<'_>, cgroup: &Cgroup) -> Result<Helper, Error> {
-    let program = host_program::find("pasta", "passt")?;
+    let program = host_program::find("pasta", "passt", MODE)?;
     let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting pasta");
     let program = CString::new(program.as_os_str().as_bytes()).map_err(|_| failed(Errno::INVAL))?;
     let arguments = ARGUMENTS.iter().filter_map(|argument| CString::new(*argument).ok()).collect();
@@ -100,8 +100,7 @@ pub fn connect(init: BorrowedFd<'_>, namespace: BorrowedFd<'_>, cgroup: &Cgroup)
     let _ = std::fs::File::from(said).read_to_string(&mut text);
     match process::wait(pidfd.as_fd()) {
         Ok(Some(0)) => find(init, cgroup),
-        _ => Err(Error::new(Cause::Unexpected, format!("pasta does not start: {}", text.trim()))
-            .at("$.Container.Networking.Linux.Mode")),
+        _ => Err(Error::new(Cause::Unexpected, format!("pasta does not start: {}", text.trim())).at(MODE)),
     }
 }
 
@@ -113,10 +112,12 @@ fn find(init: BorrowedFd<'_>, cgroup: &Cgroup) -> Result<Helper, Error> {
         let pidfd = rustix::process::pidfd_open(Pid::from_raw(pid as i32)?, PidfdFlags::empty()).ok()?;
         Some(Helper { pidfd, pid })
     };
-    cgroup.processes()?.into_iter().find(is_it).and_then(open).ok_or_else(|| {
-        Error::new(Cause::Unexpected, "pasta died when it had started")
-            .at("$.Container.Networking.Linux.Mode")
-    })
+    cgroup
+        .processes()?
+        .into_iter()
+        .find(is_it)
+        .and_then(open)
+        .ok_or_else(|| Error::new(Cause::Unexpected, "pasta died when it had started").at(MODE))
 }
 
 fn parent(pid: u32) -> Option<u32> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError},
 };
 
@@ -16,7 +16,7 @@ use hcs_schema::{Any, ComputeSystem, OperationFailureDetail, Reading, Version};
 
 use super::{Context, Outcome, within};
 use crate::{
-    host::machine_users,
+    host::{machine_users, memory},
     random,
     record::Record,
     registry,
@@ -199,7 +199,15 @@ async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::p
     let user = users
         .user_of(id.as_str())
         .map_err(|error| Error::from_io(&error, "finding a user for the virtual machine"))?;
-    Ok(hcs_machine::plan::Host { qemu: qemu.display().to_string(), kvm, user, group: machine_users::GROUP })
+    let memory = memory::read(Path::new("/proc"), Path::new("/sys"))
+        .map_err(|error| Error::from_io(&error, "reading how much memory the host has"))?;
+    Ok(hcs_machine::plan::Host {
+        qemu: qemu.display().to_string(),
+        kvm,
+        user,
+        group: machine_users::GROUP,
+        memory_mib: memory.total_bytes >> 20,
+    })
 }
 
 fn find_qemu() -> Option<PathBuf> {

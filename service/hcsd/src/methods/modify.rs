@@ -1,5 +1,5 @@
 //! `ModifyComputeSystem`: limits of a container, and what of the host appears in it. Every other path is refused by
-//! name, and an unknown one is told as such. Of a virtual machine nothing can be changed yet.
+//! name, and an unknown one is told as such. What can be changed of a virtual machine, its engine says.
 
 use hcs_container::change::Change;
 use hcs_core::{Call, Cause, Error};
@@ -7,9 +7,11 @@ use hcs_ipc::{
     compute::{Done, ModifyComputeSystem},
     worker::Request,
 };
+use hcs_machine::Change as MachineChange;
 use hcs_schema::{Any, ModifySettingRequest, OperationFailureDetail};
 
 use super::{Context, Outcome, done};
+use crate::system::System;
 
 /// The paths of containers that this version cannot change.
 const CONTAINER_PATHS: &[&str] = &["Container/Devices/Generic", "Container/RegistryFlushState"];
@@ -19,16 +21,22 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
     let system = context.session.system(call.handle)?;
     let request = hcs_schema::read::<ModifySettingRequest>(call.request.get())?.value;
     system.admits(Call::Modify)?;
-    let path = request.resource_path.unwrap_or_default();
-    let of_machine = path.starts_with("VirtualMachine/");
-    if system.is_machine || of_machine {
-        let detail = match (system.is_machine, of_machine) {
-            (true, true) => format!("{path} cannot be changed by this version"),
-            (true, false) => format!("{path:?} does not belong to a virtual machine"),
-            (false, _) => format!("{path} belongs to virtual machines, this is a container"),
-        };
-        let refused = Error::new(Cause::NotSupported, detail).at("$.ResourcePath");
-        return Err(refused.during(OperationFailureDetail::Modify));
+    let path = request.resource_path.clone().unwrap_or_default();
+    let of_machine = path.strip_prefix("VirtualMachine/");
+    let outcome = match (system.is_machine, of_machine) {
+        (true, Some(inside)) => Some(machine(&system, inside, &request).await),
+        (true, None) if !path.is_empty() => {
+            let detail = format!("{path:?} does not belong to a virtual machine");
+            Some(Err(Error::new(Cause::NotSupported, detail).at("$.ResourcePath")))
+        }
+        (false, Some(_)) => {
+            let detail = format!("{path} belongs to virtual machines, this is a container");
+            Some(Err(Error::new(Cause::NotSupported, detail).at("$.ResourcePath")))
+        }
+        _ => None,
+    };
+    if let Some(outcome) = outcome {
+        return outcome.map(|()| done()).map_err(|error| error.during(OperationFailureDetail::Modify));
     }
     if let Some(change) = Change::new(&path, request.request_type, request.settings.as_ref()) {
         let asked = async {
@@ -52,4 +60,21 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
             .at("$.ResourcePath")
     };
     Err(error.during(OperationFailureDetail::Modify))
+}
+
+/// Changes a virtual machine.
+async fn machine(system: &System, path: &str, request: &ModifySettingRequest) -> Result<(), Error> {
+    if request.guest_request.is_some() {
+        let detail = "the virtual machine has no connection to its guest";
+        return Err(Error::new(Cause::InvalidState, detail).at("$.GuestRequest"));
+    }
+    let change =
+        MachineChange::new(path, request.request_type, request.settings.as_ref(), system.runtime_id)?;
+    if let Some(socket) = change.socket() {
+        // Whoever has to clean up after a crash must know of it before it is there.
+        system.update_record(|record| record.sockets.push(socket.to_owned()));
+    }
+    let change =
+        Any::from_value(&change).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
+    system.ask(Call::Modify, Request::ChangeMachine { change }).await.map(|_| ())
 }

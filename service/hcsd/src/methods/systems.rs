@@ -55,7 +55,7 @@ pub async fn start(context: Context, call: StartComputeSystem) -> Result<Outcome
 pub async fn shut_down(context: Context, call: ShutDownComputeSystem) -> Result<Outcome<Done>, Error> {
     let wanted = hcs_schema::read::<ShutdownOptions>(options(call.options.as_ref()))?.value;
     let unsupported = |member: &str, found: &dyn std::fmt::Display| {
-        Error::new(Cause::NotSupported, format!("found {found}, which a container cannot do")).at(member)
+        Error::new(Cause::NotSupported, format!("found {found}, which this version cannot do")).at(member)
     };
     if let Some(kind) = wanted.type_.filter(|kind| *kind != ShutdownType::Shutdown) {
         return Err(unsupported("$.Type", &kind));
@@ -77,13 +77,21 @@ pub async fn terminate(context: Context, call: TerminateComputeSystem) -> Result
         .map_err(|error| error.during(OperationFailureDetail::Terminate))
 }
 
-/// Makes the guest crash; a container has no kernel of its own to do so.
+/// Makes the guest crash; a container has no kernel of its own to do so. What comes of it is told by events.
 pub async fn crash(context: Context, call: CrashComputeSystem) -> Result<Outcome<Done>, Error> {
     let system = context.session.system(call.handle)?;
     hcs_schema::read::<CrashOptions>(options(call.options.as_ref()))?;
     system.admits(Call::Crash)?;
-    Err(Error::new(Cause::NotSupported, "a container has no kernel of its own that could crash")
-        .during(OperationFailureDetail::Crash))
+    let outcome = match system.is_machine {
+        true => {
+            ask::<CrashComputeSystem>(&context, call.handle, call.operation, Call::Crash, Request::Crash)
+                .await
+        }
+        false => {
+            Err(Error::new(Cause::NotSupported, "a container has no kernel of its own that could crash"))
+        }
+    };
+    outcome.map_err(|error| error.during(OperationFailureDetail::Crash))
 }
 
 /// Suspends a system.

@@ -72,6 +72,8 @@ fn limit(request: &Request) -> Duration {
         | Request::Start
         | Request::CreateProcess { .. } => 60,
         Request::Pause | Request::Resume => 20,
+        // It waits for the guest, which the worker does for half a minute.
+        Request::ChangeMachine { .. } => 45,
         // Then the worker is killed, which kills the system as well; so there is no reason to be patient.
         Request::Terminate { .. } => 3,
         _ => 10,
@@ -88,6 +90,8 @@ fn name(request: &Request) -> &'static str {
         Request::Pause => "Pause",
         Request::Resume => "Resume",
         Request::Change { .. } => "Change",
+        Request::ChangeMachine { .. } => "ChangeMachine",
+        Request::Crash => "Crash",
         Request::Statistics => "Statistics",
         Request::Memory => "Memory",
         Request::ProcessList => "ProcessList",
@@ -271,6 +275,13 @@ impl Actor {
             Ok(FromWorker::Reply(reply)) => self.hear_reply(reply, message.fds),
             Ok(FromWorker::Notice(Notice::ProcessExited(record))) => {
                 self.process_ended(&record);
+                None
+            }
+            Ok(FromWorker::Notice(Notice::Crash { is_complete, report })) => {
+                self.system.report_crash(is_complete, &report);
+                if !is_complete {
+                    self.tell(SystemEventKind::Crashed, Some(report));
+                }
                 None
             }
             Ok(FromWorker::Notice(Notice::SystemExited(exit))) => Some(End::Exited(exit)),

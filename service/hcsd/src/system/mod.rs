@@ -305,6 +305,15 @@ impl System {
         tracing::info!(id = %self.id, ?exit, "the system has ended");
     }
 
+    /// The guest has crashed, or everything is done about it: everybody who holds a handle is told.
+    pub fn report_crash(&self, is_complete: bool, report: &Any) {
+        let kind = if is_complete { EventKind::SystemCrashReport } else { EventKind::SystemCrashInitiated };
+        for (session, number) in self.listeners() {
+            session.tell(kind, Some(number), None, Some(report.clone()));
+        }
+        tracing::warn!(id = %self.id, is_complete, "the guest has crashed");
+    }
+
     /// The sessions with handles, for an event.
     fn listeners(&self) -> Vec<(Arc<Session>, u64)> {
         self.view().handles.iter().filter_map(|(weak, number)| Some((weak.upgrade()?, *number))).collect()

@@ -1,0 +1,295 @@
+//! Changes of a machine that exists: what a ModifySettingRequest asks for, as plain data. hcsd makes it, the worker
+//! carries it out.
+
+use hcs_container::policy;
+use hcs_core::{Cause, Error, RuntimeId};
+use hcs_schema::{
+    Any, Attachment, ComPort, Document, Guid, IdleProcessorsRequest, ModifyRequestType, NetworkAdapter,
+    ProcessorLimits, StateOverride,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    plan::{
+        Adapter, Disk, Pipe, adapters, disks, ports,
+        topology::{self, Share},
+    },
+    policy::MACHINE,
+};
+
+/// What is to change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// The size of the memory.
+    Memory {
+        /// What it is to be.
+        mib: u64,
+    },
+    /// How much of the host's processors the machine may use.
+    Share(Share),
+    /// How many of its processors it may not use.
+    Idle {
+        /// So many.
+        processors: u32,
+    },
+    /// A disk comes.
+    AttachDisk {
+        /// The name of its controller.
+        controller: String,
+        /// The disk.
+        disk: Disk,
+        /// Whether it takes the place of one that is there.
+        replaces: bool,
+    },
+    /// A disk goes.
+    DetachDisk {
+        /// The name of its controller.
+        controller: String,
+        /// Its number.
+        lun: u32,
+    },
+    /// An adapter comes.
+    AddAdapter(Adapter),
+    /// The cable of an adapter is plugged in or pulled out.
+    ConnectAdapter {
+        /// What the document calls it.
+        key: String,
+        /// Which.
+        connected: bool,
+    },
+    /// An adapter goes.
+    RemoveAdapter {
+        /// What the document calls it.
+        key: String,
+    },
+    /// A serial port is connected to another socket, or to none.
+    SerialPort {
+        /// Which.
+        number: usize,
+        /// Where.
+        pipe: Option<Pipe>,
+    },
+}
+
+const SETTINGS: &str = "$.Settings";
+const PATH: &str = "$.ResourcePath";
+const KIND: &str = "$.RequestType";
+
+/// Paths of the schema that no machine of this version has, and why.
+const REFUSED: &[(&str, &str)] = &[
+    ("ComputeTopology/Gpu", "a host of Linux gives no part of its graphics processor away"),
+    (
+        "ComputeTopology/Processor/CpuFrequencyPowerCap",
+        "Linux limits the frequency of processors, not of machines",
+    ),
+    ("Devices/Licensing", "it is for guests of Windows"),
+    ("Devices/VirtualSmb/Shares", "a guest of Linux has no such shares"),
+];
+
+/// The parts of a request.
+struct Request<'a> {
+    kind: Option<ModifyRequestType>,
+    settings: Option<&'a Any>,
+}
+
+impl Change {
+    /// Plans a change. The path is what follows `VirtualMachine/`.
+    pub fn new(
+        path: &str,
+        kind: Option<ModifyRequestType>,
+        settings: Option<&Any>,
+        system: RuntimeId,
+    ) -> Result<Change, Error> {
+        let request = Request { kind, settings };
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts[..] {
+            ["ComputeTopology", "Memory", "SizeInMB"] => request.memory(),
+            ["ComputeTopology", "Processor", "Limits"] => {
+                request.is_update()?;
+                Ok(Change::Share(topology::later_share(&request.read::<ProcessorLimits>()?, SETTINGS)?))
+            }
+            ["ComputeTopology", "Processor", "IdledProcessors"] => {
+                request.is_update()?;
+                let wanted = request.read::<IdleProcessorsRequest>()?;
+                Ok(Change::Idle { processors: wanted.idle_processor_count.unwrap_or(0) })
+            }
+            ["Devices", "Scsi", controller, "Attachments", lun] => request.disk(controller, lun),
+            ["Devices", "NetworkAdapters", key] => request.adapter(key, system),
+            ["Devices", "ComPorts", number] => request.serial_port(number),
+            _ => Err(refusal(path)),
+        }
+    }
+
+    /// The socket that the change makes.
+    pub fn socket(&self) -> Option<&str> {
+        match self {
+            Change::SerialPort { pipe, .. } => pipe.as_ref().map(|pipe| pipe.socket.as_str()),
+            _ => None,
+        }
+    }
+}
+
+fn refusal(path: &str) -> Error {
+    match REFUSED.iter().find(|(refused, _)| *refused == path) {
+        Some((_, why)) => {
+            Error::new(Cause::NotSupported, format!("VirtualMachine/{path} is not supported: {why}")).at(PATH)
+        }
+        None => Error::new(
+            Cause::NotSupported,
+            format!("found VirtualMachine/{path}, which nothing of this version has"),
+        )
+        .at(PATH),
+    }
+}
+
+impl Request<'_> {
+    fn needed(&self) -> Result<&Any, Error> {
+        self.settings.ok_or_else(|| {
+            Error::new(Cause::InvalidData, "found nothing, expected the new value").at(SETTINGS)
+        })
+    }
+
+    fn read<T: Document>(&self) -> Result<T, Error> {
+        let reading = self.needed()?.read_at::<T>(SETTINGS)?;
+        policy::apply(MACHINE, &reading.present)?;
+        Ok(reading.value)
+    }
+
+    /// Clients leave the kind out for what is always there.
+    fn is_update(&self) -> Result<(), Error> {
+        match self.kind {
+            None | Some(ModifyRequestType::Update) => Ok(()),
+            Some(kind) => {
+                Err(Error::new(Cause::InvalidData, format!("found {kind}, expected Update")).at(KIND))
+            }
+        }
+    }
+
+    fn memory(&self) -> Result<Change, Error> {
+        // Any kind will do.
+        let given = self.needed()?;
+        let mib = serde_json::from_str::<u64>(given.get()).map_err(|_| {
+            let detail = format!("found {}, expected a number of megabytes", given.get());
+            Error::new(Cause::InvalidData, detail).at(SETTINGS)
+        })?;
+        topology::check_memory(mib, SETTINGS)?;
+        Ok(Change::Memory { mib })
+    }
+
+    fn disk(&self, controller: &str, lun: &str) -> Result<Change, Error> {
+        let (controller, lun) = (controller.to_owned(), disks::lun(lun, PATH)?);
+        let replaces = match self.kind {
+            Some(ModifyRequestType::Remove) => return Ok(Change::DetachDisk { controller, lun }),
+            Some(ModifyRequestType::Add) | None => false,
+            Some(ModifyRequestType::Update) => true,
+        };
+        let disk = disks::disk(lun, &self.read::<Attachment>()?, SETTINGS)?;
+        Ok(Change::AttachDisk { controller, disk, replaces })
+    }
+
+    fn adapter(&self, key: &str, system: RuntimeId) -> Result<Change, Error> {
+        let key = key.to_owned();
+        match self.kind {
+            Some(ModifyRequestType::Remove) => Ok(Change::RemoveAdapter { key }),
+            Some(ModifyRequestType::Add) | None => Ok(Change::AddAdapter(adapters::adapter(
+                &key,
+                &self.read::<NetworkAdapter>()?,
+                system,
+                SETTINGS,
+            )?)),
+            Some(ModifyRequestType::Update) => {
+                let wanted = self.read::<NetworkAdapter>()?;
+                if wanted.linux.is_some() || wanted.endpoint_id.is_some_and(|id| id != Guid::NIL) {
+                    let detail = "an adapter stays where it is attached";
+                    return Err(Error::new(Cause::NotSupported, detail)
+                        .at(SETTINGS)
+                        .hint("Remove it and add it again."));
+                }
+                let connected = wanted.connection_state != Some(StateOverride::Disabled);
+                Ok(Change::ConnectAdapter { key, connected })
+            }
+        }
+    }
+
+    fn serial_port(&self, number: &str) -> Result<Change, Error> {
+        let number = ports::serial_number(number, PATH)?;
+        if self.kind == Some(ModifyRequestType::Remove) {
+            return Ok(Change::SerialPort { number, pipe: None });
+        }
+        let pipe = ports::pipe(self.read::<ComPort>()?.named_pipe, format!("{SETTINGS}.NamedPipe"))?;
+        Ok(Change::SerialPort { number, pipe })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hcs_core::SystemId;
+
+    use super::*;
+
+    fn planned(path: &str, kind: Option<ModifyRequestType>, settings: &str) -> Result<Change, Error> {
+        let settings = Any::from_text(settings).unwrap();
+        Change::new(path, kind, Some(&settings), SystemId::new("vm").unwrap().runtime_id())
+    }
+
+    #[test]
+    fn requests_of_clients_are_understood() {
+        use ModifyRequestType::{Add, Remove, Update};
+        assert_eq!(
+            planned("ComputeTopology/Memory/SizeInMB", None, "4096").unwrap(),
+            Change::Memory { mib: 4096 }
+        );
+        let share = r#"{"Limit":50000,"Weight":100,"Reservation":0}"#;
+        assert_eq!(
+            planned("ComputeTopology/Processor/Limits", None, share).unwrap(),
+            Change::Share(Share { limit: Some(50_000), weight: Some(100) })
+        );
+        let disk = r#"{"Type":"VirtualDisk","Path":"/d.vhdx","ReadOnly":true}"#;
+        let Change::AttachDisk { disk, replaces: false, .. } =
+            planned("Devices/Scsi/one/Attachments/7", Some(Add), disk).unwrap()
+        else {
+            panic!("it is something else");
+        };
+        assert_eq!((disk.lun, disk.read_only), (7, true));
+        assert_eq!(
+            planned("Devices/Scsi/one/Attachments/7", Some(Remove), "{}").unwrap(),
+            Change::DetachDisk { controller: "one".into(), lun: 7 }
+        );
+        assert_eq!(
+            planned("Devices/NetworkAdapters/x", Some(Update), r#"{"ConnectionState":"Disabled"}"#).unwrap(),
+            Change::ConnectAdapter { key: "x".into(), connected: false }
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_where_it_stands() {
+        use ModifyRequestType::{Add, Update};
+        for (path, kind, settings, at, cause) in [
+            ("ComputeTopology/Memory/SizeInMB", None, "4095", SETTINGS, Cause::InvalidData),
+            ("ComputeTopology/Memory/SizeInMB", None, "{}", SETTINGS, Cause::InvalidData),
+            ("ComputeTopology/Processor/Limits", Some(Add), "{}", KIND, Cause::InvalidData),
+            (
+                "ComputeTopology/Processor/Limits",
+                None,
+                r#"{"Reservation":1}"#,
+                "$.Settings.Reservation",
+                Cause::NotSupported,
+            ),
+            ("ComputeTopology/Gpu", Some(Update), "{}", PATH, Cause::NotSupported),
+            ("Devices/Scsi/a/Attachments/64", Some(Add), "{}", PATH, Cause::InvalidData),
+            ("Devices/Scsi/a/Attachments/1", Some(Add), "{}", "$.Settings.Type", Cause::NotSupported),
+            (
+                "Devices/NetworkAdapters/a",
+                Some(Add),
+                r#"{"EndpointId":"f3b0c442-98fc-4c14-9afb-f4c8996fb924"}"#,
+                "$.Settings.EndpointId",
+                Cause::NotSupported,
+            ),
+            ("Devices/ComPorts/2", Some(Update), "{}", PATH, Cause::InvalidData),
+            ("Nothing/At/All", None, "{}", PATH, Cause::NotSupported),
+        ] {
+            let error = planned(path, kind, settings).unwrap_err();
+            assert_eq!((error.path.as_deref(), error.cause), (Some(at), cause), "{path}: {}", error.detail);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+use hcs_core::SystemId;
+use hcs_schema::ComputeSystem;
+
+use super::*;
+
+fn plan(text: &str) -> Plan {
+    let reading = hcs_schema::read::<ComputeSystem>(text).unwrap();
+    let id = SystemId::new("a,b").unwrap();
+    Plan::new(&reading, id.as_str(), id.runtime_id(), "hcs").unwrap().0
+}
+
+#[test]
+fn a_document_becomes_this_command_line() {
+    let mut plan = plan(
+        r#"{"SchemaVersion":{"Major":2,"Minor":1},"VirtualMachine":{
+            "StopOnReset":true,
+            "Chipset":{"UseUtc":true,"BaseBoardSerialNumber":"B1","ChassisAssetTag":"T",
+                "LinuxKernelDirect":{"KernelFilePath":"/k","InitRdPath":"/i","KernelCmdLine":"console=ttyS0, quiet"}},
+            "ComputeTopology":{"Memory":{"SizeInMB":256,"EnableHotHint":true},"Processor":{"Count":2,"Limit":50000,"Weight":200}},
+            "Devices":{
+                "Scsi":{"one":{"Attachments":{"10":{"Type":"Iso","Path":"/c"},"2":{"Type":"VirtualDisk","Path":"/d"}}}},
+                "ComPorts":{"0":{"NamedPipe":"/s"},"1":{}},
+                "NetworkAdapters":{"a":{"MacAddress":"00-15-5D-01-02-03","Linux":{"Mode":"Bridge","Name":"br0"}}},
+                "VirtioSerial":{"Ports":{"3":{"NamedPipe":"/p","Name":"agent"}}}}}}"#,
+    );
+    assert_eq!(plan.processors.limits().cpu_quota, Some([100_000, 100_000]));
+    assert_eq!(plan.processors.limits().cpu_weight, Some(200));
+    assert_eq!(plan.sockets().collect::<Vec<_>>(), ["/s", "/p"]);
+    let numbers = Numbers {
+        kernel: Some(10),
+        initrd: Some(11),
+        kvm: None,
+        disks: vec![vec![
+            Medium { file: 12, layout: Layout::Driver("vhdx") },
+            Medium { file: 13, layout: Layout::Plain(4096) },
+        ]],
+        serial_ports: [Some(14), None],
+        virtio_ports: vec![15],
+        adapters: vec![Some(16)],
+        log: 17,
+        ..Numbers::default()
+    };
+    let expected = include_str!("command.golden").trim_end();
+    plan.host.memory_mib = 1024;
+    let lines = arguments(&plan, &numbers);
+    let mut text = String::new();
+    for word in &lines {
+        let joint = if text.is_empty() {
+            ""
+        } else if word.starts_with('-') {
+            "\n"
+        } else {
+            " "
+        };
+        text += &format!("{joint}{word}");
+    }
+    assert_eq!(text.replace(&plan.runtime_id, "2467be9f-cbf2-5d8a-8eab-f5d9c0e18a4d"), expected);
+}
+
+fn refusal(text: &str) -> (String, Option<String>) {
+    let text = format!(r#"{{"SchemaVersion":{{"Major":2,"Minor":1}},"VirtualMachine":{text}}}"#);
+    let reading = hcs_schema::read::<ComputeSystem>(&text).unwrap();
+    let id = SystemId::new("vm").unwrap();
+    let error = Plan::new(&reading, id.as_str(), id.runtime_id(), "hcs").unwrap_err();
+    (error.detail, error.path)
+}
+
+#[test]
+fn what_cannot_be_is_refused_where_it_stands() {
+    let with = |rest: &str| {
+        format!(
+            r#"{{"Chipset":{{"LinuxKernelDirect":{{"KernelFilePath":"/k"}}}},"ComputeTopology":{{"Memory":{{"SizeInMB":64}}}}{rest}}}"#
+        )
+    };
+    for (text, at) in [
+        (r#"{"ComputeTopology":{"Memory":{"SizeInMB":64}}}"#.to_owned(), "$.VirtualMachine.Chipset"),
+        (
+            r#"{"Chipset":{"Uefi":{"StopOnBootFailure":true}},"ComputeTopology":{"Memory":{"SizeInMB":64}}}"#.to_owned(),
+            "$.VirtualMachine.Chipset.Uefi.StopOnBootFailure",
+        ),
+        (
+            r#"{"Chipset":{"LinuxKernelDirect":{"KernelFilePath":"k"}},"ComputeTopology":{"Memory":{"SizeInMB":64}}}"#.to_owned(),
+            "$.VirtualMachine.Chipset.LinuxKernelDirect.KernelFilePath",
+        ),
+        (r#"{}"#.to_owned(), "$.VirtualMachine.ComputeTopology.Memory.SizeInMB"),
+        (
+            r#"{"ComputeTopology":{"Memory":{"SizeInMB":65}}}"#.to_owned(),
+            "$.VirtualMachine.ComputeTopology.Memory.SizeInMB",
+        ),
+        (
+            r#"{"ComputeTopology":{"Memory":{"SizeInMB":64},"Processor":{"Limit":100001}}}"#.to_owned(),
+            "$.VirtualMachine.ComputeTopology.Processor.Limit",
+        ),
+        (with(r#","GuestConnection":{"UseVsock":true}"#), "$.VirtualMachine.GuestConnection"),
+        (
+            with(r#","Devices":{"Scsi":{"x":{"Attachments":{"0":{"Type":"ExtensibleVirtualDisk","Path":"/d"}}}}}"#),
+            "$.VirtualMachine.Devices.Scsi[\"x\"].Attachments[\"0\"].Type",
+        ),
+        (
+            with(r#","Devices":{"ComPorts":{"0":{"NamedPipe":"\\\\.\\pipe\\x"}}}"#),
+            "$.VirtualMachine.Devices.ComPorts[\"0\"].NamedPipe",
+        ),
+    ] {
+        let (detail, path) = refusal(&text);
+        assert_eq!(path.as_deref(), Some(at), "{detail}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Devices and what is behind them, as QEMU wants them described: the same whether they are there from the start or come
+//! later. Whatever is open has a name here by which QEMU finds it.
+
+use hcs_disks::image::{Format, Image};
+use serde_json::{Value, json};
+
+use crate::plan::{Adapter, Disk, Link, disks::Medium};
+
+/// How many places there are for devices that come and go. Network adapters have the first.
+pub const SLOTS: u32 = 16;
+
+/// How the bytes of a file are a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Those of the file up to here.
+    Plain(u64),
+    /// As a format has it.
+    Driver(&'static str),
+    /// They are those of a disk.
+    Device,
+}
+
+impl Layout {
+    /// That of an image.
+    pub fn of(image: Image) -> Layout {
+        match (image.plain, image.format) {
+            (Some(length), _) => Layout::Plain(length),
+            (None, Format::DynamicVhd) => Layout::Driver("vpc"),
+            (None, _) => Layout::Driver("vhdx"),
+        }
+    }
+}
+
+/// What a disk is called.
+pub fn disk_id(controller: usize, lun: u32) -> String {
+    format!("disk{controller}-{lun}")
+}
+
+/// An image, open in this set of descriptors.
+pub fn node(id: &str, disk: &Disk, layout: Layout, set: i64) -> Value {
+    let file = json!({
+        "driver": if layout == Layout::Device { "host_device" } else { "file" },
+        "filename": format!("/dev/fdset/{set}"),
+        "read-only": disk.read_only,
+        "discard": "unmap",
+    });
+    let mut node = match layout {
+        Layout::Plain(size) => json!({"driver": "raw", "offset": 0, "size": size, "file": file}),
+        Layout::Driver(driver) => json!({"driver": driver, "file": file}),
+        Layout::Device => json!({"driver": "raw", "file": file}),
+    };
+    node["node-name"] = json!(id);
+    node["read-only"] = json!(disk.read_only);
+    node["discard"] = json!("unmap");
+    node
+}
+
+/// A disk at its controller.
+pub fn disk(id: &str, controller: usize, disk: &Disk, boot: bool) -> Value {
+    let mut device = json!({
+        "driver": if disk.medium == Medium::Optical { "scsi-cd" } else { "scsi-hd" },
+        "id": id,
+        "drive": id,
+        "bus": format!("scsi{controller}.0"),
+        "channel": 0,
+        "scsi-id": 0,
+        "lun": disk.lun,
+    });
+    if boot {
+        device["bootindex"] = json!(0);
+    }
+    device
+}
+
+/// What an adapter is called.
+pub fn adapter_id(slot: u32) -> String {
+    format!("nic{slot}")
+}
+
+/// What is behind an adapter is called.
+pub fn peer_id(slot: u32) -> String {
+    format!("net{slot}")
+}
+
+/// What is behind an adapter: a descriptor of this name.
+pub fn peer(adapter: &Adapter, descriptor: &str) -> Option<Value> {
+    let id = peer_id(adapter.slot);
+    match adapter.link {
+        Link::None => None,
+        Link::Bridge { .. } | Link::Tap { .. } => Some(json!({"type": "tap", "id": id, "fd": descriptor})),
+        Link::User => Some(
+            json!({"type": "stream", "id": id, "server": false, "addr": {"type": "fd", "str": descriptor}}),
+        ),
+    }
+}
+
+/// An adapter at its place.
+pub fn adapter(adapter: &Adapter, boot: bool) -> Value {
+    let mut device = json!({
+        "driver": "virtio-net-pci",
+        "id": adapter_id(adapter.slot),
+        "bus": slot_id(adapter.slot),
+        "mac": adapter.mac,
+        // What it would boot with is in the firmware.
+        "romfile": "",
+    });
+    if adapter.link != Link::None {
+        device["netdev"] = json!(peer_id(adapter.slot));
+    }
+    if boot {
+        device["bootindex"] = json!(0);
+    }
+    device
+}
+
+/// A place for a device.
+pub fn slot_id(slot: u32) -> String {
+    format!("slot{slot}")
+}
+
+/// What is behind a port that changes: a listening socket of this name, at which one connects at a time and nobody is
+/// waited for, or nothing. What the guest says is heard at another place too.
+pub fn behind_port(socket: Option<&str>, log: i64) -> Value {
+    let mut data = json!({"logfile": format!("/dev/fdset/{log}"), "logappend": true});
+    let Some(descriptor) = socket else { return json!({"type": "null", "data": data}) };
+    data["addr"] = json!({"type": "fd", "data": {"str": descriptor}});
+    data["server"] = json!(true);
+    data["wait"] = json!(false);
+    json!({"type": "socket", "data": data})
+}
+
+/// The name of a port of the virtio controller on QEMU's side.
+pub fn port_id(number: u32) -> String {
+    format!("port{number}")
+}

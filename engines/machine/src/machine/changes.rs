@@ -1,0 +1,232 @@
+//! Carries changes out. Some are complete when the guest has done its part: those wait, and are given up and taken back
+//! when it does not.
+
+use std::time::{Duration, Instant};
+
+use hcs_core::{Cause, Error};
+
+use super::{Machine, Told, hotplug::Then};
+use crate::{change::Change, devices, files, plan::Adapter, plan::Disk, qmp::Event};
+
+/// How long a guest may take. One that boots has no drivers yet.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether a change is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is.
+    Done,
+    /// It will be told by [`Machine::hear`].
+    Waits,
+}
+
+/// A change that waits for the guest.
+pub struct Wait {
+    /// Who is told.
+    ticket: u64,
+    /// Until when it is waited.
+    pub until: Instant,
+    what: What,
+}
+
+enum What {
+    /// The memory has the size that it is to have; before it had this one.
+    Memory { before_mib: u64 },
+    /// The device of this name is gone.
+    Gone { device: String, then: Then },
+}
+
+impl Machine {
+    /// Carries a change out, or begins to; `ticket` tells it from others when it is complete.
+    pub fn change(&mut self, change: &Change, ticket: u64) -> Result<Progress, Error> {
+        let done = match change {
+            Change::Memory { mib } => return self.change_memory(*mib, ticket),
+            Change::Share(share) => {
+                let mut wanted = self.plan.processors;
+                wanted.share = *share;
+                self.change_processors(wanted)
+            }
+            Change::Idle { processors } => {
+                let mut wanted = self.plan.processors;
+                if *processors >= wanted.count {
+                    let detail =
+                        format!("found {processors}, expected fewer than the {} processors", wanted.count);
+                    return Err(Error::new(Cause::InvalidData, detail).at("$.Settings.IdleProcessorCount"));
+                }
+                wanted.idle = *processors;
+                self.change_processors(wanted)
+            }
+            Change::AttachDisk { controller, disk, replaces } => {
+                let index = self.controller(controller)?;
+                let has_it = self.plan.controllers[index].disks.iter().any(|other| other.lun == disk.lun);
+                match (has_it, replaces) {
+                    (true, false) => Err(Error::new(
+                        Cause::AlreadyExists,
+                        format!("the controller has a disk {} already", disk.lun),
+                    )
+                    .at("$.ResourcePath")),
+                    (false, true) => Err(no_disk(disk.lun)),
+                    (true, true) => return self.replace_disk(index, disk, ticket),
+                    (false, false) => self.attach_disk(index, disk),
+                }
+            }
+            Change::DetachDisk { controller, lun } => {
+                let index = self.controller(controller)?;
+                if !self.plan.controllers[index].disks.iter().any(|disk| disk.lun == *lun) {
+                    return Err(no_disk(*lun));
+                }
+                return self.unplug(devices::disk_id(index, *lun), Then::Nothing, ticket);
+            }
+            Change::AddAdapter(adapter) => self.add_adapter(adapter),
+            Change::ConnectAdapter { key, connected } => self.connect_adapter(key, *connected),
+            Change::RemoveAdapter { key } => {
+                let slot = self.adapter(key)?.slot;
+                return self.unplug(devices::adapter_id(slot), Then::Nothing, ticket);
+            }
+            Change::SerialPort { number, pipe } => {
+                let before = self.plan.serial_ports[*number].clone();
+                self.connect_serial_port(*number, pipe.as_ref()).map(|()| {
+                    let gone = before
+                        .filter(|before| Some(&before.socket) != pipe.as_ref().map(|pipe| &pipe.socket));
+                    files::remove_sockets(gone.iter().map(|pipe| pipe.socket.as_str()));
+                    self.plan.serial_ports[*number] = pipe.clone();
+                })
+            }
+        };
+        done.map(|()| Progress::Done)
+    }
+
+    fn change_processors(&mut self, wanted: crate::plan::Processors) -> Result<(), Error> {
+        self.cgroup.change_limits(&self.plan.processors.limits(), &wanted.limits())?;
+        self.plan.processors = wanted;
+        Ok(())
+    }
+
+    fn change_memory(&mut self, mib: u64, ticket: u64) -> Result<Progress, Error> {
+        let most = self.plan.memory.boot_mib + self.plan.growth_mib();
+        if mib > most {
+            let detail =
+                format!("found {mib}, and the machine may have {most} MiB, which is what the host has");
+            return Err(Error::new(Cause::OutOfMemory, detail).at("$.Settings"));
+        }
+        let before_mib = self.plan.memory.mib;
+        let Some(running) = &mut self.running else {
+            self.plan.memory.mib = mib;
+            return Ok(Progress::Done);
+        };
+        if self.waits.iter().any(|wait| matches!(wait.what, What::Memory { .. })) {
+            return Err(Error::new(Cause::InvalidState, "the memory is being changed already"));
+        }
+        running.memory.want(&mut running.qmp, mib)?;
+        self.plan.memory.mib = mib;
+        if running.memory.is_reached() {
+            return Ok(Progress::Done);
+        }
+        self.wait(ticket, What::Memory { before_mib });
+        Ok(Progress::Waits)
+    }
+
+    fn unplug(&mut self, device: String, then: Then, ticket: u64) -> Result<Progress, Error> {
+        let Some(running) = &mut self.running else {
+            self.forget(&device);
+            return Ok(Progress::Done);
+        };
+        running.unplug(&device)?;
+        self.wait(ticket, What::Gone { device, then });
+        // A disk goes without its guest, and may have gone already.
+        Ok(Progress::Waits)
+    }
+
+    fn replace_disk(&mut self, controller: usize, disk: &Disk, ticket: u64) -> Result<Progress, Error> {
+        // What cannot be opened must not cost the disk that is there.
+        let file = files::medium(&self.plan.host, disk)?;
+        if self.running.is_none() {
+            self.forget(&devices::disk_id(controller, disk.lun));
+            return self.attach_disk(controller, disk).map(|()| Progress::Done);
+        }
+        let then = Then::Attach { controller, disk: disk.clone(), file };
+        self.unplug(devices::disk_id(controller, disk.lun), then, ticket)
+    }
+
+    fn wait(&mut self, ticket: u64, what: What) {
+        self.waits.push(Wait { ticket, until: Instant::now() + PATIENCE, what });
+    }
+
+    /// Notes an event that a change may wait for.
+    pub(super) fn note(&mut self, event: &Event) {
+        if let Some(running) = &mut self.running {
+            running.memory.note(event);
+        }
+        if event.name == "DEVICE_DELETED"
+            && let Some(device) = event.data["device"].as_str()
+        {
+            // Also one that the guest lets go after it was given up.
+            self.forget(device);
+        }
+    }
+
+    /// The changes that have come to their end.
+    pub(super) fn settled(&mut self) -> Vec<Told> {
+        let now = Instant::now();
+        let mut told = Vec::new();
+        for wait in std::mem::take(&mut self.waits) {
+            let is_reached = match &wait.what {
+                What::Memory { .. } => {
+                    self.running.as_ref().is_none_or(|running| running.memory.is_reached())
+                }
+                What::Gone { device, .. } => !self.has(device),
+            };
+            let outcome = match (is_reached, wait.what) {
+                (true, What::Memory { .. }) => Ok(()),
+                (true, What::Gone { then: Then::Nothing, .. }) => Ok(()),
+                (true, What::Gone { then: Then::Attach { controller, disk, file }, .. }) => {
+                    self.attach_open_disk(controller, &disk, &file)
+                }
+                (false, what) if now < wait.until => {
+                    self.waits.push(Wait { what, ..wait });
+                    continue;
+                }
+                (false, What::Memory { before_mib }) => self.take_memory_back(before_mib),
+                (false, What::Gone { device, .. }) => {
+                    Err(Error::new(Cause::DeadlineExceeded, format!("the guest does not let {device} go"))
+                        .at("$.ResourcePath")
+                        .hint("It goes when the guest lets it go, or with the machine."))
+                }
+            };
+            told.push(Told::Settled(wait.ticket, outcome));
+        }
+        told
+    }
+
+    fn take_memory_back(&mut self, before_mib: u64) -> Result<(), Error> {
+        let wanted = self.plan.memory.mib;
+        let running = self.running()?;
+        let has = running.memory.seen_mib();
+        running.memory.want(&mut running.qmp, before_mib)?;
+        self.plan.memory.mib = before_mib;
+        let detail = format!("the guest has {has} MiB of memory and does not follow to {wanted}");
+        Err(Error::new(Cause::DeadlineExceeded, detail)
+            .at("$.Settings")
+            .hint("Its kernel needs the drivers virtio_mem and virtio_balloon."))
+    }
+
+    fn controller(&self, name: &str) -> Result<usize, Error> {
+        let found = self.plan.controllers.iter().position(|controller| controller.is_called(name));
+        found.ok_or_else(|| {
+            Error::new(Cause::NotFound, format!("the machine has no controller {name:?}"))
+                .at("$.ResourcePath")
+        })
+    }
+
+    /// The adapter that the document calls so.
+    pub(super) fn adapter(&mut self, key: &str) -> Result<&mut Adapter, Error> {
+        let found = self.plan.adapters.iter_mut().find(|adapter| adapter.key.eq_ignore_ascii_case(key));
+        found.ok_or_else(|| {
+            Error::new(Cause::NotFound, format!("the machine has no adapter {key:?}")).at("$.ResourcePath")
+        })
+    }
+}
+
+fn no_disk(lun: u32) -> Error {
+    Error::new(Cause::NotFound, format!("the controller has no disk {lun}")).at("$.ResourcePath")
+}

@@ -1,0 +1,217 @@
+//! Devices that come to a machine and go from it. What cannot be completed is taken back. The plan says at every moment
+//! what the machine has.
+
+use std::{
+    fs::File,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use hcs_core::{Cause, Error};
+use serde_json::{Value, json};
+
+use super::{Machine, Running};
+use crate::{
+    devices::{self, Layout},
+    files, links,
+    plan::{Adapter, Disk, Pipe, adapters},
+};
+
+/// What comes behind a device that goes.
+pub enum Then {
+    /// Nothing.
+    Nothing,
+    /// Another disk in its place.
+    Attach {
+        /// The number of its controller.
+        controller: usize,
+        /// The disk.
+        disk: Disk,
+        /// What it is, open.
+        file: (File, Layout),
+    },
+}
+
+/// QEMU knows a descriptor by this name until it is used.
+const HANDED_OVER: &str = "new";
+
+impl Machine {
+    /// Attaches a disk.
+    pub(super) fn attach_disk(&mut self, controller: usize, disk: &Disk) -> Result<(), Error> {
+        if self.running.is_none() {
+            self.plan.controllers[controller].disks.push(disk.clone());
+            return Ok(());
+        }
+        let file = files::medium(&self.plan.host, disk)?;
+        self.attach_open_disk(controller, disk, &file)
+    }
+
+    /// Attaches a disk that is open.
+    pub(super) fn attach_open_disk(
+        &mut self,
+        controller: usize,
+        disk: &Disk,
+        file: &(File, Layout),
+    ) -> Result<(), Error> {
+        self.running()?.attach(controller, disk, file)?;
+        self.plan.controllers[controller].disks.push(disk.clone());
+        Ok(())
+    }
+
+    /// Plugs an adapter into a free place.
+    pub(super) fn add_adapter(&mut self, adapter: &Adapter) -> Result<(), Error> {
+        if self.adapter(&adapter.key).is_ok() {
+            let detail = format!("the machine has an adapter {:?} already", adapter.key);
+            return Err(Error::new(Cause::AlreadyExists, detail).at("$.ResourcePath"));
+        }
+        let taken = |slot: &u32| self.plan.adapters.iter().any(|other| other.slot == *slot);
+        let Some(slot) = (0..adapters::MOST).find(|slot| !taken(slot)) else {
+            let detail = format!("the machine has {} adapters, which is the most", adapters::MOST);
+            return Err(Error::new(Cause::NotSupported, detail).at("$.ResourcePath"));
+        };
+        let adapter = Adapter { slot, ..adapter.clone() };
+        if let Some(running) = &mut self.running {
+            let (socket, speaker) = links::open(&adapter, &self.plan.host, &self.cgroup)?;
+            running.plug(&adapter, socket.as_ref().map(AsFd::as_fd))?;
+            running.speakers.extend(speaker);
+        }
+        self.plan.adapters.push(adapter);
+        Ok(())
+    }
+
+    /// Plugs the cable of an adapter in, or pulls it out.
+    pub(super) fn connect_adapter(&mut self, key: &str, connected: bool) -> Result<(), Error> {
+        let adapter = self.adapter(key)?;
+        if connected && adapter.link == crate::plan::Link::None {
+            let detail = "the adapter is attached to nothing that it could be connected to";
+            return Err(Error::new(Cause::NotSupported, detail).at("$.Settings.ConnectionState"));
+        }
+        let slot = adapter.slot;
+        if let Some(running) = &mut self.running {
+            running.connect(slot, connected)?;
+        }
+        self.adapter(key)?.connected = connected;
+        Ok(())
+    }
+
+    /// Connects a serial port to a new socket, or to nothing.
+    pub(super) fn connect_serial_port(&mut self, number: usize, pipe: Option<&Pipe>) -> Result<(), Error> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        if let Some(pipe) = pipe {
+            let same = self.plan.serial_ports.iter().flatten().any(|other| other.socket == pipe.socket);
+            if same {
+                let detail = format!("{} is the socket of a serial port already", pipe.socket);
+                return Err(Error::new(Cause::AlreadyExists, detail).at(&pipe.blame));
+            }
+        }
+        let socket = pipe.map(files::listen).transpose()?;
+        running.connect_port(&format!("com{number}"), socket.as_ref().map(AsFd::as_fd)).inspect_err(|_| {
+            files::remove_sockets(pipe.iter().map(|pipe| pipe.socket.as_str()));
+        })
+    }
+
+    /// Whether the machine has this device.
+    pub(super) fn has(&self, device: &str) -> bool {
+        let mut disks = self.plan.controllers.iter().enumerate().flat_map(|(index, controller)| {
+            controller.disks.iter().map(move |disk| devices::disk_id(index, disk.lun))
+        });
+        disks.any(|id| id == device)
+            || self.plan.adapters.iter().any(|adapter| devices::adapter_id(adapter.slot) == device)
+    }
+
+    /// A device is gone: what was behind it goes too.
+    pub(super) fn forget(&mut self, device: &str) {
+        for (index, controller) in self.plan.controllers.iter_mut().enumerate() {
+            controller.disks.retain(|disk| devices::disk_id(index, disk.lun) != device);
+        }
+        let slots: Vec<u32> = self.plan.adapters.iter().map(|adapter| adapter.slot).collect();
+        self.plan.adapters.retain(|adapter| devices::adapter_id(adapter.slot) != device);
+        let Some(running) = &mut self.running else { return };
+        if let Some(set) = running.sets.remove(device) {
+            running.drop_node(device, set);
+        }
+        if let Some(slot) = slots.into_iter().find(|slot| devices::adapter_id(*slot) == device) {
+            // One that is attached to nothing has nothing behind it.
+            let _ = running.qmp.run("netdev_del", json!({"id": devices::peer_id(slot)}));
+            running.speakers.retain(|speaker| speaker.slot != slot);
+        }
+    }
+}
+
+impl Running {
+    /// Asks the guest to let a device go.
+    pub(super) fn unplug(&mut self, device: &str) -> Result<(), Error> {
+        match self.qmp.run("device_del", json!({"id": device})) {
+            // The guest was asked before, and is asked once more by that.
+            Err(error) if error.detail.contains("in the process of unplug") => Ok(()),
+            outcome => outcome.map(|_| ()),
+        }
+    }
+
+    fn attach(
+        &mut self,
+        controller: usize,
+        disk: &Disk,
+        (file, layout): &(File, Layout),
+    ) -> Result<(), Error> {
+        let id = devices::disk_id(controller, disk.lun);
+        let added = self.qmp.run_with("add-fd", json!({}), Some(file.as_fd()))?;
+        let set = added["fdset-id"].as_i64().unwrap_or(-1);
+        let node = devices::node(&id, disk, *layout, set);
+        let made = self
+            .qmp
+            .run("blockdev-add", node)
+            .and_then(|_| self.qmp.run("device_add", devices::disk(&id, controller, disk, false)));
+        match made {
+            Ok(_) => {
+                self.sets.insert(id, set);
+                Ok(())
+            }
+            Err(error) => {
+                self.drop_node(&id, set);
+                Err(error.at(&disk.blame))
+            }
+        }
+    }
+
+    /// What was behind a disk. It may be there in part.
+    fn drop_node(&mut self, id: &str, set: i64) {
+        let _ = self.qmp.run("blockdev-del", json!({"node-name": id}));
+        let _ = self.qmp.run("remove-fd", json!({"fdset-id": set}));
+    }
+
+    fn plug(&mut self, adapter: &Adapter, socket: Option<BorrowedFd<'_>>) -> Result<(), Error> {
+        let peer = devices::peer(adapter, HANDED_OVER).zip(socket);
+        if let Some((peer, socket)) = &peer {
+            self.hand_over(*socket)?;
+            self.qmp.run("netdev_add", peer.clone()).inspect_err(|_| self.take_back())?;
+        }
+        let plugged = self.qmp.run("device_add", devices::adapter(adapter, false)).map(|_| ());
+        let plugged = plugged.and_then(|()| match adapter.connected {
+            true => Ok(()),
+            false => self.connect(adapter.slot, false),
+        });
+        plugged.inspect_err(|_| {
+            let _ = self.qmp.run("device_del", json!({"id": devices::adapter_id(adapter.slot)}));
+            let _ = self.qmp.run("netdev_del", json!({"id": devices::peer_id(adapter.slot)}));
+        })
+    }
+
+    fn connect_port(&mut self, id: &str, socket: Option<BorrowedFd<'_>>) -> Result<(), Error> {
+        if let Some(socket) = socket {
+            self.hand_over(socket)?;
+        }
+        let behind = devices::behind_port(socket.map(|_| HANDED_OVER), self.log);
+        let changed = self.qmp.run("chardev-change", json!({"id": id, "backend": behind}));
+        changed.map(|_: Value| ()).inspect_err(|_| self.take_back())
+    }
+
+    /// Gives QEMU a descriptor.
+    pub(super) fn hand_over(&mut self, descriptor: BorrowedFd<'_>) -> Result<(), Error> {
+        self.qmp.run_with("getfd", json!({"fdname": HANDED_OVER}), Some(descriptor)).map(|_| ())
+    }
+
+    /// What nobody has used.
+    pub(super) fn take_back(&mut self) {
+        let _ = self.qmp.run("closefd", json!({"fdname": HANDED_OVER}));
+    }
+}

@@ -1,0 +1,347 @@
+//! One virtual machine, from its plan to its end. The worker holds exactly one.
+
+pub mod changes;
+mod crash;
+mod hotplug;
+mod memory;
+mod reason;
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use hcs_container::{
+    cgroup::{Cgroup, Counters, Layout},
+    host_process::{self, Program},
+    process,
+};
+use hcs_core::{Cause, Error, Exit};
+use hcs_schema::CrashReport;
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType},
+    process::Signal,
+};
+use serde_json::{Value, json};
+
+use self::{changes::Wait, crash::Crash, reason::Reason};
+use crate::{
+    command, devices,
+    files::{self, Files},
+    links::{self, Speaker},
+    plan::Plan,
+    prefix,
+    qmp::Qmp,
+    tail::{Ears, Tail},
+};
+
+/// The oldest QEMU that can do what is asked of it.
+const OLDEST: u64 = 9;
+
+/// A machine that exists. It does not end by being dropped: [`Machine::kill`] and then [`Machine::remove`] end it.
+pub struct Machine {
+    plan: Plan,
+    cgroup: Cgroup,
+    running: Option<Running>,
+    /// Changes that wait for the guest.
+    waits: Vec<Wait>,
+    /// What QEMU has said of the end that comes.
+    reason: Option<Reason>,
+    /// A client has asked it to end.
+    is_asked_to_end: bool,
+    /// A crash that is being dealt with.
+    crash: Option<Crash>,
+    /// Codes that a guest has told when it crashed.
+    parameters: Vec<u64>,
+}
+
+struct Running {
+    pidfd: OwnedFd,
+    qmp: Qmp,
+    /// Who speaks for the guest in networks.
+    speakers: Vec<Speaker>,
+    /// The set of descriptors behind each disk.
+    sets: BTreeMap<String, i64>,
+    /// The set of descriptors at which the consoles of the guest are heard.
+    log: i64,
+    memory: memory::Sizes,
+}
+
+/// What a machine has to tell.
+#[derive(Debug)]
+pub enum Told {
+    /// A change has come to its end.
+    Settled(u64, Result<(), Error>),
+    /// The guest has crashed.
+    Crash {
+        /// Whether everything is done about it.
+        is_complete: bool,
+        /// What is known of it.
+        report: CrashReport,
+    },
+}
+
+impl Machine {
+    /// Makes what must exist before the start.
+    pub fn create(plan: Plan) -> Result<Machine, Error> {
+        /// The only device that is opened by path.
+        const KVM: &str = "c 10:232 rw";
+        let devices = if plan.host.kvm { vec![KVM.to_owned()] } else { Vec::new() };
+        let layout = Layout::of_this_host()?;
+        let limits = plan.processors.limits();
+        let cgroup = Cgroup::create(layout, &plan.cgroup_parent, &plan.runtime_id, &limits, &devices)?;
+        Ok(Machine {
+            plan,
+            cgroup,
+            running: None,
+            waits: Vec::new(),
+            reason: None,
+            is_asked_to_end: false,
+            crash: None,
+            parameters: Vec::new(),
+        })
+    }
+
+    /// Starts QEMU and lets the guest run.
+    pub fn start(&mut self) -> Result<(), Error> {
+        let (mut sockets, mut speakers) = (Vec::new(), Vec::new());
+        for adapter in &self.plan.adapters {
+            let (socket, speaker) = links::open(adapter, &self.plan.host, &self.cgroup)?;
+            sockets.push(socket);
+            speakers.extend(speaker);
+        }
+        let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
+        let ((errors, say), (consoles, log)) = (Tail::new().map_err(failed)?, Tail::new().map_err(failed)?);
+        let files = Files::open(&self.plan, sockets, log)?;
+        let started =
+            self.spawn(&files, Ears { errors, consoles }, say, speakers).and_then(
+                |mut running| match running.begin(&self.plan) {
+                    Ok(()) => Ok(running),
+                    Err(error) => {
+                        end(running.pidfd.as_fd());
+                        Err(error)
+                    }
+                },
+            );
+        match started {
+            Ok(running) => {
+                self.running = Some(running);
+                Ok(())
+            }
+            Err(error) => {
+                files::remove_sockets(self.plan.sockets());
+                Err(error)
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        files: &Files,
+        ears: Ears,
+        say: OwnedFd,
+        speakers: Vec<Speaker>,
+    ) -> Result<Running, Error> {
+        let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
+        let (ours, theirs) =
+            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .map_err(failed)?;
+        let path = PathBuf::from(&self.plan.host.qemu);
+        let mut arguments = vec!["qemu".to_owned()];
+        // Firmware that lies beside a QEMU is its own; by itself it looks where it was built for.
+        for folder in ["share/qemu", "share/seabios"].map(|name| prefix(&path).join(name)) {
+            if folder.is_dir() {
+                arguments.extend(["-L".to_owned(), folder.display().to_string()]);
+            }
+        }
+        let numbers = files.numbers();
+        arguments.extend(command::arguments(&self.plan, &numbers));
+        let pidfd = host_process::start(
+            &Program {
+                path: &path,
+                arguments: &arguments,
+                environment: &environment(&path),
+                stdin: theirs.as_fd(),
+                stderr: say.as_fd(),
+                keep: &files.descriptors(),
+                user: self.plan.host.user,
+                groups: &[self.plan.host.group],
+            },
+            &self.cgroup,
+        )?;
+        drop((theirs, say));
+        let mut sets = BTreeMap::new();
+        for (index, (controller, media)) in self.plan.controllers.iter().zip(&numbers.disks).enumerate() {
+            for (disk, medium) in controller.disks.iter().zip(media) {
+                sets.insert(devices::disk_id(index, disk.lun), i64::from(medium.file));
+            }
+        }
+        let memory = memory::Sizes::new(&self.plan.memory);
+        let log = i64::from(numbers.log);
+        let mut running = Running { pidfd, qmp: Qmp::new(ours, ears), speakers, sets, log, memory };
+        match running.qmp.begin() {
+            Ok(version) if version["major"].as_u64().is_some_and(|major| major >= OLDEST) => Ok(running),
+            Ok(version) => {
+                end(running.pidfd.as_fd());
+                let found = format!("{}.{}", version["major"], version["minor"]);
+                let detail = format!("found QEMU {found}, expected {OLDEST}.0 or newer");
+                Err(Error::new(Cause::NotSupported, detail)
+                    .hint("Install a newer one, or say where it is: hcsd --qemu."))
+            }
+            Err(error) => {
+                let code = end(running.pidfd.as_fd()).unwrap_or_default();
+                let words = last_words(&mut running.qmp.ears.errors);
+                Err(error.unwrap_or_else(|| {
+                    Error::new(Cause::Unexpected, format!("QEMU has ended at once ({code}): {words}"))
+                }))
+            }
+        }
+    }
+
+    fn running(&mut self) -> Result<&mut Running, Error> {
+        self.running.as_mut().ok_or_else(|| Cause::InvalidState.into())
+    }
+
+    /// Stops the processors of the machine, or lets them go on.
+    pub fn freeze(&mut self, frozen: bool) -> Result<(), Error> {
+        self.running()?.qmp.run(if frozen { "stop" } else { "cont" }, Value::Null).map(|_| ())
+    }
+
+    /// Presses the power button. A guest takes its time, and what it is about to save is worth more than that.
+    pub fn ask_to_end(&mut self) -> Result<(), Error> {
+        self.running()?.qmp.run("system_powerdown", Value::Null)?;
+        self.is_asked_to_end = true;
+        Ok(())
+    }
+
+    /// Interrupts the guest in a way that it cannot mask: one that is made to crashes of that.
+    pub fn interrupt(&mut self) -> Result<(), Error> {
+        self.running()?.qmp.run("inject-nmi", Value::Null).map(|_| ())
+    }
+
+    /// Readable when QEMU has said something that [`Machine::hear`] takes.
+    pub fn readable(&self) -> Vec<BorrowedFd<'_>> {
+        let Some(Running { qmp, .. }) = &self.running else { return Vec::new() };
+        qmp.ears.both().into_iter().filter_map(Tail::readable).chain([qmp.readable()]).collect()
+    }
+
+    /// When [`Machine::hear`] has something to do though nothing is readable.
+    pub fn deadline(&self) -> Option<Instant> {
+        let ears = self.running.as_ref().map(|running| running.qmp.ears.both());
+        let pauses = ears.into_iter().flatten().filter_map(Tail::pause_ends);
+        pauses.chain(self.waits.iter().map(|wait| wait.until)).min()
+    }
+
+    /// Takes what QEMU has said.
+    pub fn hear(&mut self) -> Vec<Told> {
+        let Some(running) = &mut self.running else { return Vec::new() };
+        running.qmp.ears.each().into_iter().filter(|tail| tail.readable().is_some()).for_each(Tail::take);
+        let events = running.qmp.events().unwrap_or_default();
+        for event in &events {
+            self.reason = reason::of(event, &mut running.qmp.ears.errors).or(self.reason);
+        }
+        let mut told = Vec::new();
+        for event in &events {
+            self.note(event);
+            told.extend(self.note_crash(event));
+        }
+        told.extend(self.settled());
+        told
+    }
+
+    /// Stands for QEMU; readable when it is dead.
+    pub fn process(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(|running| running.pidfd.as_fd())
+    }
+
+    /// How a machine ended whose QEMU has this exit code, and nobody of ours has ended it.
+    pub fn exit(&mut self, code: u32) -> Exit {
+        // The last that it said may not have been looked at yet.
+        self.hear();
+        if let Some(running) = &mut self.running {
+            let words = last_words(&mut running.qmp.ears.errors);
+            if !words.is_empty() {
+                eprintln!("hcs-worker: QEMU: {words}");
+            }
+        }
+        match self.reason {
+            Some(Reason::PowerOff) if self.is_asked_to_end => Exit::ShutDownByClient,
+            Some(Reason::PowerOff) => Exit::ShutDownByGuest,
+            Some(Reason::Reset) => Exit::StoppedOnReset,
+            Some(Reason::TripleFault) => Exit::TripleFault,
+            Some(Reason::Panic) => Exit::GuestCrashed { parameters: self.parameters.clone() },
+            None => Exit::WorkerDied { code: Some(code) },
+        }
+    }
+
+    /// Kills QEMU. Its death is seen by its descriptor.
+    pub fn kill(&self) -> Result<(), Error> {
+        match self.process().map(|process| process::signal(process, Signal::KILL.as_raw())) {
+            Some(Err(error)) if error.cause != Cause::ProcessAlreadyStopped => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what is left when QEMU is dead.
+    pub fn remove(&mut self) -> Result<(), Error> {
+        files::remove_sockets(self.plan.sockets());
+        if let Some(dump) = &self.plan.dump {
+            dump.remove_partial();
+        }
+        if let Some(running) = &mut self.running {
+            running.speakers.clear();
+        }
+        self.cgroup.remove()
+    }
+
+    /// Reads the counters.
+    pub fn counters(&self) -> Result<Counters, Error> {
+        self.cgroup.counters()
+    }
+
+    /// The memory that the guest sees, in MiB.
+    pub fn memory_mib(&self) -> u64 {
+        self.running.as_ref().map_or(self.plan.memory.mib, |running| running.memory.seen_mib())
+    }
+}
+
+impl Running {
+    /// What is done before the guest runs.
+    fn begin(&mut self, plan: &Plan) -> Result<(), Error> {
+        for adapter in plan.adapters.iter().filter(|adapter| !adapter.connected) {
+            self.connect(adapter.slot, false)?;
+        }
+        self.memory.want(&mut self.qmp, plan.memory.mib)?;
+        self.qmp.run("cont", Value::Null).map(|_| ())
+    }
+
+    fn connect(&mut self, slot: u32, connected: bool) -> Result<(), Error> {
+        let arguments = json!({"name": devices::adapter_id(slot), "up": connected});
+        self.qmp.run("set_link", arguments).map(|_| ())
+    }
+}
+
+/// Kills a QEMU that is of no use, and waits for its death; its exit code.
+fn end(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    // Who is dead already is only waited for.
+    let _ = process::signal(pidfd, Signal::KILL.as_raw());
+    process::wait(pidfd).ok().flatten()
+}
+
+/// Modules that lie beside a QEMU of a prefix are its own.
+fn environment(qemu: &Path) -> Vec<String> {
+    let modules = prefix(qemu).join(format!("lib/{}-linux-gnu/qemu", std::env::consts::ARCH));
+    match modules.is_dir() {
+        true => vec![format!("QEMU_MODULE_DIR={}", modules.display())],
+        false => Vec::new(),
+    }
+}
+
+/// What QEMU said to people, as far as it is meant for them.
+fn last_words(said: &mut Tail) -> String {
+    let text = said.text();
+    text.lines().filter(|line| line.contains(": ")).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,146 @@
+//! What will be done for a virtual machine, as plain data. hcsd makes it from the document, the worker carries it out and
+//! keeps it up to date with what is changed later.
+
+pub mod adapters;
+pub mod boot;
+pub mod disks;
+pub mod dump;
+pub mod ports;
+pub mod topology;
+
+use hcs_container::policy::{self, Notice};
+use hcs_core::{Cause, Error, RuntimeId};
+use hcs_schema::{ComputeSystem, Reading};
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    adapters::{Adapter, Link},
+    boot::Boot,
+    disks::{Controller, Disk},
+    dump::Dump,
+    ports::{Pipe, VirtioPort},
+    topology::{Memory, Processors},
+};
+use crate::policy::MACHINE;
+
+/// A virtual machine to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The system's id, for people.
+    pub name: String,
+    /// Its GUID, which is also that of the machine and of its cgroup.
+    pub runtime_id: String,
+    /// The folder under the cgroup roots that holds the service's systems.
+    pub cgroup_parent: String,
+    /// What everybody but QEMU itself knows of the host.
+    pub host: Host,
+    /// Its memory.
+    pub memory: Memory,
+    /// Its processors.
+    pub processors: Processors,
+    /// What is booted.
+    pub boot: Boot,
+    /// Whether the clock of the machine shows UTC.
+    pub utc: bool,
+    /// Whether the guest may save itself and switch off.
+    pub hibernation: bool,
+    /// A guest that resets ends.
+    pub stop_on_reset: bool,
+    /// What the firmware tells of the machine: board serial, chassis serial, asset tag.
+    pub serials: [Option<String>; 3],
+    /// Controllers with their disks.
+    pub controllers: Vec<Controller>,
+    /// Network adapters.
+    pub adapters: Vec<Adapter>,
+    /// The two serial ports, as far as they are connected.
+    pub serial_ports: [Option<Pipe>; 2],
+    /// Ports of the virtio serial controller.
+    pub virtio_ports: Vec<VirtioPort>,
+    /// Where the memory of a guest that crashes is written.
+    pub dump: Option<Dump>,
+}
+
+/// What the service knows of its host, and the document does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// QEMU.
+    pub qemu: String,
+    /// Whether virtual processors are the host's own.
+    pub kvm: bool,
+    /// The user and group of this machine, who is nobody else's.
+    pub user: u32,
+    /// The group that all machines are in.
+    pub group: u32,
+    /// The memory of the host, beyond which no machine grows.
+    pub memory_mib: u64,
+}
+
+impl Plan {
+    /// Plans a machine.
+    pub fn new(
+        reading: &Reading<ComputeSystem>,
+        id: &str,
+        runtime_id: RuntimeId,
+        cgroup_parent: &str,
+    ) -> Result<(Plan, Vec<Notice>), Error> {
+        let notices = policy::apply(MACHINE, &reading.present)?;
+        let Some(machine) = &reading.value.virtual_machine else {
+            return Err(Error::new(Cause::InvalidData, "there is no VirtualMachine").at("$"));
+        };
+        let devices = machine.devices.clone().unwrap_or_default();
+        let (memory, processors) = topology::plan(machine)?;
+        let chipset = machine.chipset.clone().unwrap_or_default();
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let controllers = disks::plan(&devices)?;
+        let adapters = adapters::plan(&devices, runtime_id)?;
+        let plan = Plan {
+            name: id.to_owned(),
+            runtime_id: runtime_id.to_string(),
+            cgroup_parent: cgroup_parent.to_owned(),
+            host: Host::default(),
+            memory,
+            processors,
+            boot: boot::plan(&chipset, &controllers, &adapters)?,
+            utc: chipset.use_utc.unwrap_or(false),
+            hibernation: chipset.enable_hibernation.unwrap_or(false),
+            stop_on_reset: machine.stop_on_reset.unwrap_or(false),
+            serials: [
+                given(chipset.base_board_serial_number),
+                given(chipset.chassis_serial_number),
+                given(chipset.chassis_asset_tag),
+            ],
+            controllers,
+            adapters,
+            serial_ports: ports::serial(&devices)?,
+            virtio_ports: ports::virtio(&devices)?,
+            dump: dump::plan(&devices)?,
+        };
+        for text in plan.serials.iter().flatten() {
+            if text.contains([',', '\0']) {
+                let detail = format!("found {text:?}, expected a text without a comma");
+                return Err(Error::new(Cause::InvalidData, detail).at("$.VirtualMachine.Chipset"));
+            }
+        }
+        Ok((plan, notices))
+    }
+
+    /// How much memory the machine may get beside what it boots with.
+    pub fn growth_mib(&self) -> u64 {
+        let most = if self.memory.grows { self.host.memory_mib } else { 0 };
+        most.saturating_sub(self.memory.boot_mib) & !1
+    }
+
+    /// The sockets of the host that the machine has.
+    pub fn sockets(&self) -> impl Iterator<Item = &str> {
+        let serial = self.serial_ports.iter().flatten().map(|pipe| pipe.socket.as_str());
+        serial.chain(self.virtio_ports.iter().map(|port| port.pipe.socket.as_str()))
+    }
+}
+
+/// A path of the host, as a member says it.
+pub(crate) fn absolute(path: &str, at: &str) -> Result<(), Error> {
+    if path.starts_with('/') && !path.contains('\0') {
+        return Ok(());
+    }
+    Err(Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(at))
+}

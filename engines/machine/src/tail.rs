@@ -1,0 +1,121 @@
+//! The last of what somebody says without end: kept for the moment when it is asked for, and read before the pipe is full,
+//! because who cannot write stands still.
+
+use std::{
+    fs::File,
+    io::Read,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use rustix::{fs::OFlags, io::Errno, pipe::PipeFlags};
+
+/// How much is kept.
+const KEPT: usize = 16 << 10;
+/// How much may wait to be read.
+const PIPE: usize = 1 << 20;
+/// After it was read nobody looks for this long: who writes letter by letter would wake us at each.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What was said last.
+pub struct Tail {
+    pipe: File,
+    kept: Vec<u8>,
+    quiet_until: Option<Instant>,
+    ended: bool,
+}
+
+/// What QEMU says beside its answers.
+pub struct Ears {
+    /// To people.
+    pub errors: Tail,
+    /// As the consoles of its guest.
+    pub consoles: Tail,
+}
+
+impl Ears {
+    /// Both.
+    pub fn each(&mut self) -> [&mut Tail; 2] {
+        [&mut self.errors, &mut self.consoles]
+    }
+
+    /// As [`Ears::each`].
+    pub fn both(&self) -> [&Tail; 2] {
+        [&self.errors, &self.consoles]
+    }
+}
+
+impl Tail {
+    /// A pipe to speak into, and the end of it.
+    pub fn new() -> Result<(Tail, OwnedFd), Errno> {
+        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
+        // Without the right to more it is as large as others.
+        let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE);
+        Ok((Tail { pipe: File::from(read), kept: Vec::new(), quiet_until: None, ended: false }, write))
+    }
+
+    /// Readable when something is to be taken; `None` as long as it is not looked at.
+    pub fn readable(&self) -> Option<BorrowedFd<'_>> {
+        let is_looked_at = !self.ended && self.quiet_until.is_none_or(|until| until <= Instant::now());
+        is_looked_at.then(|| self.pipe.as_fd())
+    }
+
+    /// When it is looked at again.
+    pub fn pause_ends(&self) -> Option<Instant> {
+        self.quiet_until.filter(|until| *until > Instant::now())
+    }
+
+    /// Takes what is there.
+    pub fn take(&mut self) {
+        let mut buffer = [0; 8 << 10];
+        loop {
+            match self.pipe.read(&mut buffer) {
+                Ok(0) => {
+                    self.ended = true;
+                    return;
+                }
+                Ok(length) => {
+                    self.kept.extend_from_slice(&buffer[..length]);
+                    self.kept.drain(..self.kept.len().saturating_sub(KEPT));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.quiet_until = Some(Instant::now() + PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What was said last.
+    pub fn text(&mut self) -> String {
+        self.take();
+        String::from_utf8_lossy(&self.kept).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_last_words_are_kept_and_whoever_speaks_is_never_stopped() {
+        let (mut tail, write) = Tail::new().unwrap();
+        let mut speaker = File::from(write);
+        for number in 0..100_000 {
+            writeln!(speaker, "line {number}").unwrap();
+            if number % 1000 == 0 {
+                tail.take();
+            }
+        }
+        let text = tail.text();
+        assert!(text.ends_with("line 99999\n") && text.len() <= KEPT, "{}", text.len());
+        assert!(tail.readable().is_none() && tail.pause_ends().is_some());
+        drop(speaker);
+        tail.take();
+        assert!(tail.ended && tail.pause_ends().is_some());
+    }
+}
