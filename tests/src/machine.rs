@@ -6,6 +6,7 @@ use std::{
     io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -25,8 +26,17 @@ pub fn qemu() -> PathBuf {
     fetched().join("usr/bin/qemu-system-x86_64")
 }
 
-/// Modules of the kernel for what a test may have; what they need comes with them.
+/// Modules of the kernel that every guest loads; what they need comes with them.
 const MODULES: &[&str] = &["virtio_scsi", "sd_mod", "sr_mod", "isofs", "pvpanic-pci", "button", "evdev"];
+
+/// Modules that a script loads by `load NAME`.
+const MORE_MODULES: &[&str] = &["virtio_net", "af_packet", "virtio_balloon", "virtio_mem"];
+
+/// A script that does what is typed, line by line, and says how each has ended.
+pub const SHELL: &str =
+    "echo ready; while read -r line; do eval \"$line\"; code=$?; echo; echo \"=$code\"; done";
+
+const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 cryptomgr.notests mitigations=off no_timer_check";
 
 /// A system to be booted, in a folder that machines may read.
 pub struct Guest {
@@ -53,6 +63,11 @@ impl Guest {
         guest
     }
 
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn kernel(&self) -> PathBuf {
         self.folder.join("kernel")
     }
@@ -66,13 +81,44 @@ impl Guest {
         self.folder.join("com1")
     }
 
+    /// A program of UEFI that boots it.
+    pub fn efi_program(&self) -> PathBuf {
+        const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+        let (program, line) = (self.folder.join("guest.efi"), self.folder.join("line"));
+        fs::write(&line, COMMAND_LINE).expect("writing the command line");
+        // Behind one another, and behind what is in the stub.
+        let mut address = 1u64 << 20;
+        let mut arguments = Vec::new();
+        for (section, file) in [(".cmdline", &line), (".linux", &self.kernel()), (".initrd", &self.initrd())]
+        {
+            arguments.extend(["--add-section".to_owned(), format!("{section}={}", file.display())]);
+            arguments.extend(["--change-section-vma".to_owned(), format!("{section}={address:#x}")]);
+            address += fs::metadata(file).expect("a part of the program").len().next_multiple_of(1 << 20);
+        }
+        arguments.extend([STUB.to_owned(), program.display().to_string()]);
+        host("objcopy", &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        program
+    }
+
+    /// A disk from which UEFI boots it.
+    pub fn efi_disk(&self) -> PathBuf {
+        let disk = self.folder.join("efi.img");
+        let (text, program) = (disk.display().to_string(), self.efi_program().display().to_string());
+        fs::File::create(&disk).and_then(|file| file.set_len(64 << 20)).expect("making a disk");
+        host("mformat", &["-i", &text, "-F", "::"]);
+        host("mmd", &["-i", &text, "::/EFI", "::/EFI/BOOT"]);
+        host("mcopy", &["-i", &text, &program, "::/EFI/BOOT/BOOTX64.EFI"]);
+        fs::set_permissions(&disk, fs::Permissions::from_mode(0o666)).expect("rights of the disk");
+        disk
+    }
+
     /// A machine that boots it.
     pub fn document(&self) -> schema::ComputeSystem {
         let text = |path: PathBuf| path.display().to_string();
         let kernel = schema::LinuxKernelDirect::default()
             .kernel_file_path(text(self.kernel()))
             .init_rd_path(text(self.initrd()))
-            .kernel_cmd_line("console=ttyS0 quiet panic=-1 cryptomgr.notests mitigations=off no_timer_check");
+            .kernel_cmd_line(COMMAND_LINE);
         let port = schema::ComPort::default().named_pipe(text(self.port()));
         let machine = schema::VirtualMachine::default()
             .chipset(schema::Chipset::default().linux_kernel_direct(kernel))
@@ -101,8 +147,7 @@ impl Guest {
 
     /// Connects to the serial port of a machine that runs.
     pub fn console(&self) -> Console {
-        let stream = UnixStream::connect(self.port()).expect("connecting to the serial port");
-        Console { stream, said: String::new() }
+        Console::at(&self.port())
     }
 }
 
@@ -113,6 +158,12 @@ pub struct Console {
 }
 
 impl Console {
+    /// Connects to a socket.
+    pub fn at(socket: &Path) -> Console {
+        let stream = UnixStream::connect(socket).expect("connecting to the serial port");
+        Console { stream, said: String::new() }
+    }
+
     /// Waits until the guest has said this; what it has said up to there since the last time.
     pub fn until(&mut self, text: &str) -> String {
         /// A boot takes three seconds on a machine that has nothing else to do.
@@ -166,6 +217,17 @@ impl Console {
         self.said.clear();
     }
 
+    /// Has [`SHELL`] do something that succeeds; what it has said.
+    pub fn run(&mut self, line: &str) -> String {
+        println!("typed: {line}");
+        self.type_line(line);
+        let mut said = self.until("\n=");
+        let code = self.until("\n");
+        said.truncate(said.len() - 2);
+        assert_eq!(code.trim(), "0", "{line}: {said}");
+        said
+    }
+
     /// Types a line.
     pub fn type_line(&mut self, line: &str) {
         self.stream.write_all(format!("{line}\n").as_bytes()).expect("typing");
@@ -180,16 +242,29 @@ fn initrd(script: &str) -> Vec<u8> {
     }
     archive.add("bin/busybox", 0o100_755, &fs::read("/bin/busybox").expect("busybox"));
     archive.add("bin/sh", 0o120_777, b"busybox");
-    for (index, module) in modules().iter().enumerate() {
-        let unpacked =
-            std::process::Command::new("xz").arg("-dc").arg(module).output().expect("running xz").stdout;
-        archive.add(&format!("modules/{index:03}"), 0o100_644, &unpacked);
+    let folder = modules_folder();
+    let depends = fs::read_to_string(folder.join("modules.dep")).expect("modules.dep");
+    let mut loaded = Vec::new();
+    for name in MODULES.iter().chain(MORE_MODULES) {
+        let files = modules(&depends, name);
+        for file in &files {
+            if !loaded.contains(file) {
+                let unpacked =
+                    Command::new("xz").arg("-dc").arg(folder.join(file)).output().expect("running xz");
+                archive.add(&format!("modules/{}", plain(file)), 0o100_644, &unpacked.stdout);
+                loaded.push(file.clone());
+            }
+        }
+        let list: Vec<&str> = files.iter().map(|file| plain(file)).collect();
+        archive.add(&format!("modules/{name}.list"), 0o100_644, list.join("\n").as_bytes());
     }
+    let wanted = MODULES.join(" ");
     let init = format!(
         "#!/bin/sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
-for module in /modules/*; do insmod $module; done
+load() {{ for module in $(cat /modules/$1.list); do insmod /modules/$module 2>/dev/null; done; }}
+for name in {wanted}; do load $name; done
 exec </dev/ttyS0 >/dev/ttyS0 2>&1
 stty -echo
 {script}
@@ -199,8 +274,8 @@ stty -echo
     archive.finish()
 }
 
-/// The files of the modules, each behind those that it needs.
-fn modules() -> Vec<PathBuf> {
+/// Where the kernel's modules are.
+fn modules_folder() -> PathBuf {
     let folder = fs::read_dir(fetched().join("kernel/usr/lib/modules"))
         .expect("the modules; `cargo xtask machines` fetches them")
         .flatten()
@@ -213,28 +288,20 @@ fn modules() -> Vec<PathBuf> {
         // It looks for lib/modules there.
         host("depmod", &["-b", base.to_str().expect("a path"), &version]);
     }
-    let depends = fs::read_to_string(folder.join("modules.dep")).expect("modules.dep");
-    let name = |path: &str| {
-        path.rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default().to_owned()
-    };
-    let mut wanted: Vec<PathBuf> = Vec::new();
-    for module in MODULES {
-        // What is built into the kernel is not there.
-        let Some(line) =
-            depends.lines().find(|line| name(line.split(':').next().unwrap_or_default()) == *module)
-        else {
-            continue;
-        };
-        let (own, needs) = line.split_once(':').expect("a line of modules.dep");
-        // Those that are needed first come last.
-        for path in needs.split_whitespace().rev().chain([own]) {
-            let path = folder.join(path);
-            if !wanted.contains(&path) {
-                wanted.push(path);
-            }
-        }
-    }
-    wanted
+    folder
+}
+
+/// The name of a module's file.
+fn plain(file: &str) -> &str {
+    file.rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default()
+}
+
+/// The files of a module, each behind those that it needs. What is built into the kernel has none.
+fn modules(depends: &str, name: &str) -> Vec<String> {
+    let line = depends.lines().find(|line| plain(line.split(':').next().unwrap_or_default()) == name);
+    let Some((own, needs)) = line.and_then(|line| line.split_once(':')) else { return Vec::new() };
+    // Those that are needed first come last.
+    needs.split_whitespace().rev().chain([own]).map(str::to_owned).collect()
 }
 
 /// An archive as `cpio -H newc` writes it.

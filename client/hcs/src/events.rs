@@ -9,29 +9,39 @@ use hcs_ipc::{
     compute::{EventKind, Method, WatchEvents, WatchEventsReply},
     socket, varlink,
 };
-use hcs_schema::{Any, SystemExitStatus};
+use hcs_schema::{Any, CrashReport, SystemExitStatus};
 use rustix::event::{PollFd, PollFlags, poll};
 use tokio::sync::mpsc;
 
-use crate::{Error, link::quiet};
+use crate::{Error, document::from_any, link::quiet};
 
 /// An event of a system's handle.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The system has ended.
     Exited(SystemExitStatus),
-    /// Something else happened to it.
-    Other {
-        /// What.
-        kind: EventKind,
-        /// The document that belongs to it.
-        data: Option<Any>,
-    },
+    /// The guest of a virtual machine crashes.
+    CrashInitiated(CrashReport),
+    /// Everything is done that is to be done about the crash of a guest.
+    CrashReport(CrashReport),
+    /// The connection to the guest of a virtual machine has ended.
+    GuestConnectionClosed,
     /// The service is gone, or has come back without the system.
     Disconnected,
 }
 
 impl Event {
+    /// What a service tells of a system that has not ended by it; `None` if it cannot be understood.
+    pub(crate) fn of(kind: EventKind, data: Option<Any>) -> Option<Event> {
+        let report = || from_any::<CrashReport>(&data.unwrap_or_default()).ok();
+        match kind {
+            EventKind::SystemCrashInitiated => report().map(Event::CrashInitiated),
+            EventKind::SystemCrashReport => report().map(Event::CrashReport),
+            EventKind::SystemGuestConnectionClosed => Some(Event::GuestConnectionClosed),
+            EventKind::SystemExited | EventKind::ProcessExited => None,
+        }
+    }
+
     pub(crate) fn of_exit(outcome: &Result<SystemExitStatus, Error>) -> Event {
         outcome.as_ref().map_or(Event::Disconnected, |status| Event::Exited(status.clone()))
     }

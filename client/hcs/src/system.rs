@@ -212,7 +212,10 @@ impl Told {
                 self.exit.send_replace(Some(status.clone()));
                 Event::of_exit(&status)
             }
-            LinkEvent::Happened(kind, data) => Event::Other { kind, data },
+            LinkEvent::Happened(kind, data) => match Event::of(kind, data) {
+                Some(event) => event,
+                None => return,
+            },
             LinkEvent::Disconnected => {
                 self.exit.send_replace(Some(Err(Cause::ServiceDisconnect.into())));
                 Event::Disconnected

@@ -88,9 +88,8 @@ pub fn peer(adapter: &Adapter, descriptor: &str) -> Option<Value> {
     match adapter.link {
         Link::None => None,
         Link::Bridge { .. } | Link::Tap { .. } => Some(json!({"type": "tap", "id": id, "fd": descriptor})),
-        Link::User => Some(
-            json!({"type": "stream", "id": id, "server": false, "addr": {"type": "fd", "str": descriptor}}),
-        ),
+        // The newer `stream` connects in a thread that knows no descriptors by name.
+        Link::User => Some(json!({"type": "socket", "id": id, "fd": descriptor})),
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 use hcs::{
     Cause, System,
     schema::{
-        Attachment, AttachmentType, Devices, ModifySettingRequest, NotificationType, Scsi, State,
-        SystemExitStatus, SystemPropertyQuery, SystemPropertyType, SystemType, WorkerExitType,
+        Attachment, AttachmentType, Devices, NotificationType, Scsi, State, SystemExitStatus,
+        SystemPropertyQuery, SystemPropertyType, SystemType, WorkerExitType,
     },
 };
 use hcs_tests::{
@@ -74,9 +74,6 @@ fn a_kernel_boots_is_seen_pauses_and_switches_itself_off() {
 
     // What is inside is reached through a guest that is connected, and there is none.
     refused(system.run(&crate::command(&["true"])).wait(), Cause::NotConfigured);
-    let resize =
-        ModifySettingRequest::default().resource_path("VirtualMachine/ComputeTopology/Memory/SizeInMB");
-    refused(system.modify(&resize).wait(), Cause::NotSupported);
 
     console.type_line("hello");
     console.until("heard hello");

@@ -8,6 +8,9 @@ use std::{
 
 use crate::command::Line;
 
+/// What makes a kernel a program of UEFI.
+pub const EFI_STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+
 /// Whether we are root.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)

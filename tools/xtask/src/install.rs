@@ -47,6 +47,10 @@ const TEST: &[Need] = &[
     Need { package: "patchelf", is_met: || host::program("patchelf").is_some() },
     Need { package: "xz-utils", is_met: || host::program("xz").is_some() },
     Need { package: "binutils", is_met: || host::program("nm").is_some() },
+    // What a virtual machine boots by UEFI, and what reads the memory of one that has crashed.
+    Need { package: "systemd-boot-efi", is_met: || std::path::Path::new(host::EFI_STUB).is_file() },
+    Need { package: "mtools", is_met: || host::program("mcopy").is_some() },
+    Need { package: "gdb", is_met: || host::program("gdb").is_some() },
 ];
 
 const DENY_VERSION: &str = "0.20.2";

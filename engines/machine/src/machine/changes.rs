@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hcs_core::{Cause, Error};
 
-use super::{Machine, Told, hotplug::Then};
+use super::{Machine, Running, Told, hotplug::Then};
 use crate::{change::Change, devices, files, plan::Adapter, plan::Disk, qmp::Event};
 
 /// How long a guest may take. One that boots has no drivers yet.
@@ -169,6 +169,11 @@ impl Machine {
     pub(super) fn settled(&mut self) -> Vec<Told> {
         let now = Instant::now();
         let mut told = Vec::new();
+        if let Some(Running { memory, qmp, .. }) = &mut self.running
+            && let Err(error) = memory.pursue(qmp)
+        {
+            eprintln!("hcs-worker: the memory of the guest: {error}");
+        }
         for wait in std::mem::take(&mut self.waits) {
             let is_reached = match &wait.what {
                 What::Memory { .. } => {

@@ -1,5 +1,8 @@
 //! How the memory of a running machine grows and shrinks. What is beyond the memory that it booted with comes and goes
-//! block by block, as the guest takes it and gives it back; below that the guest inflates a balloon.
+//! block by block, as the guest takes it and gives it back; below that the guest inflates a balloon. What a guest cannot
+//! give back of the blocks, because something lies there that does not move, it gives to the balloon.
+
+use std::time::{Duration, Instant};
 
 use hcs_core::Error;
 use serde_json::json;
@@ -10,6 +13,8 @@ use crate::{
 };
 
 const MIB: u64 = 1 << 20;
+/// A guest that has given nothing back for so long has no more to give.
+const STUCK: Duration = Duration::from_secs(2);
 
 /// What a machine has, in MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,15 +23,20 @@ pub struct Sizes {
     wanted: u64,
     /// Beyond what it booted with.
     more: u64,
-    /// What the balloon leaves of that.
+    /// What the balloon leaves of what it booted with.
     left: u64,
+    /// What it is to leave.
+    to_leave: u64,
+    /// When the guest last did something.
+    changed: Instant,
 }
 
 impl Sizes {
     /// Those of a machine that has just been made.
     pub fn new(memory: &Memory) -> Sizes {
         let more = memory.mib.saturating_sub(memory.boot_mib);
-        Sizes { boot: memory.boot_mib, wanted: memory.boot_mib + more, more, left: memory.boot_mib }
+        let boot = memory.boot_mib;
+        Sizes { boot, wanted: boot + more, more, left: boot, to_leave: boot, changed: Instant::now() }
     }
 
     /// What the guest has now.
@@ -44,16 +54,43 @@ impl Sizes {
         if mib == self.wanted {
             return Ok(());
         }
-        let (more, left) = (mib.saturating_sub(self.boot), mib.min(self.boot));
+        let more = mib.saturating_sub(self.boot);
         if more != self.wanted.saturating_sub(self.boot) {
-            let size = json!({"path": "growth", "property": "requested-size", "value": more * MIB});
+            let path = "/machine/peripheral/growth";
+            let size = json!({"path": path, "property": "requested-size", "value": more * MIB});
             qmp.run("qom-set", size)?;
         }
-        if left != self.wanted.min(self.boot) {
-            qmp.run("balloon", json!({"value": left * MIB}))?;
-        }
+        self.leave(qmp, mib.min(self.boot))?;
         self.wanted = mib;
+        self.changed = Instant::now();
         Ok(())
+    }
+
+    fn leave(&mut self, qmp: &mut Qmp, mib: u64) -> Result<(), Error> {
+        if mib != self.to_leave {
+            qmp.run("balloon", json!({"value": mib * MIB}))?;
+            self.to_leave = mib;
+        }
+        Ok(())
+    }
+
+    /// When [`Sizes::pursue`] has something to do.
+    pub fn stuck_at(&self) -> Option<Instant> {
+        let has_too_much = self.more > self.wanted.saturating_sub(self.boot);
+        let is_covered = self.to_leave + self.more == self.wanted;
+        (has_too_much && !is_covered).then(|| self.changed + STUCK)
+    }
+
+    /// Has the balloon make up for blocks that the guest does not give back.
+    pub fn pursue(&mut self, qmp: &mut Qmp) -> Result<(), Error> {
+        if self.to_leave + self.more < self.wanted && self.to_leave < self.boot {
+            // The guest has given back what it could not before.
+            return self.leave(qmp, self.wanted.saturating_sub(self.more).min(self.boot));
+        }
+        match self.stuck_at().is_some_and(|at| at <= Instant::now()) {
+            true => self.leave(qmp, self.wanted.saturating_sub(self.more).min(self.boot)),
+            false => Ok(()),
+        }
     }
 
     /// Notes what the guest has done.
@@ -66,7 +103,8 @@ impl Sizes {
             "BALLOON_CHANGE" => {
                 self.left = (event.data["actual"].as_u64().unwrap_or(0) / MIB).min(self.boot);
             }
-            _ => {}
+            _ => return,
         }
+        self.changed = Instant::now();
     }
 }

@@ -230,9 +230,10 @@ impl Machine {
 
     /// When [`Machine::hear`] has something to do though nothing is readable.
     pub fn deadline(&self) -> Option<Instant> {
-        let ears = self.running.as_ref().map(|running| running.qmp.ears.both());
-        let pauses = ears.into_iter().flatten().filter_map(Tail::pause_ends);
-        pauses.chain(self.waits.iter().map(|wait| wait.until)).min()
+        let running = self.running.as_ref()?;
+        let pauses = running.qmp.ears.both().into_iter().filter_map(Tail::pause_ends);
+        let waits = self.waits.iter().map(|wait| wait.until);
+        pauses.chain(waits).chain(running.memory.stuck_at()).min()
     }
 
     /// Takes what QEMU has said.
@@ -261,19 +262,17 @@ impl Machine {
     pub fn exit(&mut self, code: u32) -> Exit {
         // The last that it said may not have been looked at yet.
         self.hear();
-        if let Some(running) = &mut self.running {
-            let words = last_words(&mut running.qmp.ears.errors);
-            if !words.is_empty() {
-                eprintln!("hcs-worker: QEMU: {words}");
-            }
-        }
         match self.reason {
             Some(Reason::PowerOff) if self.is_asked_to_end => Exit::ShutDownByClient,
             Some(Reason::PowerOff) => Exit::ShutDownByGuest,
             Some(Reason::Reset) => Exit::StoppedOnReset,
             Some(Reason::TripleFault) => Exit::TripleFault,
             Some(Reason::Panic) => Exit::GuestCrashed { parameters: self.parameters.clone() },
-            None => Exit::WorkerDied { code: Some(code) },
+            None => {
+                let words = self.running.as_mut().map(|running| last_words(&mut running.qmp.ears.errors));
+                eprintln!("hcs-worker: QEMU has ended ({code}): {}", words.unwrap_or_default());
+                Exit::WorkerDied { code: Some(code) }
+            }
         }
     }
 

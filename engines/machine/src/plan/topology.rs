@@ -100,7 +100,7 @@ pub fn plan(machine: &VirtualMachine) -> Result<(Memory, Processors), Error> {
 
 /// Refuses a size that no machine has.
 pub fn check_memory(mib: u64, at: &str) -> Result<(), Error> {
-    if (LEAST_MEMORY..=MOST_MEMORY).contains(&mib) && mib % 2 == 0 {
+    if (LEAST_MEMORY..=MOST_MEMORY).contains(&mib) && mib.is_multiple_of(2) {
         return Ok(());
     }
     let detail = format!("found {mib}, expected an even number from {LEAST_MEMORY} to {MOST_MEMORY}");
