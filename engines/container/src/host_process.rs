@@ -19,6 +19,7 @@ use rustix::{
 
 use crate::{
     cgroup::Cgroup,
+    host_view::{self, View},
     launch::{c_strings, join_cgroup},
     sys::{self, CStringList},
     vfork,
@@ -42,6 +43,8 @@ pub struct Program<'a> {
     pub user: u32,
     /// Groups that it is in beside.
     pub groups: &'a [u32],
+    /// All that it sees of the host; without one it sees what everybody sees.
+    pub view: Option<&'a View>,
 }
 
 /// Starts it.
@@ -59,11 +62,15 @@ pub fn start(program: &Program<'_>, cgroup: &Cgroup) -> Result<OwnedFd, Error> {
         }
         sys::exit(127)
     };
-    vfork::spawn(join.birthplace(), &child).map_err(failed)
+    let namespaces = if program.view.is_some() { host_view::NAMESPACES } else { 0 };
+    vfork::spawn_in(namespaces, join.birthplace(), &child).map_err(failed)
 }
 
 fn become_it(program: &Program<'_>) -> Result<(), Errno> {
     rustix::process::setsid()?;
+    if let Some(view) = program.view {
+        view.enter()?;
+    }
     sys::reset_signals([libc::SIGPIPE]);
     sys::unblock_signals();
     rustix::stdio::dup2_stdin(program.stdin)?;

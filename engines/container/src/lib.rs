@@ -21,6 +21,7 @@ pub mod console;
 pub mod container;
 mod device;
 pub mod host_process;
+pub mod host_view;
 pub mod init;
 mod launch;
 mod mounts;

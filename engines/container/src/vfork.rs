@@ -28,8 +28,17 @@ const STACK: usize = 256 << 10;
 /// Runs `child` in a new process, born in this cgroup, and returns when it has exec'd or ended. The calling process
 /// must have one thread; `child` must end in exec or exit.
 pub fn spawn<F: Fn() -> Infallible>(cgroup: Option<BorrowedFd<'_>>, child: &F) -> Result<OwnedFd, Errno> {
+    spawn_in(0, cgroup, child)
+}
+
+/// The same, with namespaces of its own.
+pub fn spawn_in<F: Fn() -> Infallible>(
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+    child: &F,
+) -> Result<OwnedFd, Errno> {
     let mut pidfd: RawFd = -1;
-    let mut arguments = CloneArgs::new((libc::CLONE_VM | libc::CLONE_VFORK) as u64, cgroup);
+    let mut arguments = CloneArgs::new((libc::CLONE_VM | libc::CLONE_VFORK) as u64 | namespaces, cgroup);
     arguments.give_pidfd(&raw mut pidfd);
     arguments.run_on(CHILD_STACK.with(|stack| stack.get().cast()), STACK);
     // SAFETY: `arguments` has the kernel's layout and names a stack that nobody else uses: CLONE_VFORK puts the parent

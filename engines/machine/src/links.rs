@@ -82,6 +82,7 @@ fn speak(adapter: &Adapter, host: &Host, cgroup: &Cgroup) -> Result<(OwnedFd, Sp
         keep: &keep,
         user: host.user,
         groups: &[],
+        view: None,
     };
     let pidfd = host_process::start(&program, cgroup)?;
     Ok((ours, Speaker { slot: adapter.slot, pidfd }))

@@ -149,6 +149,11 @@ fn a_machine_ends_as_it_is_asked_to_or_as_it_does_by_itself() {
     assert_eq!(worker.type_, Some(WorkerExitType::StoppedOnReset));
 }
 
+/// Where the QEMU of the tests is.
+fn qemu_prefix() -> PathBuf {
+    hcs_tests::machine::qemu().parent().unwrap().parent().unwrap().to_owned()
+}
+
 /// An image that the user of every machine may write, as nobody but a test would have it.
 fn image(folder: &Path, format: &str, name: &str) -> PathBuf {
     let image = folder.join(name);
@@ -266,7 +271,48 @@ fn a_machine_has_no_file_that_it_was_not_given() {
     assert_eq!(all.len(), 2);
     let users: Vec<_> = all.iter().map(|qemu| of(*qemu, "Uid:")[0].clone()).collect();
     assert!(users[0] != users[1] && users.iter().all(|user| user != "0"), "{users:?}");
+    // Also who breaks out of it to the whole host has the rights of its own machine and of no other.
+    hcs(&["grant", "vm"]);
+    let opens = |user: &str| {
+        let ids = [format!("--reuid={user}"), format!("--regid={user}")];
+        let mut command = std::process::Command::new("setpriv");
+        command
+            .args(ids)
+            .args(["--clear-groups", "head", "-c", "1"])
+            .arg(&image)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    let (own, other): (Vec<_>, Vec<_>) = users.iter().partition(|user| opens(user));
+    assert_eq!((own.len(), other.len()), (1, 1), "{users:?}");
     for qemu in all {
+        // Nothing of the host is there but what a program needs: no file of another, no folder of ours.
+        let root = PathBuf::from(format!("/proc/{qemu}/root"));
+        let mut seen: Vec<String> = fs::read_dir(&root)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        seen.retain(|name| !["bin", "lib", "lib32", "lib64"].contains(&name.as_str()));
+        seen.sort();
+        let own = qemu_prefix();
+        let own = own.components().nth(1).unwrap().as_os_str().to_str().unwrap();
+        let mut expected = vec!["dev", "etc", "proc", "usr", own];
+        expected.sort();
+        expected.dedup();
+        assert_eq!(seen, expected);
+        assert!(!root.join(image.strip_prefix("/").unwrap()).exists());
+        assert!(!root.join("etc/passwd").exists());
+        let names = fs::read_dir(root.join("proc")).unwrap().map(|entry| entry.unwrap().file_name());
+        let numbers: Vec<u32> = names.filter_map(|name| name.to_str().unwrap().parse().ok()).collect();
+        assert_eq!(numbers, [1], "processes of others are seen");
+        let mounts = processes::read(qemu, "mountinfo");
+        let written = mounts.lines().find(|line| {
+            let options = line.split(' ').nth(5).unwrap();
+            options.split(',').all(|option| option != "ro") && !line.contains(" /proc ")
+        });
+        assert_eq!(written, None, "{mounts}");
         assert_eq!(of(qemu, "CapPrm:"), ["0000000000000000"]);
         assert_eq!(
             (of(qemu, "NoNewPrivs:"), of(qemu, "Seccomp:")),

@@ -16,6 +16,7 @@ use std::{
 use hcs_container::{
     cgroup::{Cgroup, Counters, Layout},
     host_process::{self, Program},
+    host_view::View,
     process,
 };
 use hcs_core::{Cause, Error, Exit};
@@ -159,6 +160,7 @@ impl Machine {
         }
         let numbers = files.numbers();
         arguments.extend(command::arguments(&self.plan, &numbers));
+        let view = View::open(&[prefix(&path).to_owned()])?;
         let pidfd = host_process::start(
             &Program {
                 path: &path,
@@ -169,6 +171,7 @@ impl Machine {
                 keep: &files.descriptors(),
                 user: self.plan.host.user,
                 groups: &[self.plan.host.group],
+                view: Some(&view),
             },
             &self.cgroup,
         )?;
