@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use hcs_core::Cause;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hcs_core::{Cause, HResult};
 use hcs_ipc::compute::{
     CrashComputeSystem, CreateProcess, EventKind, GetComputeSystemProperties, ModifyComputeSystem,
     OpenProcess, PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem, ShutDownComputeSystem,
     StartComputeSystem, TerminateComputeSystem, Warning,
 };
 use hcs_schema::{
-    Any, CrashOptions, ModifySettingRequest, PauseOptions, ProcessParameters, Properties, SaveOptions,
-    ShutdownOptions, SystemExitStatus, SystemPropertyQuery,
+    Any, ConsoleImage, CrashOptions, ModifySettingRequest, PauseOptions, ProcessParameters, Properties,
+    SaveOptions, ShutdownOptions, SystemExitStatus, SystemPropertyQuery,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -136,6 +137,31 @@ impl System {
     pub fn properties(&self, query: Option<&SystemPropertyQuery>) -> Operation<Properties> {
         let call = GetComputeSystemProperties { handle: self.0.handle, query: query.map(to_any) };
         Operation::begin(&self.0.link, 0, &call, |(reply, _)| from_any(&reply.properties))
+    }
+
+    /// A picture of its screen, as the bytes of a PNG file.
+    pub fn screenshot(&self) -> Operation<Vec<u8>> {
+        const NAME: &str = "ConsoleImage";
+        let query = SystemPropertyQuery::default().queries([(NAME.to_owned(), Any::default())]);
+        let call = GetComputeSystemProperties { handle: self.0.handle, query: Some(to_any(&query)) };
+        Operation::begin(&self.0.link, 0, &call, |(reply, _)| {
+            let properties = from_any::<Properties>(&reply.properties)?;
+            let response = properties.property_responses.and_then(|mut responses| responses.remove(NAME));
+            let response = response.unwrap_or_default();
+            if let Some(document) = response.error {
+                let event =
+                    document.error_events.iter().flatten().next().and_then(|event| event.message.clone());
+                let message = event.or(document.error_message.clone()).unwrap_or_default();
+                let code = HResult(document.error.unwrap_or_default());
+                let cause = Cause::from_hresult(code).unwrap_or(Cause::Unexpected);
+                return Err(Error { cause, message, document });
+            }
+            let image = from_any::<ConsoleImage>(&response.response.unwrap_or_default())?;
+            let decoded = STANDARD.decode(image.image.unwrap_or_default());
+            decoded.map_err(|error| {
+                hcs_core::Error::new(Cause::Unexpected, format!("the picture: {error}")).into()
+            })
+        })
     }
 
     /// Starts a process in it.

@@ -86,6 +86,7 @@ pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
         line.pair("-device", devices::adapter(adapter, is_first).to_string());
     }
     ports(&mut line, plan, numbers);
+    screen(&mut line, plan);
     // Nothing is opened or started that is not there by now.
     line.pair("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     line.0
@@ -213,6 +214,22 @@ fn ports(line: &mut Words, plan: &Plan, numbers: &Numbers) {
         // The first place of the controller is kept for a console.
         let place = if port.console && port.number == 0 { 0 } else { port.number + 1 };
         line.pair("-device", format!("{driver},id={id},bus=ports.0,nr={place},chardev={id}{name}"));
+    }
+}
+
+fn screen(line: &mut Words, plan: &Plan) {
+    let Some(display) = &plan.display else { return };
+    let size = |name: &str, size: Option<u16>| size.map(|size| format!(",{name}={size}")).unwrap_or_default();
+    let (width, height) = (size("xres", display.width), size("yres", display.height));
+    line.pair("-device", format!("VGA,id=screen,vgamem_mb=32{width}{height}"));
+    // It listens nowhere: who wants to look is let in one by one.
+    line.pair("-vnc", "none");
+    if display.keyboard {
+        line.pair("-device", "virtio-keyboard-pci");
+    }
+    if display.mouse {
+        // Where it points is where the viewer points.
+        line.pair("-device", "virtio-tablet-pci");
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Files {
     serial_ports: [Option<OwnedFd>; 2],
     virtio_ports: Vec<OwnedFd>,
     log: OwnedFd,
+    /// Not for QEMU, but for us: where one waits who wants to look at the screen.
+    viewers: Option<OwnedFd>,
 }
 
 impl Files {
@@ -69,8 +71,15 @@ impl Files {
         }
         let virtio_ports = plan.virtio_ports.iter().map(|port| sockets.make(&port.pipe));
         let virtio_ports = virtio_ports.collect::<Result<Vec<_>, Error>>()?;
+        let screen = plan.display.as_ref().and_then(|display| display.pipe.as_ref());
+        let viewers = screen.map(|pipe| sockets.make(pipe)).transpose()?;
         sockets.keep();
-        Ok(Files { kernel, initrd, firmware, kvm, disks, adapters, serial_ports, virtio_ports, log })
+        Ok(Files { kernel, initrd, firmware, kvm, disks, adapters, serial_ports, virtio_ports, log, viewers })
+    }
+
+    /// Where one waits who wants to look at the screen.
+    pub fn viewers(&mut self) -> Option<OwnedFd> {
+        self.viewers.take()
     }
 
     /// The numbers under which QEMU finds them.
@@ -179,8 +188,12 @@ impl Drop for Sockets<'_> {
 pub fn listen(pipe: &Pipe) -> Result<OwnedFd, Error> {
     let path = pipe.socket.as_str();
     let make = || {
-        let socket =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
         // Its mode is that of the socket it is made from; nobody else can connect at any moment.
         rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
         rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;

@@ -65,6 +65,7 @@ fn act(system: &mut System, number: u64, request: Request) -> Result<Answered, E
             }
         }
         Request::Crash => system.crash()?,
+        Request::Picture => return Ok(Answered::Now(Answer::Picture, vec![system.picture()?])),
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::Memory => return Ok(document(&properties::memory(system)?)),
         Request::ProcessList => return Ok(document(&properties::process_list(system)?)),

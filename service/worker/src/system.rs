@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -147,6 +147,12 @@ impl System {
             return Err(Cause::InvalidState.into());
         }
         self.engine_mut()?.machine().ok_or(Cause::InvalidState)?.interrupt()
+    }
+
+    /// A picture of the screen of a machine.
+    pub fn picture(&mut self) -> Result<OwnedFd, Error> {
+        let no_screen = || Error::new(Cause::NotSupported, "a container has no screen");
+        self.engine_mut()?.machine().ok_or_else(no_screen)?.picture()
     }
 
     /// Asks every process to end; after the grace the rest is killed. A machine has all the time that it needs.

@@ -22,6 +22,7 @@ mod limits;
 mod machine_changes;
 mod machine_crashes;
 mod machine_firmware;
+mod machine_screen;
 mod machines;
 mod malformed;
 mod mapped;

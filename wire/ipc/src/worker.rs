@@ -133,6 +133,8 @@ pub enum Request {
     },
     /// Make the guest of a virtual machine crash.
     Crash,
+    /// A picture of the screen of a virtual machine. Answer: [`Answer::Picture`].
+    Picture,
     /// Counters of the system.
     Statistics,
     /// Its memory.
@@ -190,6 +192,8 @@ pub enum Answer {
         /// The same for standard error.
         stderr: bool,
     },
+    /// A file with a picture comes beside the message.
+    Picture,
     /// A part of a Properties document.
     Document(Any),
     /// It failed.

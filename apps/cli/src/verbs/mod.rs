@@ -2,6 +2,7 @@
 
 mod access;
 mod call;
+mod crash;
 mod create;
 mod disk;
 mod events;
@@ -16,6 +17,7 @@ mod pause;
 mod props;
 mod ps;
 mod resume;
+mod screenshot;
 mod service;
 mod start;
 mod stop;
@@ -39,6 +41,8 @@ pub enum Verb {
     Kill(kill::Kill),
     Pause(pause::Pause),
     Resume(resume::Resume),
+    Crash(crash::Crash),
+    Screenshot(screenshot::Screenshot),
     Ps(ps::Ps),
     Props(props::Props),
     Events(events::Events),
@@ -65,6 +69,8 @@ impl Verb {
             Verb::Kill(verb) => verb.run(context),
             Verb::Pause(verb) => verb.run(context),
             Verb::Resume(verb) => verb.run(context),
+            Verb::Crash(verb) => verb.run(context),
+            Verb::Screenshot(verb) => verb.run(context),
             Verb::Ps(verb) => verb.run(context),
             Verb::Props(verb) => verb.run(context),
             Verb::Events(verb) => verb.run(context),

@@ -32,7 +32,7 @@ pub enum Then {
 }
 
 /// QEMU knows a descriptor by this name until it is used.
-const HANDED_OVER: &str = "new";
+pub(super) const HANDED_OVER: &str = "new";
 
 impl Machine {
     /// Attaches a disk.

@@ -5,6 +5,7 @@ mod crash;
 mod hotplug;
 mod memory;
 mod reason;
+mod screen;
 
 use std::{
     collections::BTreeMap,
@@ -69,6 +70,8 @@ struct Running {
     /// The set of descriptors at which the consoles of the guest are heard.
     log: i64,
     memory: memory::Sizes,
+    /// Where one waits who wants to look at the screen.
+    viewers: Option<OwnedFd>,
 }
 
 /// What a machine has to tell.
@@ -116,17 +119,18 @@ impl Machine {
         }
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
         let ((errors, say), (consoles, log)) = (Tail::new().map_err(failed)?, Tail::new().map_err(failed)?);
-        let files = Files::open(&self.plan, sockets, log)?;
-        let started =
-            self.spawn(&files, Ears { errors, consoles }, say, speakers).and_then(
-                |mut running| match running.begin(&self.plan) {
-                    Ok(()) => Ok(running),
-                    Err(error) => {
-                        end(running.pidfd.as_fd());
-                        Err(error)
-                    }
-                },
-            );
+        let mut files = Files::open(&self.plan, sockets, log)?;
+        let viewers = files.viewers();
+        let spawned = self.spawn(&files, Ears { errors, consoles }, say, speakers);
+        let started = spawned.map(|running| Running { viewers, ..running }).and_then(|mut running| {
+            match running.begin(&self.plan) {
+                Ok(()) => Ok(running),
+                Err(error) => {
+                    end(running.pidfd.as_fd());
+                    Err(error)
+                }
+            }
+        });
         match started {
             Ok(running) => {
                 self.running = Some(running);
@@ -184,7 +188,8 @@ impl Machine {
         }
         let memory = memory::Sizes::new(&self.plan.memory);
         let log = i64::from(numbers.log);
-        let mut running = Running { pidfd, qmp: Qmp::new(ours, ears), speakers, sets, log, memory };
+        let mut running =
+            Running { pidfd, qmp: Qmp::new(ours, ears), speakers, sets, log, memory, viewers: None };
         match running.qmp.begin() {
             Ok(version) if version["major"].as_u64().is_some_and(|major| major >= OLDEST) => Ok(running),
             Ok(version) => {
@@ -227,8 +232,9 @@ impl Machine {
 
     /// Readable when QEMU has said something that [`Machine::hear`] takes.
     pub fn readable(&self) -> Vec<BorrowedFd<'_>> {
-        let Some(Running { qmp, .. }) = &self.running else { return Vec::new() };
-        qmp.ears.both().into_iter().filter_map(Tail::readable).chain([qmp.readable()]).collect()
+        let Some(Running { qmp, viewers, .. }) = &self.running else { return Vec::new() };
+        let ears = qmp.ears.both().into_iter().filter_map(Tail::readable);
+        ears.chain([qmp.readable()]).chain(viewers.iter().map(AsFd::as_fd)).collect()
     }
 
     /// When [`Machine::hear`] has something to do though nothing is readable.
@@ -243,6 +249,7 @@ impl Machine {
     pub fn hear(&mut self) -> Vec<Told> {
         let Some(running) = &mut self.running else { return Vec::new() };
         running.qmp.ears.each().into_iter().filter(|tail| tail.readable().is_some()).for_each(Tail::take);
+        running.let_viewers_in();
         let events = running.qmp.events().unwrap_or_default();
         for event in &events {
             self.reason = reason::of(event, &mut running.qmp.ears.errors).or(self.reason);

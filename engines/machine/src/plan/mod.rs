@@ -4,6 +4,7 @@
 pub mod adapters;
 pub mod boot;
 pub mod disks;
+pub mod display;
 pub mod dump;
 pub mod ports;
 pub mod topology;
@@ -17,6 +18,7 @@ pub use self::{
     adapters::{Adapter, Link},
     boot::Boot,
     disks::{Controller, Disk},
+    display::Display,
     dump::Dump,
     ports::{Pipe, VirtioPort},
     topology::{Memory, Processors},
@@ -56,6 +58,8 @@ pub struct Plan {
     pub serial_ports: [Option<Pipe>; 2],
     /// Ports of the virtio serial controller.
     pub virtio_ports: Vec<VirtioPort>,
+    /// Its screen.
+    pub display: Option<Display>,
     /// Where the memory of a guest that crashes is written.
     pub dump: Option<Dump>,
 }
@@ -113,6 +117,7 @@ impl Plan {
             adapters,
             serial_ports: ports::serial(&devices)?,
             virtio_ports: ports::virtio(&devices)?,
+            display: display::plan(&devices)?,
             dump: dump::plan(&devices)?,
         };
         for text in plan.serials.iter().flatten() {
@@ -133,7 +138,9 @@ impl Plan {
     /// The sockets of the host that the machine has.
     pub fn sockets(&self) -> impl Iterator<Item = &str> {
         let serial = self.serial_ports.iter().flatten().map(|pipe| pipe.socket.as_str());
-        serial.chain(self.virtio_ports.iter().map(|port| port.pipe.socket.as_str()))
+        let virtio = self.virtio_ports.iter().map(|port| port.pipe.socket.as_str());
+        let screen = self.display.iter().filter_map(|display| display.pipe.as_ref());
+        serial.chain(virtio).chain(screen.map(|pipe| pipe.socket.as_str()))
     }
 }
 

@@ -1,13 +1,17 @@
 //! Properties of systems: one by one, and listed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs::File, io, os::unix::fs::FileExt};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hcs_core::{Call, Cause, Error};
 use hcs_ipc::{
     compute::{EnumerateComputeSystems, GetComputeSystemProperties, PropertiesReply, SystemsReply},
     worker::{Answer, Request},
 };
-use hcs_schema::{Any, Properties, PropertyResponse, SystemPropertyQuery, SystemPropertyType, SystemQuery};
+use hcs_schema::{
+    Any, ConsoleImage, ConsoleImageQuery, Properties, PropertyResponse, SystemPropertyQuery,
+    SystemPropertyType, SystemQuery,
+};
 use serde_json::json;
 
 use super::{Context, Outcome, options};
@@ -31,8 +35,8 @@ pub async fn get(
         }
         if let Some(queries) = query.queries {
             let mut responses = BTreeMap::new();
-            for name in queries.into_keys() {
-                let response = respond(&system, &name).await;
+            for (name, query) in queries {
+                let response = respond(&system, &name, &query).await;
                 responses.insert(name, response);
             }
             properties.property_responses = Some(responses);
@@ -72,10 +76,14 @@ async fn ask(system: &System, request: Request) -> Result<Properties, Error> {
 }
 
 /// The answer to one named query; a failure of one does not fail the others.
-async fn respond(system: &System, name: &str) -> PropertyResponse {
+async fn respond(system: &System, name: &str, query: &Any) -> PropertyResponse {
     let asked = async {
         if name == "Warnings" {
             return Any::from_value(&json!(system.warnings)).map_err(unwritable);
+        }
+        if name == "ConsoleImage" {
+            let wanted = hcs_schema::read::<ConsoleImageQuery>(options(Some(query)))?.value;
+            return Any::from_value(&picture(system, &wanted).await?).map_err(unwritable);
         }
         let kind = SystemPropertyType::parse(name)
             .ok_or_else(|| Error::new(Cause::NotSupported, format!("there is no property {name:?}")))?;
@@ -90,6 +98,44 @@ async fn respond(system: &System, name: &str) -> PropertyResponse {
         Ok(response) => PropertyResponse { response: Some(response), error: None },
         Err(error) => PropertyResponse { response: None, error: Some(error.document()) },
     }
+}
+
+/// A picture of the screen, of the form PNG and as large as the screen.
+async fn picture(system: &System, wanted: &ConsoleImageQuery) -> Result<ConsoleImage, Error> {
+    /// Its length is in front of it.
+    const WITH_LENGTH: u32 = 1;
+    /// What is around it must have its place in an answer, in which four letters stand for three bytes.
+    const LONGEST: u64 = 2 << 20;
+    /// Where a PNG says how large it is.
+    const SIZE: std::ops::Range<usize> = 16..24;
+    let failed = |error: io::Error| Error::from_io(&error, "reading the picture");
+    let (_, fds) = system.ask(Call::GetProperties, Request::Picture).await?;
+    let file =
+        fds.into_iter().next().ok_or_else(|| Error::new(Cause::Unexpected, "the worker sent no picture"))?;
+    let file = File::from(file);
+    let length = file.metadata().map_err(failed)?.len();
+    if length > LONGEST {
+        return Err(Error::new(
+            Cause::NotSupported,
+            format!("the picture has {length} bytes, which is too much"),
+        ));
+    }
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+    let side = |at: usize| bytes.get(SIZE).map_or(0, |size| u16::from_be_bytes([size[at + 2], size[at + 3]]));
+    let found = [side(0), side(4)];
+    let wanted_size = [wanted.width, wanted.height].map(|side| side.filter(|side| *side > 0));
+    if wanted_size.iter().zip(found).any(|(wanted, found)| wanted.is_some_and(|wanted| wanted != found)) {
+        let detail = format!("the screen has {} times {} points, and its picture too", found[0], found[1]);
+        return Err(Error::new(Cause::NotSupported, detail)
+            .at("$.Width")
+            .hint("Leave Width and Height out."));
+    }
+    if wanted.flags.unwrap_or(0) & WITH_LENGTH != 0 {
+        let whole = (bytes.len() as u32 + 4).to_be_bytes();
+        bytes.splice(..0, whole);
+    }
+    Ok(ConsoleImage::default().image(STANDARD.encode(bytes)))
 }
 
 fn unwritable(error: impl std::fmt::Display) -> Error {

@@ -92,6 +92,7 @@ fn name(request: &Request) -> &'static str {
         Request::Change { .. } => "Change",
         Request::ChangeMachine { .. } => "ChangeMachine",
         Request::Crash => "Crash",
+        Request::Picture => "Picture",
         Request::Statistics => "Statistics",
         Request::Memory => "Memory",
         Request::ProcessList => "ProcessList",
