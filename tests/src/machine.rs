@@ -14,11 +14,11 @@ use hcs::schema;
 
 use crate::host;
 
-/// Where it was fetched to.
+/// Where it was fetched to: below the target folder that this program is in.
 fn fetched() -> PathBuf {
-    let own = std::env::current_exe().expect("the test's own path");
-    let target = own.ancestors().nth(3).expect("target/<profile>/deps/<test>");
-    target.join("tools/machines")
+    let own = std::env::current_exe().expect("the program's own path");
+    let places = own.ancestors().map(|folder| folder.join("tools/machines"));
+    places.into_iter().find(|place| place.is_dir()).expect("QEMU; `cargo xtask machines` fetches it")
 }
 
 /// QEMU.

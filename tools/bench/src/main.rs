@@ -6,9 +6,11 @@
 //! `hcs-bench idle` — the memory of containers that do nothing.
 //! `hcs-bench many` — 500 containers at once: whether the last is made as quickly as the first, and how long a list takes.
 //! `hcs-bench layers` — a layer imported and exported, beside tar, umoci and containerd.
+//! `hcs-bench boot` — a virtual machine from nothing to its first program, beside the same QEMU run bare.
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
+mod boot;
 mod bundle;
 mod call;
 mod contest;
@@ -35,26 +37,28 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let outcome =
-        match words.as_slice() {
-            ["cycle"] => cycle::measure(),
-            ["cycle-apart"] => cycle::measure_apart(),
-            ["exec"] => exec::measure(),
-            ["exec-apart"] => exec::measure_apart(),
-            ["idle"] => idle::measure(),
-            ["compute", processor] => load::compute(processor),
-            ["many"] => many::measure(500),
-            ["many", count] => count.parse().map_err(Into::into).and_then(many::measure),
-            ["layers"] => layers::measure(),
-            ["call"] => call::measure("inf"),
-            ["call", "--at-most", ratio] => call::measure(ratio),
-            ["call-with-library", folder, placement, ratio] => {
-                call::measure_with_library(folder.as_ref(), placement, ratio)
-            }
-            ["echo", socket, request, reply] => echo::serve(socket, request, reply),
-            _ => Err("usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | call [--at-most RATIO]"
-                .into()),
-        };
+    let outcome = match words.as_slice() {
+        ["cycle"] => cycle::measure(),
+        ["cycle-apart"] => cycle::measure_apart(),
+        ["exec"] => exec::measure(),
+        ["exec-apart"] => exec::measure_apart(),
+        ["idle"] => idle::measure(),
+        ["compute", processor] => load::compute(processor),
+        ["many"] => many::measure(500),
+        ["many", count] => count.parse().map_err(Into::into).and_then(many::measure),
+        ["boot"] => boot::measure(),
+        ["layers"] => layers::measure(),
+        ["call"] => call::measure("inf"),
+        ["call", "--at-most", ratio] => call::measure(ratio),
+        ["call-with-library", folder, placement, ratio] => {
+            call::measure_with_library(folder.as_ref(), placement, ratio)
+        }
+        ["echo", socket, request, reply] => echo::serve(socket, request, reply),
+        _ => Err(
+            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | call [--at-most RATIO]"
+                .into(),
+        ),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,7 +1,9 @@
 //! A service of the benchmark's own, in a folder that is gone afterwards.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -21,6 +23,11 @@ pub struct Service {
 impl Service {
     /// Starts hcsd from beside this program and waits until it says that it is ready.
     pub fn start() -> Outcome<Service> {
+        Service::start_with(&[])
+    }
+
+    /// The same, with these arguments beside.
+    pub fn start_with(arguments: &[&OsStr]) -> Outcome<Service> {
         let folder = parent().join(format!("hcs-bench-{}", std::process::id()));
         fs::create_dir_all(folder.join("rootfs"))?;
         let ready = UnixDatagram::bind(folder.join("notify"))?;
@@ -28,6 +35,7 @@ impl Service {
         let process = Command::new(env::current_exe()?.with_file_name("hcsd"))
             .arg("--root")
             .arg(&folder)
+            .args(arguments)
             .env("NOTIFY_SOCKET", folder.join("notify"))
             .env("HCS_LOG", "error")
             .spawn()?;
