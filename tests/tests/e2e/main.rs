@@ -21,6 +21,7 @@ mod lifecycle;
 mod limits;
 mod machine_changes;
 mod machine_crashes;
+mod machine_deaths;
 mod machine_firmware;
 mod machine_screen;
 mod machines;

@@ -1,0 +1,150 @@
+//! Virtual machines whose service, worker or QEMU is killed in the midst of each step of their lives: afterwards nothing
+//! is left, and nobody has been told that it was orderly.
+
+use std::{fs, thread, time::Duration};
+
+use hcs::{
+    System,
+    schema::{
+        Any, Attachment, AttachmentType, ComputeSystem, ModifyRequestType, ModifySettingRequest, NotificationType, Scsi,
+    },
+};
+use hcs_tests::{Service, machine::Guest, processes, random::Random};
+use rustix::process::Signal;
+
+/// How often each step is cut off by each death.
+const ROUNDS: usize = 5;
+
+/// Who dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Service,
+    Worker,
+    Qemu,
+}
+
+/// In the midst of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Create,
+    Start,
+    Modify,
+    ShutDown,
+}
+
+impl Step {
+    /// How long it takes at most; a later death finds it done.
+    fn longest(self) -> u64 {
+        match self {
+            Step::Create => 10_000,
+            Step::Start => 120_000,
+            Step::Modify => 20_000,
+            Step::ShutDown => 5_000,
+        }
+    }
+}
+
+/// A request that attaches a disk, or detaches it.
+fn disk(kind: ModifyRequestType, path: &str) -> ModifySettingRequest {
+    let attachment = Attachment::default().type_(AttachmentType::VirtualDisk).path(path);
+    ModifySettingRequest::default()
+        .resource_path("VirtualMachine/Devices/Scsi/one/Attachments/1")
+        .request_type(kind)
+        .settings(Any::from_value(&attachment).unwrap())
+}
+
+/// Does the step; what fails, fails because somebody has died.
+fn act(step: Step, service: &Service, document: &ComputeSystem, system: Option<&System>, image: &str) {
+    match (step, system) {
+        (Step::Create, _) => drop(service.client().create("vm", document).wait()),
+        (Step::Start, Some(system)) => drop(system.start().wait()),
+        (Step::Modify, Some(system)) => {
+            let _ = system.modify(&disk(ModifyRequestType::Add, image)).wait();
+            let _ = system.modify(&disk(ModifyRequestType::Remove, image)).wait();
+        }
+        (Step::ShutDown, Some(system)) => drop(system.shut_down(None).wait()),
+        (_, None) => {}
+    }
+}
+
+/// Kills whom it finds.
+fn strike(victim: Victim, service: &Service) -> bool {
+    let found = service.leftovers();
+    let victims = match victim {
+        Victim::Service => vec![service.pid()],
+        Victim::Worker => found.workers,
+        Victim::Qemu => found.processes,
+    };
+    victims.iter().for_each(|victim| processes::signal(*victim, Signal::KILL));
+    !victims.is_empty()
+}
+
+#[test]
+fn nothing_is_left_whoever_dies_in_whichever_step() {
+    let mut service = Service::start();
+    let guest = Guest::make(service.root(), "read line");
+    let image = service.root().join("disk.img");
+    fs::write(&image, vec![0; 1 << 20]).unwrap();
+    hcs_tests::host("chmod", &["666", image.to_str().unwrap()]);
+    let image = image.display().to_string();
+    let mut document = guest.document_with(|machine| {
+        let devices = machine.devices.clone().unwrap_or_default();
+        machine.devices(devices.scsi([("one".to_owned(), Scsi::default())]))
+    });
+    document.should_terminate_on_last_handle_closed = Some(false);
+    let mut random = Random::new();
+    println!("seed {random}");
+    for victim in [Victim::Service, Victim::Worker, Victim::Qemu] {
+        for step in [Step::Create, Step::Start, Step::Modify, Step::ShutDown] {
+            for _ in 0..ROUNDS {
+                round(&mut service, victim, step, &document, &image, random.below(step.longest()));
+                assert!(!guest.port().exists(), "{victim:?} {step:?}: the socket is left");
+            }
+        }
+    }
+}
+
+fn round(
+    service: &mut Service,
+    victim: Victim,
+    step: Step,
+    document: &ComputeSystem,
+    image: &str,
+    microseconds: u64,
+) {
+    let system = (step != Step::Create).then(|| service.client().create("vm", document).wait().unwrap());
+    if matches!(step, Step::Modify | Step::ShutDown) {
+        system.as_ref().unwrap().start().wait().unwrap();
+    }
+    let has_struck = thread::scope(|scope| {
+        let (service, system) = (&*service, system.as_ref());
+        let acting = scope.spawn(move || act(step, service, document, system, image));
+        thread::sleep(Duration::from_micros(microseconds));
+        let has_struck = strike(victim, service);
+        if victim != Victim::Service {
+            acting.join().unwrap();
+        }
+        has_struck
+    });
+    if victim == Victim::Service {
+        service.kill();
+        service.restart();
+    }
+    let client = service.client();
+    let Ok(again) = client.open("vm").wait() else {
+        // It was never made, or has ended.
+        if let Some(system) = system.filter(|_| has_struck && victim != Victim::Service) {
+            let status = system.wait_blocking().unwrap();
+            assert_eq!(status.exit_type, Some(NotificationType::UnexpectedExit), "{victim:?} {step:?}");
+        }
+        service.await_nothing_left();
+        return;
+    };
+    // It lives, and does as it is told: nothing hangs.
+    let ended = again.terminate().wait();
+    let status = again.wait_blocking().unwrap();
+    if ended.is_ok() && status.exit_type != Some(NotificationType::ForcedExit) {
+        assert_eq!(status.exit_type, Some(NotificationType::UnexpectedExit), "{victim:?} {step:?}");
+    }
+    service.await_nothing_left();
+}
