@@ -28,6 +28,8 @@ pub struct Numbers {
     pub serial_ports: [Option<RawFd>; 2],
     /// Each virtio port's listening socket.
     pub virtio_ports: Vec<RawFd>,
+    /// Where the trusted platform module is spoken to.
+    pub tpm: Option<RawFd>,
     /// Where the consoles of the guest are heard too.
     pub log: RawFd,
 }
@@ -87,6 +89,11 @@ pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
     }
     ports(&mut line, plan, numbers);
     screen(&mut line, plan);
+    if let Some(socket) = numbers.tpm {
+        line.pair("-chardev", format!("socket,id=tpm,fd={socket}"));
+        line.pair("-tpmdev", "emulator,id=tpm,chardev=tpm");
+        line.pair("-device", "tpm-tis,tpmdev=tpm");
+    }
     // Nothing is opened or started that is not there by now.
     line.pair("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
     line.0

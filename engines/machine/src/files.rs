@@ -33,14 +33,26 @@ pub struct Files {
     adapters: Vec<Option<OwnedFd>>,
     serial_ports: [Option<OwnedFd>; 2],
     virtio_ports: Vec<OwnedFd>,
+    tpm: Option<OwnedFd>,
     log: OwnedFd,
     /// Not for QEMU, but for us: where one waits who wants to look at the screen.
     viewers: Option<OwnedFd>,
 }
 
+/// What others are behind.
+pub struct Conversations {
+    /// Each adapter.
+    pub adapters: Vec<Option<OwnedFd>>,
+    /// The trusted platform module.
+    pub tpm: Option<OwnedFd>,
+    /// The consoles of the guest.
+    pub log: OwnedFd,
+}
+
 impl Files {
-    /// Opens and makes them; what is behind the adapters is there already. On failure no socket is left.
-    pub fn open(plan: &Plan, adapters: Vec<Option<OwnedFd>>, log: OwnedFd) -> Result<Files, Error> {
+    /// Opens and makes them; what others are behind is there already. On failure no socket is left.
+    pub fn open(plan: &Plan, conversations: Conversations) -> Result<Files, Error> {
+        let Conversations { adapters, tpm, log } = conversations;
         let host = &plan.host;
         let (mut kernel, mut initrd) = (None, None);
         if let Some(files) = plan.boot.kernel() {
@@ -74,7 +86,19 @@ impl Files {
         let screen = plan.display.as_ref().and_then(|display| display.pipe.as_ref());
         let viewers = screen.map(|pipe| sockets.make(pipe)).transpose()?;
         sockets.keep();
-        Ok(Files { kernel, initrd, firmware, kvm, disks, adapters, serial_ports, virtio_ports, log, viewers })
+        Ok(Files {
+            kernel,
+            initrd,
+            firmware,
+            kvm,
+            disks,
+            adapters,
+            serial_ports,
+            virtio_ports,
+            tpm,
+            log,
+            viewers,
+        })
     }
 
     /// Where one waits who wants to look at the screen.
@@ -95,6 +119,7 @@ impl Files {
             adapters: self.adapters.iter().map(|link| link.as_ref().map(OwnedFd::as_raw_fd)).collect(),
             serial_ports: self.serial_ports.each_ref().map(|port| port.as_ref().map(OwnedFd::as_raw_fd)),
             virtio_ports: self.virtio_ports.iter().map(OwnedFd::as_raw_fd).collect(),
+            tpm: self.tpm.as_ref().map(OwnedFd::as_raw_fd),
             log: self.log.as_raw_fd(),
         }
     }
@@ -104,7 +129,8 @@ impl Files {
         let files = [&self.kernel, &self.initrd, &self.kvm].into_iter().flatten();
         let files = files.chain(self.firmware.iter().flatten());
         let disks = self.disks.iter().flatten().map(|(file, _)| file);
-        let sockets = self.serial_ports.iter().flatten().chain(&self.virtio_ports).chain([&self.log]);
+        let sockets =
+            self.serial_ports.iter().flatten().chain(&self.virtio_ports).chain([&self.log]).chain(&self.tpm);
         let adapters = self.adapters.iter().flatten();
         files.chain(disks).map(File::as_fd).chain(sockets.chain(adapters).map(OwnedFd::as_fd)).collect()
     }

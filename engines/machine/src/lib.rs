@@ -16,6 +16,7 @@ pub mod command;
 mod devices;
 mod files;
 mod firmware;
+mod helper;
 pub mod kvm;
 mod links;
 pub mod machine;
@@ -23,6 +24,7 @@ pub mod plan;
 pub mod policy;
 pub mod qmp;
 mod tail;
+mod tpm;
 
 pub use change::Change;
 pub use files::remove_sockets;

@@ -24,6 +24,8 @@ pub const MACHINE: &[Line] = &[
     ("VirtualMachine", "Chipset", Honoured),
     ("VirtualMachine", "ComputeTopology", Honoured),
     ("VirtualMachine", "Devices", Honoured),
+    ("VirtualMachine", "SecuritySettings", Honoured),
+    ("SecuritySettings", "EnableTpm", Honoured),
     ("VirtualMachine", "Services", Inert("there are no integration components in a guest of Linux")),
     ("VirtualMachine", "RegistryChanges", Inert(WINDOWS_ONLY)),
     ("Chipset", "LinuxKernelDirect", Honoured),

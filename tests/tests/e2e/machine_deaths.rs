@@ -6,7 +6,8 @@ use std::{fs, thread, time::Duration};
 use hcs::{
     System,
     schema::{
-        Any, Attachment, AttachmentType, ComputeSystem, ModifyRequestType, ModifySettingRequest, NotificationType, Scsi,
+        Any, Attachment, AttachmentType, ComputeSystem, ModifyRequestType, ModifySettingRequest,
+        NotificationType, Scsi,
     },
 };
 use hcs_tests::{Service, machine::Guest, processes, random::Random};

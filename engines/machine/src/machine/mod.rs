@@ -32,12 +32,13 @@ use serde_json::{Value, json};
 use self::{changes::Wait, crash::Crash, reason::Reason};
 use crate::{
     command, devices,
-    files::{self, Files},
+    files::{self, Conversations, Files},
     links::{self, Speaker},
     plan::Plan,
     prefix,
     qmp::Qmp,
     tail::{Ears, Tail},
+    tpm::{self, Tpm},
 };
 
 /// The oldest QEMU that can do what is asked of it.
@@ -65,6 +66,8 @@ struct Running {
     qmp: Qmp,
     /// Who speaks for the guest in networks.
     speakers: Vec<Speaker>,
+    /// The trusted platform module.
+    tpm: Option<Tpm>,
     /// The set of descriptors behind each disk.
     sets: BTreeMap<String, i64>,
     /// The set of descriptors at which the consoles of the guest are heard.
@@ -119,10 +122,17 @@ impl Machine {
         }
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
         let ((errors, say), (consoles, log)) = (Tail::new().map_err(failed)?, Tail::new().map_err(failed)?);
-        let mut files = Files::open(&self.plan, sockets, log)?;
+        let (socket, tpm) = match self.plan.tpm {
+            true => {
+                tpm::start(&self.plan.host, &self.cgroup).map(|(socket, tpm)| (Some(socket), Some(tpm)))?
+            }
+            false => (None, None),
+        };
+        let mut files = Files::open(&self.plan, Conversations { adapters: sockets, tpm: socket, log })?;
         let viewers = files.viewers();
-        let spawned = self.spawn(&files, Ears { errors, consoles }, say, speakers);
-        let started = spawned.map(|running| Running { viewers, ..running }).and_then(|mut running| {
+        let spawned = self.spawn(&files, Ears { errors, consoles }, say);
+        let started = spawned.and_then(|mut running| {
+            running = Running { viewers, speakers, tpm, ..running };
             match running.begin(&self.plan) {
                 Ok(()) => Ok(running),
                 Err(error) => {
@@ -143,13 +153,7 @@ impl Machine {
         }
     }
 
-    fn spawn(
-        &self,
-        files: &Files,
-        ears: Ears,
-        say: OwnedFd,
-        speakers: Vec<Speaker>,
-    ) -> Result<Running, Error> {
+    fn spawn(&self, files: &Files, ears: Ears, say: OwnedFd) -> Result<Running, Error> {
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
@@ -188,8 +192,16 @@ impl Machine {
         }
         let memory = memory::Sizes::new(&self.plan.memory);
         let log = i64::from(numbers.log);
-        let mut running =
-            Running { pidfd, qmp: Qmp::new(ours, ears), speakers, sets, log, memory, viewers: None };
+        let mut running = Running {
+            pidfd,
+            qmp: Qmp::new(ours, ears),
+            speakers: Vec::new(),
+            tpm: None,
+            sets,
+            log,
+            memory,
+            viewers: None,
+        };
         match running.qmp.begin() {
             Ok(version) if version["major"].as_u64().is_some_and(|major| major >= OLDEST) => Ok(running),
             Ok(version) => {
@@ -302,6 +314,7 @@ impl Machine {
         }
         if let Some(running) = &mut self.running {
             running.speakers.clear();
+            running.tpm = None;
         }
         self.cgroup.remove()
     }

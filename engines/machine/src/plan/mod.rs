@@ -58,6 +58,8 @@ pub struct Plan {
     pub serial_ports: [Option<Pipe>; 2],
     /// Ports of the virtio serial controller.
     pub virtio_ports: Vec<VirtioPort>,
+    /// Whether it has a trusted platform module.
+    pub tpm: bool,
     /// Its screen.
     pub display: Option<Display>,
     /// Where the memory of a guest that crashes is written.
@@ -117,6 +119,7 @@ impl Plan {
             adapters,
             serial_ports: ports::serial(&devices)?,
             virtio_ports: ports::virtio(&devices)?,
+            tpm: machine.security_settings.as_ref().is_some_and(|security| security.enable_tpm == Some(true)),
             display: display::plan(&devices)?,
             dump: dump::plan(&devices)?,
         };
