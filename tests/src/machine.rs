@@ -30,7 +30,8 @@ pub fn qemu() -> PathBuf {
 const MODULES: &[&str] = &["virtio_scsi", "sd_mod", "sr_mod", "isofs", "pvpanic-pci", "button", "evdev"];
 
 /// Modules that a script loads by `load NAME`.
-const MORE_MODULES: &[&str] = &["virtio_net", "af_packet", "virtio_balloon", "virtio_mem", "virtio_input"];
+const MORE_MODULES: &[&str] =
+    &["virtio_net", "af_packet", "virtio_balloon", "virtio_mem", "virtio_input", "nfit", "nd_pmem"];
 
 /// A script that does what is typed, line by line, and says how each has ended.
 pub const SHELL: &str =

@@ -5,13 +5,13 @@ use hcs_container::policy;
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{
     Any, Attachment, ComPort, Document, Guid, IdleProcessorsRequest, ModifyRequestType, NetworkAdapter,
-    ProcessorLimits, StateOverride,
+    ProcessorLimits, SharedMemoryRegion, StateOverride, VirtualPMemDevice,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
-        Adapter, Disk, Pipe, adapters, disks, ports,
+        Adapter, Disk, PersistentDevice, Pipe, SharedRegion, adapters, disks, mapped, ports,
         topology::{self, Share},
     },
     policy::MACHINE,
@@ -61,6 +61,17 @@ pub enum Change {
     RemoveAdapter {
         /// What the document calls it.
         key: String,
+    },
+    /// A device of persistent memory comes.
+    AddPersistent(PersistentDevice),
+    /// Memory is shared.
+    AddShared(SharedRegion),
+    /// Memory is not shared any more.
+    RemoveShared {
+        /// What the document calls it.
+        section: String,
+        /// Where it begins there.
+        offset: u64,
     },
     /// A serial port is connected to another socket, or to none.
     SerialPort {
@@ -115,6 +126,8 @@ impl Change {
             }
             ["Devices", "Scsi", controller, "Attachments", lun] => request.disk(controller, lun),
             ["Devices", "NetworkAdapters", key] => request.adapter(key, system),
+            ["Devices", "VirtualPMem", "Devices", number] => request.persistent(number),
+            ["Devices", "SharedMemory", "Regions"] => request.shared(),
             ["Devices", "ComPorts", number] => request.serial_port(number),
             _ => Err(refusal(path)),
         }
@@ -207,6 +220,37 @@ impl Request<'_> {
                 }
                 let connected = wanted.connection_state != Some(StateOverride::Disabled);
                 Ok(Change::ConnectAdapter { key, connected })
+            }
+        }
+    }
+
+    fn persistent(&self, number: &str) -> Result<Change, Error> {
+        let number = mapped::number(number, PATH)?;
+        match self.kind {
+            Some(ModifyRequestType::Add) | None => {
+                let device = mapped::device(number, &self.read::<VirtualPMemDevice>()?, SETTINGS)?;
+                Ok(Change::AddPersistent(device))
+            }
+            Some(kind) => {
+                let detail = format!("found {kind}, and QEMU takes no persistent memory away from a guest");
+                Err(Error::new(Cause::NotSupported, detail).at(KIND).hint("It goes with the machine."))
+            }
+        }
+    }
+
+    fn shared(&self) -> Result<Change, Error> {
+        let region = self.read::<SharedMemoryRegion>()?;
+        match self.kind {
+            Some(ModifyRequestType::Remove) => {
+                let (section, offset) =
+                    (region.section_name.unwrap_or_default(), region.start_offset.unwrap_or(0));
+                Ok(Change::RemoveShared { section, offset })
+            }
+            Some(ModifyRequestType::Add) | None => Ok(Change::AddShared(mapped::region(&region, SETTINGS)?)),
+            Some(ModifyRequestType::Update) => {
+                Err(Error::new(Cause::NotSupported, "shared memory is added or removed")
+                    .at(KIND)
+                    .hint("Remove it and add it again."))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use serde_json::json;
 
 use crate::{
-    devices::{self, Layout, SLOTS},
+    devices::{self, Layout, Mapping, SLOTS},
     plan::{Boot, Plan, boot::First},
 };
 
@@ -28,6 +28,10 @@ pub struct Numbers {
     pub serial_ports: [Option<RawFd>; 2],
     /// Each virtio port's listening socket.
     pub virtio_ports: Vec<RawFd>,
+    /// What is behind each device of persistent memory.
+    pub persistent: Vec<Mapping>,
+    /// What is behind each region of shared memory.
+    pub shared: Vec<Mapping>,
     /// Where the trusted platform module is spoken to.
     pub tpm: Option<RawFd>,
     /// Where the consoles of the guest are heard too.
@@ -57,7 +61,7 @@ pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
     line.pair("-name", format!("guest={},process=hcs-vm", escaped(&plan.name)));
     line.pair("-uuid", &plan.runtime_id);
     machine(&mut line, plan, numbers);
-    memory(&mut line, plan);
+    memory(&mut line, plan, numbers);
     line.pair("-rtc", if plan.utc { "base=utc" } else { "base=localtime" });
     // It ends with its guest, and says why before. A guest that has crashed waits until somebody has looked.
     let reset = if plan.stop_on_reset { "shutdown" } else { "reset" };
@@ -87,6 +91,7 @@ pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
         let is_first = matches!(&plan.boot, Boot::Uefi { first: Some(First::Network { slot }), .. } if *slot == adapter.slot);
         line.pair("-device", devices::adapter(adapter, is_first).to_string());
     }
+    mapped(&mut line, plan, numbers);
     ports(&mut line, plan, numbers);
     screen(&mut line, plan);
     if let Some(socket) = numbers.tpm {
@@ -102,11 +107,12 @@ pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
 fn machine(line: &mut Words, plan: &Plan, numbers: &Numbers) {
     let is_secure = matches!(plan.boot, Boot::Uefi { secure: true, .. });
     let flash = if numbers.firmware.is_some() { ",pflash0=firmware,pflash1=variables" } else { "" };
+    let persistent = if plan.persistent.is_some() { ",nvdimm=on" } else { "" };
     let management = if is_secure { "on" } else { "off" };
     line.pair(
         "-machine",
         format!(
-            "{MACHINE},memory-backend=ram,smbus=off,sata=off,usb=off,hpet=off,vmport=off,smm={management}{flash}"
+            "{MACHINE},memory-backend=ram,smbus=off,sata=off,usb=off,hpet=off,vmport=off,smm={management}{flash}{persistent}"
         ),
     );
     if is_secure {
@@ -129,13 +135,16 @@ fn machine(line: &mut Words, plan: &Plan, numbers: &Numbers) {
 }
 
 /// What the machine boots with, and what it may get.
-fn memory(line: &mut Words, plan: &Plan) {
+fn memory(line: &mut Words, plan: &Plan, numbers: &Numbers) {
     let boot = plan.memory.boot_mib;
     // Shared, so that devices in other processes can have it.
     let backend = |id: &str, mib: u64| format!("memory-backend-memfd,id={id},size={mib}M,share=on");
     let growth = plan.growth_mib();
-    let most = if growth > 0 { format!(",maxmem={}M", boot + growth) } else { String::new() };
-    line.pair("-m", format!("size={boot}M{most}"));
+    let (places, room) = room(plan, numbers);
+    let more = growth + room;
+    let most = if more > 0 { format!(",maxmem={}M", boot + more) } else { String::new() };
+    let places = if places > 0 { format!(",slots={places}") } else { String::new() };
+    line.pair("-m", format!("size={boot}M{places}{most}"));
     line.pair("-object", backend("ram", boot));
     if growth > 0 {
         line.pair("-object", backend("growth", growth) + ",reserve=off");
@@ -147,6 +156,30 @@ fn memory(line: &mut Words, plan: &Plan) {
     }
     let hints = if plan.memory.gives_back { ",free-page-reporting=on" } else { "" };
     line.pair("-device", format!("virtio-balloon-pci,id=balloon{hints}"));
+}
+
+/// How many devices of persistent memory there may be, and how many MiB of addresses they need.
+fn room(plan: &Plan, numbers: &Numbers) -> (u32, u64) {
+    /// Each begins at a whole one of these.
+    const STEP: u64 = 1 << 30;
+    let Some(memory) = &plan.persistent else { return (0, 0) };
+    let largest = numbers.persistent.iter().map(|mapping| mapping.length).chain([memory.most_bytes]).max();
+    let each = largest.unwrap_or(0).next_multiple_of(STEP) >> 20;
+    (memory.most, each * u64::from(memory.most))
+}
+
+fn mapped(line: &mut Words, plan: &Plan, numbers: &Numbers) {
+    let devices = plan.persistent.iter().flat_map(|memory| &memory.devices);
+    for (device, mapping) in devices.zip(&numbers.persistent) {
+        let id = devices::persistent_id(device.number);
+        line.pair("-object", devices::memory(&devices::behind(&id), *mapping).to_string());
+        line.pair("-device", devices::persistent(device.number, device.read_only).to_string());
+    }
+    for (region, mapping) in plan.shared.iter().zip(&numbers.shared) {
+        let id = devices::shared_id(region.slot);
+        line.pair("-object", devices::memory(&devices::behind(&id), *mapping).to_string());
+        line.pair("-device", devices::shared(region.slot).to_string());
+    }
 }
 
 fn serials(line: &mut Words, plan: &Plan) {

@@ -132,3 +132,57 @@ pub fn behind_port(socket: Option<&str>, log: i64) -> Value {
 pub fn port_id(number: u32) -> String {
     format!("port{number}")
 }
+
+/// A part of a file, as memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The number under which QEMU has the file open.
+    pub file: i64,
+    /// Where it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub length: u64,
+    /// Nobody writes there.
+    pub read_only: bool,
+}
+
+/// What is behind a device that is memory.
+pub fn memory(id: &str, mapping: Mapping) -> Value {
+    json!({
+        "qom-type": "memory-backend-file",
+        "id": id,
+        "mem-path": format!("/proc/self/fd/{}", mapping.file),
+        "offset": mapping.offset,
+        "size": mapping.length,
+        "share": true,
+        "readonly": mapping.read_only,
+    })
+}
+
+/// What a device of persistent memory is called.
+pub fn persistent_id(number: u32) -> String {
+    format!("pmem{number}")
+}
+
+/// A device of persistent memory. In which order a guest finds them is not said; the handle by which it knows one in the
+/// tables of the firmware is the number and one.
+pub fn persistent(number: u32, read_only: bool) -> Value {
+    let id = persistent_id(number);
+    json!({"driver": "nvdimm", "id": id, "memdev": behind(&id), "slot": number, "unarmed": read_only})
+}
+
+/// What shared memory is called.
+pub fn shared_id(slot: u32) -> String {
+    format!("shared{slot}")
+}
+
+/// Shared memory, at its place.
+pub fn shared(slot: u32) -> Value {
+    let id = shared_id(slot);
+    json!({"driver": "ivshmem-plain", "id": id, "bus": slot_id(slot), "memdev": behind(&id)})
+}
+
+/// What is behind a device of this name.
+pub fn behind(id: &str) -> String {
+    format!("memory-{id}")
+}

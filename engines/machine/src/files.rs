@@ -18,9 +18,9 @@ use rustix::{
 
 use crate::{
     command::{Medium, Numbers},
-    devices::Layout,
+    devices::{Layout, Mapping},
     firmware,
-    plan::{Boot, Disk, Host, Pipe, Plan, disks},
+    plan::{Boot, Disk, Host, PersistentDevice, Pipe, Plan, SharedRegion, disks},
 };
 
 /// Everything that QEMU is given open.
@@ -33,6 +33,8 @@ pub struct Files {
     adapters: Vec<Option<OwnedFd>>,
     serial_ports: [Option<OwnedFd>; 2],
     virtio_ports: Vec<OwnedFd>,
+    persistent: Vec<(File, Mapping)>,
+    shared: Vec<(File, Mapping)>,
     tpm: Option<OwnedFd>,
     log: OwnedFd,
     /// Not for QEMU, but for us: where one waits who wants to look at the screen.
@@ -76,6 +78,9 @@ impl Files {
             .iter()
             .map(|controller| controller.disks.iter().map(|disk| medium(host, disk)).collect())
             .collect::<Result<Vec<Vec<_>>, Error>>()?;
+        let persistent = plan.persistent.iter().flat_map(|memory| &memory.devices);
+        let persistent = persistent.map(|device| self::persistent(host, device)).collect::<Result<_, _>>()?;
+        let shared = plan.shared.iter().map(|region| self::shared(host, region)).collect::<Result<_, _>>()?;
         let mut sockets = Sockets::default();
         let mut serial_ports = [None, None];
         for (port, pipe) in serial_ports.iter_mut().zip(&plan.serial_ports) {
@@ -95,6 +100,8 @@ impl Files {
             adapters,
             serial_ports,
             virtio_ports,
+            persistent,
+            shared,
             tpm,
             log,
             viewers,
@@ -119,6 +126,8 @@ impl Files {
             adapters: self.adapters.iter().map(|link| link.as_ref().map(OwnedFd::as_raw_fd)).collect(),
             serial_ports: self.serial_ports.each_ref().map(|port| port.as_ref().map(OwnedFd::as_raw_fd)),
             virtio_ports: self.virtio_ports.iter().map(OwnedFd::as_raw_fd).collect(),
+            persistent: self.persistent.iter().map(|(_, mapping)| *mapping).collect(),
+            shared: self.shared.iter().map(|(_, mapping)| *mapping).collect(),
             tpm: self.tpm.as_ref().map(OwnedFd::as_raw_fd),
             log: self.log.as_raw_fd(),
         }
@@ -132,7 +141,13 @@ impl Files {
         let sockets =
             self.serial_ports.iter().flatten().chain(&self.virtio_ports).chain([&self.log]).chain(&self.tpm);
         let adapters = self.adapters.iter().flatten();
-        files.chain(disks).map(File::as_fd).chain(sockets.chain(adapters).map(OwnedFd::as_fd)).collect()
+        let mapped = self.persistent.iter().chain(&self.shared).map(|(file, _)| file);
+        files
+            .chain(disks)
+            .chain(mapped)
+            .map(File::as_fd)
+            .chain(sockets.chain(adapters).map(OwnedFd::as_fd))
+            .collect()
     }
 }
 
@@ -186,6 +201,41 @@ pub fn medium(host: &Host, disk: &Disk) -> Result<(File, Layout), Error> {
         _ => Layout::of(Image::of(&file).map_err(|error| error.at(&disk.blame))?),
     };
     Ok((file, layout))
+}
+
+/// Opens what a guest finds as persistent memory.
+pub fn persistent(host: &Host, device: &PersistentDevice) -> Result<(File, Mapping), Error> {
+    /// What the smallest piece of memory is that a guest takes.
+    const PIECE: u64 = 2 << 20;
+    let flags = if device.read_only { OFlags::RDONLY } else { OFlags::RDWR };
+    let file = open(host, &device.path, flags, &device.blame)?;
+    let image = Image::of(&file).map_err(|error| error.at(&device.blame))?;
+    let Some(length) = image.plain.filter(|length| *length > 0 && length % PIECE == 0) else {
+        let detail = format!("found {}, expected a fixed image of whole pieces of 2 MiB", device.path);
+        return Err(Error::new(Cause::InvalidData, detail).at(&device.blame));
+    };
+    let mapping =
+        Mapping { file: i64::from(file.as_raw_fd()), offset: 0, length, read_only: device.read_only };
+    Ok((file, mapping))
+}
+
+/// Opens memory that host and guest share.
+pub fn shared(host: &Host, region: &SharedRegion) -> Result<(File, Mapping), Error> {
+    let flags = if region.writable { OFlags::RDWR } else { OFlags::RDONLY };
+    let file = open(host, &region.path, flags, &format!("{}.SectionName", region.blame))?;
+    let has = file.metadata().map(|about| about.len()).unwrap_or(0);
+    if region.offset.checked_add(region.length).is_none_or(|end| end > has) {
+        let detail =
+            format!("found {} bytes from {} on, and {} has {has}", region.length, region.offset, region.path);
+        return Err(Error::new(Cause::InvalidData, detail).at(format!("{}.Length", region.blame)));
+    }
+    let mapping = Mapping {
+        file: i64::from(file.as_raw_fd()),
+        offset: region.offset,
+        length: region.length,
+        read_only: !region.writable,
+    };
+    Ok((file, mapping))
 }
 
 /// Sockets that were made, and go again unless they are kept.

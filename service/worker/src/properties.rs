@@ -62,6 +62,12 @@ pub fn memory(system: &System) -> Result<Properties, Error> {
     Ok(Properties { memory: Some(memory), ..Properties::default() })
 }
 
+/// The SharedMemoryRegion property.
+pub fn shared_regions(system: &mut System) -> Result<Properties, Error> {
+    let regions = system.machine()?.shared_regions()?;
+    Ok(Properties { shared_memory_region_info: Some(regions), ..Properties::default() })
+}
+
 fn memory_of_host() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));

@@ -68,6 +68,7 @@ fn act(system: &mut System, number: u64, request: Request) -> Result<Answered, E
         Request::Picture => return Ok(Answered::Now(Answer::Picture, vec![system.picture()?])),
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::Memory => return Ok(document(&properties::memory(system)?)),
+        Request::SharedRegions => return Ok(document(&properties::shared_regions(system)?)),
         Request::ProcessList => return Ok(document(&properties::process_list(system)?)),
         Request::CreateProcess { plan } => return Ok(started(system.start_process(&parse(&plan)?)?)),
         Request::Signal { process_id, signal } => system.signal(process_id, signal)?,

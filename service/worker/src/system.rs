@@ -138,7 +138,7 @@ impl System {
         if self.ending.is_some() {
             return Err(Cause::InvalidState.into());
         }
-        self.engine_mut()?.machine().ok_or(Cause::InvalidState)?.change(change, number)
+        self.machine()?.change(change, number)
     }
 
     /// Makes the guest of a machine crash.
@@ -146,13 +146,18 @@ impl System {
         if self.phase != Phase::Running || self.ending.is_some() {
             return Err(Cause::InvalidState.into());
         }
-        self.engine_mut()?.machine().ok_or(Cause::InvalidState)?.interrupt()
+        self.machine()?.interrupt()
     }
 
     /// A picture of the screen of a machine.
     pub fn picture(&mut self) -> Result<OwnedFd, Error> {
-        let no_screen = || Error::new(Cause::NotSupported, "a container has no screen");
-        self.engine_mut()?.machine().ok_or_else(no_screen)?.picture()
+        self.machine()?.picture()
+    }
+
+    /// The machine, if it is one.
+    pub fn machine(&mut self) -> Result<&mut Machine, Error> {
+        let is_none = || Error::new(Cause::NotSupported, "a container has no such thing");
+        self.engine_mut()?.machine().ok_or_else(is_none)
     }
 
     /// Asks every process to end; after the grace the rest is killed. A machine has all the time that it needs.

@@ -23,6 +23,7 @@ mod machine_changes;
 mod machine_crashes;
 mod machine_deaths;
 mod machine_firmware;
+mod machine_memory;
 mod machine_screen;
 mod machines;
 mod malformed;

@@ -139,6 +139,8 @@ pub enum Request {
     Statistics,
     /// Its memory.
     Memory,
+    /// Where a guest has the memory that it shares with the host.
+    SharedRegions,
     /// Its processes.
     ProcessList,
     /// Start a process from this plan. Answer: [`Answer::Started`].

@@ -6,7 +6,12 @@ use std::time::{Duration, Instant};
 use hcs_core::{Cause, Error};
 
 use super::{Machine, Running, Told, hotplug::Then};
-use crate::{change::Change, devices, files, plan::Adapter, plan::Disk, qmp::Event};
+use crate::{
+    change::Change,
+    devices, files,
+    plan::{Adapter, Disk, SharedRegion},
+    qmp::Event,
+};
 
 /// How long a guest may take. One that boots has no drivers yet.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,6 +87,16 @@ impl Machine {
             Change::RemoveAdapter { key } => {
                 let slot = self.adapter(key)?.slot;
                 return self.unplug(devices::adapter_id(slot), Then::Nothing, ticket);
+            }
+            Change::AddPersistent(device) => self.add_persistent(device),
+            Change::AddShared(region) => self.add_shared(region),
+            Change::RemoveShared { section, offset } => {
+                let is_it = |region: &&SharedRegion| region.section == *section && region.offset == *offset;
+                let Some(slot) = self.plan.shared.iter().find(is_it).map(|region| region.slot) else {
+                    let detail = format!("the machine shares nothing of {section:?} from {offset} on");
+                    return Err(Error::new(Cause::NotFound, detail).at("$.Settings"));
+                };
+                return self.unplug(devices::shared_id(slot), Then::Nothing, ticket);
             }
             Change::SerialPort { number, pipe } => {
                 let before = self.plan.serial_ports[*number].clone();

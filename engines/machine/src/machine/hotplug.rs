@@ -115,6 +115,7 @@ impl Machine {
             controller.disks.iter().map(move |disk| devices::disk_id(index, disk.lun))
         });
         disks.any(|id| id == device)
+            || self.plan.shared.iter().any(|region| devices::shared_id(region.slot) == device)
             || self.plan.adapters.iter().any(|adapter| devices::adapter_id(adapter.slot) == device)
     }
 
@@ -125,7 +126,12 @@ impl Machine {
         }
         let slots: Vec<u32> = self.plan.adapters.iter().map(|adapter| adapter.slot).collect();
         self.plan.adapters.retain(|adapter| devices::adapter_id(adapter.slot) != device);
+        let shared = self.plan.shared.len();
+        self.plan.shared.retain(|region| devices::shared_id(region.slot) != device);
         let Some(running) = &mut self.running else { return };
+        if self.plan.shared.len() < shared {
+            let _ = running.qmp.run("object-del", json!({"id": devices::behind(device)}));
+        }
         if let Some(set) = running.sets.remove(device) {
             running.drop_node(device, set);
         }

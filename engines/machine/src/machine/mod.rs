@@ -3,6 +3,7 @@
 pub mod changes;
 mod crash;
 mod hotplug;
+mod mapping;
 mod memory;
 mod reason;
 mod screen;
@@ -365,5 +366,8 @@ fn environment(qemu: &Path) -> Vec<String> {
 /// What QEMU said to people, as far as it is meant for them.
 fn last_words(said: &mut Tail) -> String {
     let text = said.text();
-    text.lines().filter(|line| line.contains(": ")).collect::<Vec<_>>().join("; ")
+    text.lines()
+        .filter(|line| line.contains(": ") && !line.contains(" is deprecated"))
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -6,6 +6,7 @@ pub mod boot;
 pub mod disks;
 pub mod display;
 pub mod dump;
+pub mod mapped;
 pub mod ports;
 pub mod topology;
 
@@ -20,6 +21,7 @@ pub use self::{
     disks::{Controller, Disk},
     display::Display,
     dump::Dump,
+    mapped::{PersistentDevice, PersistentMemory, SharedRegion},
     ports::{Pipe, VirtioPort},
     topology::{Memory, Processors},
 };
@@ -58,6 +60,10 @@ pub struct Plan {
     pub serial_ports: [Option<Pipe>; 2],
     /// Ports of the virtio serial controller.
     pub virtio_ports: Vec<VirtioPort>,
+    /// Its persistent memory.
+    pub persistent: Option<PersistentMemory>,
+    /// Memory that it shares with the host.
+    pub shared: Vec<SharedRegion>,
     /// Whether it has a trusted platform module.
     pub tpm: bool,
     /// Its screen.
@@ -119,6 +125,8 @@ impl Plan {
             adapters,
             serial_ports: ports::serial(&devices)?,
             virtio_ports: ports::virtio(&devices)?,
+            persistent: mapped::persistent(&devices)?,
+            shared: mapped::shared(&devices)?,
             tpm: machine.security_settings.as_ref().is_some_and(|security| security.enable_tpm == Some(true)),
             display: display::plan(&devices)?,
             dump: dump::plan(&devices)?,

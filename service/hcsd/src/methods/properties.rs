@@ -61,8 +61,19 @@ async fn add(system: &System, kind: SystemPropertyType, properties: &mut Propert
         SystemPropertyType::ProcessList => {
             properties.process_list = ask(system, Request::ProcessList).await?.process_list;
         }
+        SystemPropertyType::SharedMemoryRegion if system.is_machine => {
+            let answer = ask(system, Request::SharedRegions).await?;
+            properties.shared_memory_region_info = answer.shared_memory_region_info;
+        }
+        SystemPropertyType::GuestConnection if system.is_machine => {
+            return Err(Error::new(
+                Cause::NotConfigured,
+                "the virtual machine has no connection to its guest",
+            ));
+        }
         other => {
-            return Err(Error::new(Cause::NotSupported, format!("a container has no property {other}")));
+            let what = if system.is_machine { "virtual machine" } else { "container" };
+            return Err(Error::new(Cause::NotSupported, format!("a {what} has no property {other}")));
         }
     }
     Ok(())

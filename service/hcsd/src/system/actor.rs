@@ -95,6 +95,7 @@ fn name(request: &Request) -> &'static str {
         Request::Picture => "Picture",
         Request::Statistics => "Statistics",
         Request::Memory => "Memory",
+        Request::SharedRegions => "SharedRegions",
         Request::ProcessList => "ProcessList",
         Request::CreateProcess { .. } => "CreateProcess",
         Request::Signal { .. } => "Signal",

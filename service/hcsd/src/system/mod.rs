@@ -188,7 +188,10 @@ impl System {
             name: Some(self.id.as_str().to_owned()),
             owner: (!self.owner.is_empty()).then(|| self.owner.clone()),
             runtime_id: Some(self.runtime_id.0),
-            state: Some(self.state().document()),
+            // That of a machine is told from its start on.
+            state: Some(self.state())
+                .filter(|state| !self.is_machine || !matches!(state, State::Creating | State::Created))
+                .map(State::document),
             stopped: exit.is_some().then_some(true),
             exit_type: exit.map(|exit| exit.notification_type()),
             ..Properties::default()

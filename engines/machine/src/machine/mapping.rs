@@ -1,0 +1,111 @@
+//! Files that a guest finds as memory: how they come, and where the guest has them.
+
+use std::{fs::File, os::fd::AsFd};
+
+use hcs_core::{Cause, Error};
+use hcs_schema::SharedMemoryRegionInfo;
+use serde_json::{Value, json};
+
+use super::{Machine, Running};
+use crate::{
+    devices::{self, Mapping},
+    files,
+    plan::{PersistentDevice, SharedRegion, mapped},
+};
+
+impl Machine {
+    /// Adds a device of persistent memory.
+    pub(super) fn add_persistent(&mut self, device: &PersistentDevice) -> Result<(), Error> {
+        let Some(memory) = &self.plan.persistent else {
+            let detail = "the machine was made without a place for persistent memory";
+            return Err(Error::new(Cause::NotSupported, detail)
+                .at("$.ResourcePath")
+                .hint("Give it a VirtualPMem with a MaximumCount when it is made."));
+        };
+        if memory.devices.iter().any(|other| other.number == device.number) {
+            let detail = format!("the machine has a device {} already", device.number);
+            return Err(Error::new(Cause::AlreadyExists, detail).at("$.ResourcePath"));
+        }
+        if device.number >= memory.most {
+            let detail = format!("the machine has {} places for persistent memory", memory.most);
+            return Err(Error::new(Cause::NotSupported, detail).at("$.ResourcePath"));
+        }
+        if let Some(running) = &mut self.running {
+            let (file, mapping) = files::persistent(&self.plan.host, device)?;
+            let id = devices::persistent_id(device.number);
+            let plugged = devices::persistent(device.number, device.read_only);
+            running.map(&id, &file, mapping, plugged).map_err(|error| error.at(&device.blame))?;
+        }
+        if let Some(memory) = &mut self.plan.persistent {
+            memory.devices.push(device.clone());
+        }
+        Ok(())
+    }
+
+    /// Shares memory with the guest.
+    pub(super) fn add_shared(&mut self, region: &SharedRegion) -> Result<(), Error> {
+        let same = |other: &SharedRegion| (&other.section, other.offset) == (&region.section, region.offset);
+        if self.plan.shared.iter().any(same) {
+            let detail = format!("{:?} is shared from {} on already", region.section, region.offset);
+            return Err(Error::new(Cause::AlreadyExists, detail).at("$.Settings"));
+        }
+        let taken = |slot: &u32| self.plan.shared.iter().any(|other| other.slot == *slot);
+        let Some(slot) = mapped::slots().find(|slot| !taken(slot)) else {
+            let detail = format!("the machine shares {} regions, which is the most", mapped::slots().len());
+            return Err(Error::new(Cause::NotSupported, detail).at("$.Settings"));
+        };
+        let region = SharedRegion { slot, ..region.clone() };
+        if let Some(running) = &mut self.running {
+            let (file, mapping) = files::shared(&self.plan.host, &region)?;
+            running.map(&devices::shared_id(slot), &file, mapping, devices::shared(slot))?;
+        }
+        self.plan.shared.push(region);
+        Ok(())
+    }
+
+    /// Where the guest has the memory that is shared, as far as it has given it a place.
+    pub fn shared_regions(&mut self) -> Result<Vec<SharedMemoryRegionInfo>, Error> {
+        if self.plan.shared.is_empty() {
+            return Ok(Vec::new());
+        }
+        let buses = self.running()?.qmp.run("query-pci", Value::Null)?;
+        let told = self.plan.shared.iter().map(|region| {
+            let mut info = SharedMemoryRegionInfo::default().section_name(&region.section);
+            info.guest_physical_address = address(&buses, &devices::shared_id(region.slot));
+            info
+        });
+        Ok(told.collect())
+    }
+}
+
+/// Where the memory of a device is, which is below one of these buses or devices.
+fn address(places: &Value, device: &str) -> Option<u64> {
+    /// The memory; the others are the device's own.
+    const MEMORY: u64 = 2;
+    places.as_array()?.iter().find_map(|place| {
+        if place["qdev_id"] == device {
+            let regions = place["regions"].as_array()?;
+            // Without a place it has an address of all ones.
+            return regions.iter().find(|region| region["bar"] == MEMORY)?["address"]
+                .as_i64()?
+                .try_into()
+                .ok();
+        }
+        address(&place["devices"], device).or_else(|| address(&place["pci_bridge"]["devices"], device))
+    })
+}
+
+impl Running {
+    fn map(&mut self, id: &str, file: &File, mapping: Mapping, device: Value) -> Result<(), Error> {
+        let added = self.qmp.run_with("add-fd", json!({}), Some(file.as_fd()))?;
+        let mapping = Mapping { file: added["fd"].as_i64().unwrap_or(-1), ..mapping };
+        let behind = devices::behind(id);
+        let made = self.qmp.run("object-add", devices::memory(&behind, mapping));
+        // It has opened the file once more.
+        let _ = self.qmp.run("remove-fd", json!({"fdset-id": added["fdset-id"]}));
+        made?;
+        self.qmp.run("device_add", device).map(|_| ()).inspect_err(|_| {
+            let _ = self.qmp.run("object-del", json!({"id": behind}));
+        })
+    }
+}
