@@ -227,6 +227,11 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     if attributes.is_filtered_early() { Ok(()) } else { filter() }
 }
 
+/// The number of the process behind a descriptor; `None` when it is gone.
+pub fn number(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    sys::process_behind(pidfd)
+}
+
 /// How a process ended: exit code, or 128 + signal. `None` while it lives.
 pub fn wait(pidfd: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
     poll_exit(pidfd, WaitIdOptions::EXITED)

@@ -32,6 +32,11 @@ pub enum Change {
         /// So many.
         processors: u32,
     },
+    /// On which processors of the host it runs.
+    Processors {
+        /// These; none is all.
+        list: Option<Vec<u32>>,
+    },
     /// A disk comes.
     AttachDisk {
         /// The name of its controller.
@@ -73,6 +78,16 @@ pub enum Change {
         /// Where it begins there.
         offset: u64,
     },
+    /// A socket of somebody on the host becomes a port of the guest.
+    MapPipe {
+        /// Where it is.
+        socket: String,
+    },
+    /// It is one no more.
+    UnmapPipe {
+        /// Where it is.
+        socket: String,
+    },
     /// A serial port is connected to another socket, or to none.
     SerialPort {
         /// Which.
@@ -93,6 +108,10 @@ const REFUSED: &[(&str, &str)] = &[
         "ComputeTopology/Processor/CpuFrequencyPowerCap",
         "Linux limits the frequency of processors, not of machines",
     ),
+    ("Devices/HvSocket/HvSocketConfig/ServiceTable", "machines of this version have no such sockets"),
+    ("Devices/VirtualPci", "this version gives no device of the host to a machine"),
+    ("Devices/FlexibleIov", "this version takes no devices from applications"),
+    ("Devices/Plan9/Shares", "this version shares no folders with a machine"),
     ("Devices/Licensing", "it is for guests of Windows"),
     ("Devices/VirtualSmb/Shares", "a guest of Linux has no such shares"),
 ];
@@ -113,6 +132,9 @@ impl Change {
     ) -> Result<Change, Error> {
         let request = Request { kind, settings };
         let parts: Vec<&str> = path.split('/').collect();
+        if let Some(socket) = path.strip_prefix("Devices/MappedPipes/") {
+            return request.pipe(socket);
+        }
         match parts[..] {
             ["ComputeTopology", "Memory", "SizeInMB"] => request.memory(),
             ["ComputeTopology", "Processor", "Limits"] => {
@@ -143,7 +165,10 @@ impl Change {
 }
 
 fn refusal(path: &str) -> Error {
-    match REFUSED.iter().find(|(refused, _)| *refused == path) {
+    let is_it = |refused: &str| {
+        path.strip_prefix(refused).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match REFUSED.iter().find(|(refused, _)| is_it(refused)) {
         Some((_, why)) => {
             Error::new(Cause::NotSupported, format!("VirtualMachine/{path} is not supported: {why}")).at(PATH)
         }
@@ -251,6 +276,19 @@ impl Request<'_> {
                 Err(Error::new(Cause::NotSupported, "shared memory is added or removed")
                     .at(KIND)
                     .hint("Remove it and add it again."))
+            }
+        }
+    }
+
+    fn pipe(&self, socket: &str) -> Result<Change, Error> {
+        // The path of a socket begins with a slash, which may have been taken for the one before it.
+        let socket = format!("/{}", socket.trim_start_matches('/'));
+        match self.kind {
+            Some(ModifyRequestType::Add) | None => Ok(Change::MapPipe { socket }),
+            Some(ModifyRequestType::Remove) => Ok(Change::UnmapPipe { socket }),
+            Some(kind) => {
+                let detail = format!("found {kind}, expected Add or Remove");
+                Err(Error::new(Cause::InvalidData, detail).at(KIND))
             }
         }
     }

@@ -128,6 +128,21 @@ pub fn behind_port(socket: Option<&str>, log: i64) -> Value {
     json!({"type": "socket", "data": data})
 }
 
+/// What a socket of somebody else is called, and its port.
+pub fn pipe_id(number: u32) -> String {
+    format!("pipe{number}")
+}
+
+/// A port of the virtio controller at a socket of somebody else, which is open.
+pub fn pipe(id: &str, name: &str) -> Value {
+    json!({"driver": "virtserialport", "id": id, "bus": "ports.0", "chardev": id, "name": name})
+}
+
+/// A socket of this name, at whose other end is somebody else.
+pub fn behind_pipe(descriptor: &str) -> Value {
+    json!({"type": "socket", "data": {"addr": {"type": "fd", "data": {"str": descriptor}}, "server": false}})
+}
+
 /// The name of a port of the virtio controller on QEMU's side.
 pub fn port_id(number: u32) -> String {
     format!("port{number}")

@@ -281,6 +281,18 @@ pub fn listen(pipe: &Pipe) -> Result<OwnedFd, Error> {
     })
 }
 
+/// Connects to a socket of somebody, as the machine's user.
+pub fn connect(host: &Host, path: &str) -> Result<OwnedFd, Error> {
+    let connect = || {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+        Ok(socket)
+    };
+    let connected = with_rights_of(host.user, &[host.group], connect).and_then(|connected| connected);
+    connected.map_err(|errno: Errno| Error::from_errno(errno.raw_os_error(), format!("connecting to {path}")))
+}
+
 /// Removes sockets that were made. What is something else stays.
 pub fn remove_sockets<'a>(paths: impl Iterator<Item = &'a str>) {
     use std::os::unix::fs::FileTypeExt;

@@ -71,6 +71,8 @@ pub const MACHINE: &[Line] = &[
     ("VirtualMachine_Processor", "Count", Honoured),
     ("VirtualMachine_Processor", "Limit", Honoured),
     ("VirtualMachine_Processor", "Weight", Honoured),
+    ("VirtualMachine_Processor", "CpuGroup", Honoured),
+    ("CpuGroup", "Id", Honoured),
     ("VirtualMachine_Processor", "ExposeVirtualizationExtensions", Honoured),
     ("VirtualMachine_Processor", "EnablePageShattering", Inert("the kernel of the host decides it")),
     ("ProcessorLimits", "Limit", Honoured),

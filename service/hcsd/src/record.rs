@@ -43,6 +43,9 @@ pub struct Record {
     /// Sockets at paths of its document, to be removed if its worker cannot.
     #[serde(default)]
     pub sockets: Vec<String>,
+    /// The CPU group that the machine is in.
+    #[serde(default)]
+    pub cpu_group: Option<String>,
 }
 
 impl Record {
@@ -66,6 +69,7 @@ impl Record {
             worker: None,
             is_machine: false,
             sockets: Vec::new(),
+            cpu_group: None,
         }
     }
 

@@ -1,12 +1,19 @@
 //! Virtual machines that are changed while they run, as their guests see it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixListener,
+    path::Path,
+    time::Duration,
+};
 
 use hcs::{
     Cause, System,
     schema::{
-        Any, Attachment, AttachmentType, ModifyRequestType, ModifySettingRequest, NetworkAdapter,
-        NetworkLinux, NetworkMode, Scsi, SystemPropertyQuery, SystemPropertyType, VirtualMachineMemory,
+        Any, Attachment, AttachmentType, CpuGroup, Guid, ModifyRequestType, ModifySettingRequest,
+        NetworkAdapter, NetworkLinux, NetworkMode, Scsi, SystemPropertyQuery, SystemPropertyType,
+        VirtualMachineMemory,
     },
 };
 use hcs_tests::{
@@ -101,25 +108,36 @@ fn disks_come_and_go() {
         (Some(ModifyRequestType::Add), Some(ModifyRequestType::Remove), Some(ModifyRequestType::Update));
     let modify = |lun, kind, settings| system.modify(&request(&path(lun), kind, settings)).wait();
     // What the guest finds at a disk's number.
-    let mut content = |lun: u32| {
+    let content = |console: &mut Console, lun: u32| {
         let find = format!(
             "disk=; for i in 1 2 3 4 5 6 7 8 9; do disk=$(ls /sys/class/scsi_device/0:0:0:{lun}/device/block 2>/dev/null); \
              test -e /dev/$disk -a -n \"$disk\" && break; sleep 1; done; head -c 6 /dev/$disk | tr -d '\\0'; echo"
         );
         console.run(&find).trim().to_owned()
     };
-    assert_eq!(content(0), "first");
+    assert_eq!(content(&mut console, 0), "first");
     modify(5, add, settings(&second)).unwrap();
-    assert_eq!(content(5), "second");
+    assert_eq!(content(&mut console, 5), "second");
     refused(modify(5, add, settings(&third)), Cause::AlreadyExists);
     let missing = service.root().join("missing").display().to_string();
     refused(modify(5, update, settings(&missing)), Cause::FileNotFound);
-    assert_eq!(content(5), "second");
+    assert_eq!(content(&mut console, 5), "second");
     modify(5, update, settings(&third)).unwrap();
-    assert_eq!(content(5), "third");
+    assert_eq!(content(&mut console, 5), "third");
     modify(0, remove, json!({})).unwrap();
     refused(modify(0, remove, json!({})), Cause::NotFound);
     console.run("! test -e /sys/class/scsi_device/0:0:0:0");
+    // A disk of the host, which an image is not.
+    let device = host("losetup", &["--find", "--show", &second]).trim().to_owned();
+    host("chmod", &["666", &device]);
+    let through = |path: &str| {
+        serde_json::to_value(Attachment::default().type_(AttachmentType::PassThru).path(path)).unwrap()
+    };
+    modify(11, add, through(&device)).unwrap();
+    assert_eq!(content(&mut console, 11), "second");
+    modify(11, remove, json!({})).unwrap();
+    host("losetup", &["--detach", &device]);
+    refused(modify(11, add, through(&second)), Cause::InvalidData);
     // What is gone can be had by others: its lock is free.
     modify(7, add, settings(&first)).unwrap();
     host("chmod", &["600", &second]);
@@ -257,4 +275,85 @@ fn processors_and_serial_ports_are_changed() {
     assert!(!Path::new(&moved).exists());
     system.terminate().wait().unwrap();
     service.await_nothing_left();
+}
+
+#[test]
+fn a_socket_of_the_host_becomes_a_port_of_the_guest() {
+    let service = Service::start();
+    let guest = Guest::make(service.root(), SHELL);
+    let system = service.running_from("vm", &guest.document());
+    let mut console = guest.console();
+    console.until("ready");
+    let socket = service.root().join("answers");
+    let listener = UnixListener::bind(&socket).unwrap();
+    host("chmod", &["666", socket.to_str().unwrap()]);
+    let change = |kind| {
+        let path = format!("Devices/MappedPipes/{}", socket.display());
+        system.modify(&request(&path, Some(kind), json!({}))).wait()
+    };
+    change(ModifyRequestType::Add).unwrap();
+    refused(change(ModifyRequestType::Add), Cause::AlreadyExists);
+    let (mut stream, _) = listener.accept().unwrap();
+    console.run("for i in 1 2 3 4 5 6 7 8 9; do grep -l answers /sys/class/virtio-ports/*/name && break; sleep 1; done");
+    console.run("port=/dev/$(basename $(dirname $(grep -l answers /sys/class/virtio-ports/*/name))); echo question >$port");
+    let mut heard = [0; 9];
+    stream.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"question\n");
+    stream.write_all(b"answer\n").unwrap();
+    assert!(console.run("head -1 $port").contains("answer"));
+    change(ModifyRequestType::Remove).unwrap();
+    refused(change(ModifyRequestType::Remove), Cause::NotFound);
+    console.run("! grep -l answers /sys/class/virtio-ports/*/name 2>/dev/null");
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
+#[test]
+fn a_machine_runs_on_the_processors_of_its_group() {
+    let service = Service::start();
+    let guest = Guest::make(service.root(), SHELL);
+    let client = service.client();
+    let id = "9f5a3b1e-2f0e-4a43-b1a4-7f6a3d2b1c00";
+    let group = |operation: &str| {
+        let details = json!({"GroupId": id, "LogicalProcessorCount": 1, "LogicalProcessors": [1]});
+        let request = json!({"PropertyType": "CpuGroup", "Settings": {"Operation": operation, "OperationDetails": details}});
+        client.modify_service(&hcs::schema::read(&request.to_string()).unwrap().value).wait()
+    };
+    let bind = |system: &System, id: &str| {
+        system.modify(&request("ComputeTopology/Processor/CpuGroup", None, json!({"Id": id}))).wait()
+    };
+    let document = guest.document_with(|machine| {
+        let mut topology = machine.compute_topology.clone().unwrap_or_default();
+        let group = CpuGroup::default().id(id.parse::<Guid>().unwrap());
+        topology.processor = topology.processor.map(|processor| processor.cpu_group(group));
+        machine.compute_topology(topology)
+    });
+    refused(client.create("vm", &document).wait(), Cause::NotFound);
+    group("CreateGroup").unwrap();
+    let system = service.running_from("vm", &document);
+    // Every thread of QEMU.
+    let places = || {
+        let [qemu] = service.leftovers().processes[..] else { panic!("not one process") };
+        let tasks = fs::read_dir(format!("/proc/{qemu}/task")).unwrap();
+        let mut places: Vec<String> = tasks
+            .filter_map(|task| fs::read_to_string(task.unwrap().path().join("status")).ok())
+            .map(|status| {
+                let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
+                line.split_whitespace().nth(1).unwrap().to_owned()
+            })
+            .collect();
+        places.sort();
+        places.dedup();
+        places
+    };
+    assert_eq!(places(), ["1"]);
+    refused(group("DeleteGroup"), Cause::InUse);
+    refused(bind(&system, "00000000-0000-0000-0000-000000000001"), Cause::InvalidState);
+    bind(&system, "00000000-0000-0000-0000-000000000000").unwrap();
+    assert_ne!(places(), ["1"]);
+    bind(&system, id).unwrap();
+    assert_eq!(places(), ["1"]);
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+    group("DeleteGroup").unwrap();
 }

@@ -47,12 +47,12 @@ impl Machine {
         let done = match change {
             Change::Memory { mib } => return self.change_memory(*mib, ticket),
             Change::Share(share) => {
-                let mut wanted = self.plan.processors;
+                let mut wanted = self.plan.processors.clone();
                 wanted.share = *share;
                 self.change_processors(wanted)
             }
             Change::Idle { processors } => {
-                let mut wanted = self.plan.processors;
+                let mut wanted = self.plan.processors.clone();
                 if *processors >= wanted.count {
                     let detail =
                         format!("found {processors}, expected fewer than the {} processors", wanted.count);
@@ -60,6 +60,10 @@ impl Machine {
                 }
                 wanted.idle = *processors;
                 self.change_processors(wanted)
+            }
+            Change::Processors { list } => {
+                let done = self.running.as_ref().map_or(Ok(()), |running| running.run_on(list.as_deref()));
+                done.map(|()| self.plan.processors.of_host = list.clone())
             }
             Change::AttachDisk { controller, disk, replaces } => {
                 let index = self.controller(controller)?;
@@ -97,6 +101,16 @@ impl Machine {
                     return Err(Error::new(Cause::NotFound, detail).at("$.Settings"));
                 };
                 return self.unplug(devices::shared_id(slot), Then::Nothing, ticket);
+            }
+            Change::MapPipe { socket } => self.map_pipe(socket),
+            Change::UnmapPipe { socket } => {
+                let Some(number) =
+                    self.plan.pipes.iter().find(|pipe| pipe.socket == *socket).map(|pipe| pipe.number)
+                else {
+                    let detail = format!("{socket} is no port of the machine");
+                    return Err(Error::new(Cause::NotFound, detail).at("$.ResourcePath"));
+                };
+                return self.unplug(devices::pipe_id(number), Then::Nothing, ticket);
             }
             Change::SerialPort { number, pipe } => {
                 let before = self.plan.serial_ports[*number].clone();

@@ -13,7 +13,7 @@ use super::{Machine, Running};
 use crate::{
     devices::{self, Layout},
     files, links,
-    plan::{Adapter, Disk, Pipe, adapters},
+    plan::{Adapter, Disk, MappedPipe, Pipe, adapters},
 };
 
 /// What comes behind a device that goes.
@@ -109,6 +109,23 @@ impl Machine {
         })
     }
 
+    /// Makes a socket of somebody on the host a port of the guest.
+    pub(super) fn map_pipe(&mut self, socket: &str) -> Result<(), Error> {
+        let at = |error: Error| error.at("$.ResourcePath");
+        if self.plan.pipes.iter().any(|pipe| pipe.socket == socket) {
+            let detail = format!("{socket} is a port of the machine already");
+            return Err(at(Error::new(Cause::AlreadyExists, detail)));
+        }
+        let number = self.plan.pipes.iter().map(|pipe| pipe.number + 1).max().unwrap_or(0);
+        let pipe = MappedPipe { socket: socket.to_owned(), number };
+        let host = self.plan.host.clone();
+        let running = self.running()?;
+        let connected = files::connect(&host, socket).map_err(at)?;
+        running.map_pipe(&pipe, connected.as_fd()).map_err(at)?;
+        self.plan.pipes.push(pipe);
+        Ok(())
+    }
+
     /// Whether the machine has this device.
     pub(super) fn has(&self, device: &str) -> bool {
         let mut disks = self.plan.controllers.iter().enumerate().flat_map(|(index, controller)| {
@@ -116,6 +133,7 @@ impl Machine {
         });
         disks.any(|id| id == device)
             || self.plan.shared.iter().any(|region| devices::shared_id(region.slot) == device)
+            || self.plan.pipes.iter().any(|pipe| devices::pipe_id(pipe.number) == device)
             || self.plan.adapters.iter().any(|adapter| devices::adapter_id(adapter.slot) == device)
     }
 
@@ -126,9 +144,13 @@ impl Machine {
         }
         let slots: Vec<u32> = self.plan.adapters.iter().map(|adapter| adapter.slot).collect();
         self.plan.adapters.retain(|adapter| devices::adapter_id(adapter.slot) != device);
-        let shared = self.plan.shared.len();
+        let (shared, pipes) = (self.plan.shared.len(), self.plan.pipes.len());
+        self.plan.pipes.retain(|pipe| devices::pipe_id(pipe.number) != device);
         self.plan.shared.retain(|region| devices::shared_id(region.slot) != device);
         let Some(running) = &mut self.running else { return };
+        if self.plan.pipes.len() < pipes {
+            let _ = running.qmp.run("chardev-remove", json!({"id": device}));
+        }
         if self.plan.shared.len() < shared {
             let _ = running.qmp.run("object-del", json!({"id": devices::behind(device)}));
         }
@@ -199,6 +221,16 @@ impl Running {
         plugged.inspect_err(|_| {
             let _ = self.qmp.run("device_del", json!({"id": devices::adapter_id(adapter.slot)}));
             let _ = self.qmp.run("netdev_del", json!({"id": devices::peer_id(adapter.slot)}));
+        })
+    }
+
+    fn map_pipe(&mut self, pipe: &MappedPipe, socket: BorrowedFd<'_>) -> Result<(), Error> {
+        let id = devices::pipe_id(pipe.number);
+        self.hand_over(socket)?;
+        let behind = json!({"id": id, "backend": devices::behind_pipe(HANDED_OVER)});
+        self.qmp.run("chardev-add", behind).inspect_err(|_| self.take_back())?;
+        self.qmp.run("device_add", devices::pipe(&id, pipe.name())).map(|_| ()).inspect_err(|_| {
+            let _ = self.qmp.run("chardev-remove", json!({"id": id}));
         })
     }
 

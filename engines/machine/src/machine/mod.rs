@@ -5,6 +5,7 @@ mod crash;
 mod hotplug;
 mod mapping;
 mod memory;
+mod placement;
 mod reason;
 mod screen;
 
@@ -338,6 +339,9 @@ impl Running {
             self.connect(adapter.slot, false)?;
         }
         self.memory.want(&mut self.qmp, plan.memory.mib)?;
+        if let Some(processors) = &plan.processors.of_host {
+            self.run_on(Some(processors))?;
+        }
         self.qmp.run("cont", Value::Null).map(|_| ())
     }
 

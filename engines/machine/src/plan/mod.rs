@@ -22,7 +22,7 @@ pub use self::{
     display::Display,
     dump::Dump,
     mapped::{PersistentDevice, PersistentMemory, SharedRegion},
-    ports::{Pipe, VirtioPort},
+    ports::{MappedPipe, Pipe, VirtioPort},
     topology::{Memory, Processors},
 };
 use crate::policy::MACHINE;
@@ -60,6 +60,8 @@ pub struct Plan {
     pub serial_ports: [Option<Pipe>; 2],
     /// Ports of the virtio serial controller.
     pub virtio_ports: Vec<VirtioPort>,
+    /// Sockets of others that are ports of the guest.
+    pub pipes: Vec<MappedPipe>,
     /// Its persistent memory.
     pub persistent: Option<PersistentMemory>,
     /// Memory that it shares with the host.
@@ -125,6 +127,7 @@ impl Plan {
             adapters,
             serial_ports: ports::serial(&devices)?,
             virtio_ports: ports::virtio(&devices)?,
+            pipes: Vec::new(),
             persistent: mapped::persistent(&devices)?,
             shared: mapped::shared(&devices)?,
             tpm: machine.security_settings.as_ref().is_some_and(|security| security.enable_tpm == Some(true)),

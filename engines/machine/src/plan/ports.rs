@@ -31,6 +31,22 @@ pub struct VirtioPort {
     pub pipe: Pipe,
 }
 
+/// A socket of somebody on the host that the guest finds as a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedPipe {
+    /// Where it is.
+    pub socket: String,
+    /// The number of the port among those of its kind.
+    pub number: u32,
+}
+
+impl MappedPipe {
+    /// What the guest sees the port called: the last part of the socket's path.
+    pub fn name(&self) -> &str {
+        self.socket.rsplit('/').next().unwrap_or_default()
+    }
+}
+
 /// The pipe that a member names, if it names one.
 pub fn pipe(named: Option<String>, blame: String) -> Result<Option<Pipe>, Error> {
     /// As long as the name of a socket may be.

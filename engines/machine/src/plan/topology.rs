@@ -31,7 +31,7 @@ pub struct Memory {
 const LEAST_THAT_GROWS: u64 = 1024;
 
 /// The processors of a machine, and how much of the host's they may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Processors {
     /// How many.
     pub count: u32,
@@ -41,6 +41,8 @@ pub struct Processors {
     pub idle: u32,
     /// How much of each may be used.
     pub share: Share,
+    /// The processors of the host that they run on, if not on all.
+    pub of_host: Option<Vec<u32>>,
 }
 
 /// How much of the host's processors may be used.
@@ -92,6 +94,7 @@ pub fn plan(machine: &VirtualMachine) -> Result<(Memory, Processors), Error> {
         nested: processor.expose_virtualization_extensions.unwrap_or(false),
         idle: 0,
         share: share(processor.limit, processor.weight, &at)?,
+        of_host: None,
     };
     let gives_back = memory.enable_cold_hint == Some(true) || memory.enable_cold_discard_hint == Some(true);
     let grows = mib >= LEAST_THAT_GROWS || memory.enable_hot_hint == Some(true);

@@ -33,7 +33,7 @@ mod cpu_list;
 pub mod cpuset_mount;
 pub mod crashes;
 mod durable;
-mod group_cgroups;
+pub mod group_cgroups;
 pub mod machine_users;
 pub mod memory;
 mod processor_set;

@@ -12,9 +12,9 @@ use hcs_ipc::{
     compute::{CreateComputeSystem, CreatedSystem, Method, Warning},
     worker::Request,
 };
-use hcs_schema::{Any, ComputeSystem, OperationFailureDetail, Reading, Version};
+use hcs_schema::{Any, ComputeSystem, Guid, OperationFailureDetail, Reading, Version};
 
-use super::{Context, Outcome, within};
+use super::{Context, Outcome, cpu_group, within};
 use crate::{
     host::{machine_users, memory},
     random,
@@ -67,6 +67,7 @@ struct Design {
     owner: String,
     terminate_on_last_handle: bool,
     warnings: Vec<Warning>,
+    cpu_group: Option<Guid>,
 }
 
 async fn make(
@@ -77,6 +78,11 @@ async fn make(
     let mut design = design(call, &context.service.config.cgroup_parent)?;
     if let Kind::Machine(plan) = &mut design.plan {
         plan.host = machine_host(context, &design.id).await?;
+        if let Some(id) = design.cpu_group {
+            let at = "$.VirtualMachine.ComputeTopology.Processor.CpuGroup.Id";
+            let found = cpu_group::processors(&context.service, id);
+            plan.processors.of_host = Some(found.map_err(|error| error.at(at))?);
+        }
     }
     for warning in &design.warnings {
         tracing::warn!(path = %warning.path, message = %warning.message, "a member has no effect");
@@ -179,7 +185,14 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
         owner: document.owner.clone().unwrap_or_default(),
         terminate_on_last_handle: document.should_terminate_on_last_handle_closed.unwrap_or(false),
         warnings,
+        cpu_group: group_of(document),
     })
+}
+
+/// The CPU group that a machine is to be in.
+fn group_of(document: &ComputeSystem) -> Option<Guid> {
+    let topology = document.virtual_machine.as_ref()?.compute_topology.as_ref()?;
+    topology.processor.as_ref()?.cpu_group.as_ref()?.id.filter(|id| *id != Guid::NIL)
 }
 
 /// What a plan says of this host. Nothing of it is in the document.
@@ -275,6 +288,7 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
     if let Kind::Machine(plan) = &design.plan {
         record.is_machine = true;
         record.sockets = plan.sockets().map(str::to_owned).collect();
+        record.cpu_group = design.cpu_group.map(|id| id.to_string());
     }
     let facts = Facts { id: design.id.clone(), warnings: design.warnings.clone(), folder: folder.clone() };
     let (system, queue) = System::new(facts, record, Lifecycle::new());

@@ -23,7 +23,7 @@ use hcs_schema::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Context, Outcome, done, options};
+use super::{Context, Outcome, cpu_group, done, options};
 use crate::{
     host::{
         capabilities,
@@ -177,7 +177,8 @@ fn cpu_groups(service: &Service) -> Vec<CpuGroupConfig> {
         .collect()
 }
 
-fn groups(service: &Service) -> MutexGuard<'_, Option<CpuGroups>> {
+/// The CPU groups, if this host has any.
+pub(super) fn groups(service: &Service) -> MutexGuard<'_, Option<CpuGroups>> {
     service.cpu_groups.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -212,16 +213,30 @@ pub async fn modify(context: Context, call: ModifyServiceSettings) -> Result<Out
         }
         Some(ModifyServiceOperation::DeleteGroup) => {
             let wanted = details.read_at::<DeleteGroupOperation>(DETAILS)?.value;
-            groups.delete(&group_id(wanted.group_id)?)
+            let id = group_id(wanted.group_id)?;
+            not_of_a_machine(&context, &id, DETAILS)?;
+            groups.delete(&id)
         }
         Some(ModifyServiceOperation::SetProperty) => {
             let wanted = details.read_at::<SetPropertyOperation>(DETAILS)?.value;
             let (code, value) = (wanted.property_code.unwrap_or(0), wanted.property_value.unwrap_or(0));
-            groups.set_property(&group_id(wanted.group_id)?, code, value)
+            let id = group_id(wanted.group_id)?;
+            not_of_a_machine(&context, &id, DETAILS)?;
+            groups.set_property(&id, code, value)
         }
         None => return Err(Error::new(Cause::InvalidData, "found nothing").at("$.Settings.Operation")),
     };
     changed.map(|()| done()).map_err(|error| explain(&error).at(DETAILS))
+}
+
+/// What a machine has of its group it has got when it joined.
+fn not_of_a_machine(context: &Context, id: &str, at: &str) -> Result<(), Error> {
+    match cpu_group::is_used(&context.service, id) {
+        true => Err(Error::new(Cause::InUse, format!("a virtual machine is in the CPU group {id}"))
+            .at(at)
+            .hint("Have it leave the group first.")),
+        false => Ok(()),
+    }
 }
 
 fn group_id(id: Option<hcs_schema::Guid>) -> Result<String, Error> {

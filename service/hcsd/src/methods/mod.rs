@@ -1,5 +1,6 @@
 //! The methods of `io.hcs.Compute`, a file per group, and the one place that finds a method by its name.
 
+mod cpu_group;
 pub mod creation;
 pub mod host;
 pub mod introspection;

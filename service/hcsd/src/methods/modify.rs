@@ -10,7 +10,7 @@ use hcs_ipc::{
 use hcs_machine::Change as MachineChange;
 use hcs_schema::{Any, ModifySettingRequest, OperationFailureDetail};
 
-use super::{Context, Outcome, done};
+use super::{Context, Outcome, cpu_group, done};
 use crate::system::System;
 
 /// The paths of containers that this version cannot change.
@@ -24,7 +24,7 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
     let path = request.resource_path.clone().unwrap_or_default();
     let of_machine = path.strip_prefix("VirtualMachine/");
     let outcome = match (system.is_machine, of_machine) {
-        (true, Some(inside)) => Some(machine(&system, inside, &request).await),
+        (true, Some(inside)) => Some(machine(&context, &system, inside, &request).await),
         (true, None) if !path.is_empty() => {
             let detail = format!("{path:?} does not belong to a virtual machine");
             Some(Err(Error::new(Cause::NotSupported, detail).at("$.ResourcePath")))
@@ -63,10 +63,18 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
 }
 
 /// Changes a virtual machine.
-async fn machine(system: &System, path: &str, request: &ModifySettingRequest) -> Result<(), Error> {
+async fn machine(
+    context: &Context,
+    system: &System,
+    path: &str,
+    request: &ModifySettingRequest,
+) -> Result<(), Error> {
     if request.guest_request.is_some() {
         let detail = "the virtual machine has no connection to its guest";
         return Err(Error::new(Cause::InvalidState, detail).at("$.GuestRequest"));
+    }
+    if path == cpu_group::PATH {
+        return cpu_group::bind(&context.service, system, request).await;
     }
     let change =
         MachineChange::new(path, request.request_type, request.settings.as_ref(), system.runtime_id)?;

@@ -1,0 +1,43 @@
+//! On which processors of the host a machine runs. Its QEMU may not change that: it has no such right.
+
+use std::os::fd::AsFd;
+
+use hcs_container::process;
+use hcs_core::{Cause, Error};
+use rustix::{
+    io::Errno,
+    process::Pid,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
+
+use super::Running;
+
+impl Running {
+    /// Has every thread of QEMU run on these, or on all; those that it makes later run where their makers do.
+    pub(super) fn run_on(&self, processors: Option<&[u32]>) -> Result<(), Error> {
+        let failed =
+            |errno: Errno| Error::from_errno(errno.raw_os_error(), "placing a machine on processors");
+        let mut set = CpuSet::new();
+        match processors {
+            Some(list) => {
+                for processor in list.iter().filter(|processor| (**processor as usize) < CpuSet::MAX_CPU) {
+                    set.set(*processor as usize);
+                }
+            }
+            None => set = sched_getaffinity(None).map_err(failed)?,
+        }
+        let process = process::number(self.pidfd.as_fd()).ok_or(Cause::SystemAlreadyStopped)?;
+        let threads = std::fs::read_dir(format!("/proc/{process}/task"))
+            .map_err(|_| Error::from(Cause::SystemAlreadyStopped))?;
+        for thread in threads.flatten() {
+            let number =
+                thread.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            match sched_setaffinity(number, &set) {
+                // It has ended meanwhile.
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        Ok(())
+    }
+}
