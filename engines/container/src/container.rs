@@ -4,6 +4,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use hcs_core::{Cause, Error};
 use hcs_schema::ProcessDetails;
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 
 use crate::{
     cgroup::{Cgroup, Counters, Layout},
@@ -207,7 +211,7 @@ impl Container {
     /// Removes what is left when init is dead and reaped: all that can be, also when something cannot.
     pub fn remove(&self) -> Result<(), Error> {
         let disconnected = match self.plan.network {
-            Network::Bridge { .. } => bridge::disconnect(&self.plan.runtime_id),
+            Network::Bridge { .. } => return_home().and_then(|()| bridge::disconnect(&self.plan.runtime_id)),
             _ => Ok(()),
         };
         if let Some(helper) = &self.helper {
@@ -215,6 +219,16 @@ impl Container {
         }
         self.cgroup.remove().and(disconnected)
     }
+}
+
+/// Has this process's children born in its own pid namespace again: in that of a container that has ended nobody is born,
+/// and taking a bridge down needs a program.
+fn return_home() -> Result<(), Error> {
+    let failed =
+        |errno: Errno| Error::from_errno(errno.raw_os_error(), "leaving the container's pid namespace");
+    let own = rustix::fs::open("/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed)?;
+    sys::enter_namespaces(own.as_fd(), libc::CLONE_NEWPID).map_err(failed)
 }
 
 /// Kills and removes whatever a container of this name has left, for instance because its worker was killed.

@@ -155,6 +155,11 @@ impl Change {
         }
     }
 
+    /// Whether it is complete only when the guest has done its part.
+    pub fn needs_guest(&self) -> bool {
+        matches!(self, Change::Memory { .. } | Change::RemoveAdapter { .. } | Change::RemoveShared { .. })
+    }
+
     /// The socket that the change makes.
     pub fn socket(&self) -> Option<&str> {
         match self {

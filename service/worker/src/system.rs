@@ -138,6 +138,10 @@ impl System {
         if self.ending.is_some() {
             return Err(Cause::InvalidState.into());
         }
+        if self.phase == Phase::Paused && change.needs_guest() {
+            return Err(Error::new(Cause::InvalidState, "the guest must do its part, and it is paused")
+                .hint("Resume it first."));
+        }
         self.machine()?.change(change, number)
     }
 

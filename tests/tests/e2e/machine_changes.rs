@@ -76,6 +76,8 @@ fn memory_grows_and_shrinks_as_the_guest_sees_it() {
     let error = refused(system.modify(&request(SIZE, None, json!(1 << 20))).wait(), Cause::OutOfMemory);
     assert!(error.message.contains("may have"), "{error}");
     refused(system.modify(&request(SIZE, None, json!(1025))).wait(), Cause::InvalidData);
+    system.pause(None).wait().unwrap();
+    refused(system.modify(&request(SIZE, None, json!(2048))).wait(), Cause::InvalidState);
     system.terminate().wait().unwrap();
     service.await_nothing_left();
 }
