@@ -178,5 +178,15 @@ int main(void)
     CHECK_HR(HRESULT_FROM_WIN32(ERROR_FILE_NOT_FOUND), HcsGrantVmAccess(TEXT16("vm"), TEXT16("/no/such/file")));
     close(fd);
     unlink(file);
+
+    /* A file that a machine can be saved to is made once, and says that nothing was saved to it. */
+    PWSTR needed = NULL;
+    CHECK_HR(S_OK, HcsCreateEmptyRuntimeStateFile(wide("%s", file).text));
+    CHECK_FAILS(HcsCreateEmptyRuntimeStateFile(wide("%s", file).text));
+    CHECK_HR(HRESULT_FROM_WIN32(ERROR_INVALID_DATA),
+             HcsGetProcessorCompatibilityFromSavedState(wide("%s", file).text, &needed));
+    CHECK(needed == NULL);
+    CHECK_HR(E_INVALIDARG, HcsCreateEmptyRuntimeStateFile(TEXT16("relative")));
+    unlink(file);
     return 0;
 }

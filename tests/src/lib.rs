@@ -14,6 +14,7 @@ pub mod raw;
 pub mod rootfs;
 mod service;
 pub mod tool;
+pub mod vmrs;
 
 use std::{
     process::Command,

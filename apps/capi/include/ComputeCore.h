@@ -568,6 +568,32 @@ HRESULT HcsGrantVmGroupAccess(PCWSTR filePath);
 /** Takes that back. Synchronous. */
 HRESULT HcsRevokeVmGroupAccess(PCWSTR filePath);
 
+/*
+ * SAVED MACHINES.
+ */
+
+/**
+ * Makes an empty file that HcsSaveComputeSystem can write to. The machine must be allowed to: HcsGrantVmAccess. Synchronous.
+ *
+ * runtimeStateFilePath: absolute.
+ *
+ *     E_INVALIDARG                     the text is missing, or the path is not absolute
+ *     HRESULT_FROM_WIN32(ERROR_FILE_EXISTS, ERROR_ALREADY_EXISTS)   there is such a file
+ */
+HRESULT HcsCreateEmptyRuntimeStateFile(PCWSTR runtimeStateFilePath);
+
+/**
+ * Tells what the processors of a host must be able to do for a machine that was saved. Synchronous.
+ *
+ * RuntimeFileName: absolute.
+ * ProcessorFeaturesString: receives VmProcessorRequirements, to be freed with LocalFree. May be NULL: then the file is only
+ *     looked at.
+ *
+ *     HRESULT_FROM_WIN32(ERROR_INVALID_DATA)   no machine was saved to the file, or it is damaged
+ *     HRESULT_FROM_WIN32(ERROR_NOT_SUPPORTED)  another release has written it
+ */
+HRESULT HcsGetProcessorCompatibilityFromSavedState(PCWSTR RuntimeFileName, PWSTR *ProcessorFeaturesString);
+
 #ifdef __cplusplus
 }
 #endif

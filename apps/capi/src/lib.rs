@@ -24,6 +24,7 @@ mod operations;
 mod process;
 mod processes;
 mod remote;
+mod saved;
 mod storage;
 mod strand;
 mod system;

@@ -16,7 +16,8 @@ use crate::{
     link::link,
 };
 
-fn path(text: Text) -> Result<PathBuf, Error> {
+/// An absolute path.
+pub fn path(text: Text) -> Result<PathBuf, Error> {
     let path = PathBuf::from(text.id()?);
     match path.is_absolute() {
         true => Ok(path),

@@ -33,6 +33,7 @@ pub mod link;
 mod operation;
 mod places;
 mod process;
+pub mod saved;
 pub mod storage;
 mod system;
 

@@ -28,6 +28,10 @@ pub struct Numbers {
     pub serial_ports: [Option<RawFd>; 2],
     /// Each virtio port's listening socket.
     pub virtio_ports: Vec<RawFd>,
+    /// The memory that the machine boots with, and what it may get.
+    pub memory: [Option<RawFd>; 2],
+    /// What the machine boots with is that of a template: what it writes is its own.
+    pub memory_is_private: bool,
     /// What is behind each device of persistent memory.
     pub persistent: Vec<Mapping>,
     /// What is behind each region of shared memory.
@@ -73,6 +77,11 @@ pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
     line.pair("-chardev", format!("socket,id=monitor,fd={MONITOR}"));
     line.pair("-mon", "chardev=monitor,mode=control");
     line.pair("-device", "pvpanic-pci");
+    // Another one at every start: a guest that finds a new one knows that it is not the only one of its kind.
+    line.pair("-device", "vmgenid,guid=auto");
+    if plan.restore.is_some() {
+        line.pair("-incoming", "defer");
+    }
     serials(&mut line, plan);
     boot(&mut line, plan, numbers);
     for slot in 0..SLOTS {
@@ -137,17 +146,22 @@ fn machine(line: &mut Words, plan: &Plan, numbers: &Numbers) {
 /// What the machine boots with, and what it may get.
 fn memory(line: &mut Words, plan: &Plan, numbers: &Numbers) {
     let boot = plan.memory.boot_mib;
-    // Shared, so that devices in other processes can have it.
-    let backend = |id: &str, mib: u64| format!("memory-backend-memfd,id={id},size={mib}M,share=on");
+    // Shared, so that devices in other processes can have it, and we can save it.
+    let backend = |id: &str, mib: u64, file: Option<RawFd>, access: &str| {
+        let path = by_number(file.unwrap_or(-1));
+        format!("memory-backend-file,id={id},mem-path={path},size={mib}M,{access}")
+    };
+    let [memory, more_memory] = numbers.memory;
+    let own = if numbers.memory_is_private { "share=off,readonly=on,rom=off" } else { "share=on" };
     let growth = plan.growth_mib();
     let (places, room) = room(plan, numbers);
     let more = growth + room;
     let most = if more > 0 { format!(",maxmem={}M", boot + more) } else { String::new() };
     let places = if places > 0 { format!(",slots={places}") } else { String::new() };
     line.pair("-m", format!("size={boot}M{places}{most}"));
-    line.pair("-object", backend("ram", boot));
+    line.pair("-object", backend("ram", boot, memory, own));
     if growth > 0 {
-        line.pair("-object", backend("growth", growth) + ",reserve=off");
+        line.pair("-object", backend("growth", growth, more_memory, "share=on,reserve=off"));
         let more = plan.memory.mib.saturating_sub(boot);
         line.pair(
             "-device",

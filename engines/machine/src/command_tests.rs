@@ -38,6 +38,7 @@ fn a_document_becomes_this_command_line() {
         virtio_ports: vec![15],
         adapters: vec![Some(16)],
         log: 17,
+        memory: [Some(18), Some(19)],
         ..Numbers::default()
     };
     let expected = include_str!("command.golden").trim_end();

@@ -20,6 +20,7 @@ use crate::{
     command::{Medium, Numbers},
     devices::{Layout, Mapping},
     firmware,
+    memory::Memory,
     plan::{Boot, Disk, Host, PersistentDevice, Pipe, Plan, SharedRegion, disks},
 };
 
@@ -33,6 +34,7 @@ pub struct Files {
     adapters: Vec<Option<OwnedFd>>,
     serial_ports: [Option<OwnedFd>; 2],
     virtio_ports: Vec<OwnedFd>,
+    memory: Memory,
     persistent: Vec<(File, Mapping)>,
     shared: Vec<(File, Mapping)>,
     tpm: Option<OwnedFd>,
@@ -49,12 +51,14 @@ pub struct Conversations {
     pub tpm: Option<OwnedFd>,
     /// The consoles of the guest.
     pub log: OwnedFd,
+    /// Its memory.
+    pub memory: Memory,
 }
 
 impl Files {
     /// Opens and makes them; what others are behind is there already. On failure no socket is left.
     pub fn open(plan: &Plan, conversations: Conversations) -> Result<Files, Error> {
-        let Conversations { adapters, tpm, log } = conversations;
+        let Conversations { adapters, tpm, log, memory } = conversations;
         let host = &plan.host;
         let (mut kernel, mut initrd) = (None, None);
         if let Some(files) = plan.boot.kernel() {
@@ -100,12 +104,18 @@ impl Files {
             adapters,
             serial_ports,
             virtio_ports,
+            memory,
             persistent,
             shared,
             tpm,
             log,
             viewers,
         })
+    }
+
+    /// Its memory, for us.
+    pub fn memory(&self) -> Result<Memory, Error> {
+        self.memory.try_clone()
     }
 
     /// Where one waits who wants to look at the screen.
@@ -126,6 +136,8 @@ impl Files {
             adapters: self.adapters.iter().map(|link| link.as_ref().map(OwnedFd::as_raw_fd)).collect(),
             serial_ports: self.serial_ports.each_ref().map(|port| port.as_ref().map(OwnedFd::as_raw_fd)),
             virtio_ports: self.virtio_ports.iter().map(OwnedFd::as_raw_fd).collect(),
+            memory: [Some(self.memory.boot.as_raw_fd()), self.memory.more.as_ref().map(File::as_raw_fd)],
+            memory_is_private: self.memory.is_private,
             persistent: self.persistent.iter().map(|(_, mapping)| *mapping).collect(),
             shared: self.shared.iter().map(|(_, mapping)| *mapping).collect(),
             tpm: self.tpm.as_ref().map(OwnedFd::as_raw_fd),
@@ -136,7 +148,8 @@ impl Files {
     /// All of them.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let files = [&self.kernel, &self.initrd, &self.kvm].into_iter().flatten();
-        let files = files.chain(self.firmware.iter().flatten());
+        let files =
+            files.chain(self.firmware.iter().flatten()).chain([&self.memory.boot]).chain(&self.memory.more);
         let disks = self.disks.iter().flatten().map(|(file, _)| file);
         let sockets =
             self.serial_ports.iter().flatten().chain(&self.virtio_ports).chain([&self.log]).chain(&self.tpm);

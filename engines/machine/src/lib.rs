@@ -20,6 +20,7 @@ mod helper;
 pub mod kvm;
 mod links;
 pub mod machine;
+mod memory;
 pub mod plan;
 pub mod policy;
 pub mod qmp;
@@ -28,6 +29,7 @@ mod tpm;
 
 pub use change::Change;
 pub use files::remove_sockets;
+pub use hcs_state::{replace::partial, runtime::Saved};
 pub use machine::Machine;
 pub use plan::Plan;
 

@@ -137,6 +137,31 @@ impl Qmp {
         (is_open || !events.is_empty()).then_some(events)
     }
 
+    /// Forgets what was told of this before.
+    pub fn forget_events(&mut self, name: &str) {
+        self.events.retain(|event| event.name != name);
+    }
+
+    /// Waits for an event that is as it is wanted; the others are kept.
+    pub fn await_event(
+        &mut self,
+        name: &str,
+        is_wanted: impl Fn(&Value) -> bool,
+        deadline: Instant,
+    ) -> Result<Value, Error> {
+        let mut looked_at = 0;
+        loop {
+            let found =
+                self.events.iter().skip(looked_at).find(|event| event.name == name && is_wanted(&event.data));
+            if let Some(event) = found {
+                return Ok(event.data.clone());
+            }
+            looked_at = self.events.len();
+            let said = self.line(deadline);
+            self.note(said.map_err(|error| Error::from_io(&error, format!("waiting for {name} of QEMU")))?);
+        }
+    }
+
     fn note(&mut self, said: Said) {
         if let Some(name) = said.event
             && self.events.len() < MOST_EVENTS

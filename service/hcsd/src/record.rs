@@ -43,6 +43,9 @@ pub struct Record {
     /// Sockets at paths of its document, to be removed if its worker cannot.
     #[serde(default)]
     pub sockets: Vec<String>,
+    /// Files that are written beside others before they are whole, to be removed if its worker cannot.
+    #[serde(default)]
+    pub partial_files: Vec<String>,
     /// The CPU group that the machine is in.
     #[serde(default)]
     pub cpu_group: Option<String>,
@@ -69,6 +72,7 @@ impl Record {
             worker: None,
             is_machine: false,
             sockets: Vec::new(),
+            partial_files: Vec::new(),
             cpu_group: None,
         }
     }

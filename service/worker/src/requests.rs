@@ -29,14 +29,14 @@ impl Answered {
 }
 
 /// Does what is asked under this number.
-pub fn handle(system: &mut System, number: u64, request: Request) -> Answered {
-    match act(system, number, request) {
+pub fn handle(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) -> Answered {
+    match act(system, number, request, fds) {
         Ok(answered) => answered,
         Err(error) => Answered::Now(Answer::Failed(error.into()), Vec::new()),
     }
 }
 
-fn act(system: &mut System, number: u64, request: Request) -> Result<Answered, Error> {
+fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) -> Result<Answered, Error> {
     match request {
         Request::Create { plan } => {
             let plan = parse(&plan)?;
@@ -44,7 +44,7 @@ fn act(system: &mut System, number: u64, request: Request) -> Result<Answered, E
         }
         Request::CreateMachine { plan } => {
             let plan = parse(&plan)?;
-            system.create(|| Ok(Engine::Machine(Machine::create(plan)?)))?;
+            system.create(|| Ok(Engine::Machine(Machine::create(plan, fds)?)))?;
         }
         Request::Start => system.start()?,
         Request::ShutDown { grace_milliseconds } => {
@@ -65,6 +65,12 @@ fn act(system: &mut System, number: u64, request: Request) -> Result<Answered, E
             }
         }
         Request::Crash => system.crash()?,
+        Request::Save { path } => system.save(path.as_deref())?,
+        Request::Template => {
+            let template = system.template()?;
+            let plan = Any::from_value(&template.plan).unwrap_or_default();
+            return Ok(Answered::Now(Answer::Template { plan }, template.files));
+        }
         Request::Picture => return Ok(Answered::Now(Answer::Picture, vec![system.picture()?])),
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::Memory => return Ok(document(&properties::memory(system)?)),

@@ -21,7 +21,7 @@ use hcs_ipc::worker::{Notice, Phase, ProcessExit, ProcessRecord};
 
 use hcs_machine::{
     Change as MachineChange, Machine,
-    machine::{Told, changes::Progress},
+    machine::{Told, changes::Progress, saving::Template},
 };
 
 use crate::{
@@ -158,6 +158,29 @@ impl System {
         self.machine()?.picture()
     }
 
+    /// Saves a machine that is paused: to this file, or as a template.
+    pub fn save(&mut self, path: Option<&str>) -> Result<(), Error> {
+        if self.phase != Phase::Paused || self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        match path {
+            Some(path) => self.machine()?.save(path),
+            None => {
+                self.machine()?.save_as_template()?;
+                self.phase = Phase::Template;
+                Ok(())
+            }
+        }
+    }
+
+    /// What a clone of this template needs.
+    pub fn template(&mut self) -> Result<Template, Error> {
+        if self.phase != Phase::Template || self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        self.machine()?.template()
+    }
+
     /// The machine, if it is one.
     pub fn machine(&mut self) -> Result<&mut Machine, Error> {
         let is_none = || Error::new(Cause::NotSupported, "a container has no such thing");
@@ -191,7 +214,7 @@ impl System {
                 self.engine_mut()?.remove()?;
                 self.phase = Phase::Exited(exit);
             }
-            Phase::Running | Phase::Paused => {
+            Phase::Running | Phase::Paused | Phase::Template => {
                 self.engine()?.kill()?;
                 self.ending = Some(Ending { exit, kill_at: None });
             }
@@ -352,7 +375,9 @@ impl System {
     /// Where a machine tells something, to be polled.
     pub fn monitors(&self) -> Vec<BorrowedFd<'_>> {
         match (&self.phase, &self.engine) {
-            (Phase::Running | Phase::Paused, Some(Engine::Machine(machine))) => machine.readable(),
+            (Phase::Running | Phase::Paused | Phase::Template, Some(Engine::Machine(machine))) => {
+                machine.readable()
+            }
             _ => Vec::new(),
         }
     }
@@ -360,7 +385,9 @@ impl System {
     /// When a machine is to be heard though it tells nothing.
     pub fn hears_at(&self) -> Option<Instant> {
         match (&self.phase, &self.engine) {
-            (Phase::Running | Phase::Paused, Some(Engine::Machine(machine))) => machine.deadline(),
+            (Phase::Running | Phase::Paused | Phase::Template, Some(Engine::Machine(machine))) => {
+                machine.deadline()
+            }
             _ => None,
         }
     }

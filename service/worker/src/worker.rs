@@ -233,7 +233,7 @@ impl Worker {
             self.released = matches!(self.system.phase(), Phase::Exited(_) | Phase::Idle);
             return Ok(Twin::Old);
         }
-        match requests::handle(&mut self.system, request.number, request.body) {
+        match requests::handle(&mut self.system, request.number, request.body, message.fds) {
             Answered::Now(answer, fds) => self.answer(request.number, answer, fds)?,
             Answered::AtTheEnd => self.waiting_for_end.push(request.number),
             Answered::Later => {}

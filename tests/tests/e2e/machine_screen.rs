@@ -81,6 +81,8 @@ fn a_screen_is_seen_pictured_and_typed_at() {
     let system = service.running_from("vm", &document);
     let mut console = guest.console();
     console.until("ready");
+    // Nothing blinks there.
+    console.run("printf '\\033[?25l' >/dev/tty0; echo 0 >/sys/class/graphics/fbcon/cursor_blink; sleep 1");
     // Every point red, as far as the guest knows where it is.
     let size = console.run("cat /sys/class/graphics/fb0/virtual_size");
     let (width, height) = size.trim().split_once(',').unwrap();

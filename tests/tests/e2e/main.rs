@@ -24,6 +24,7 @@ mod machine_crashes;
 mod machine_deaths;
 mod machine_firmware;
 mod machine_memory;
+mod machine_saved;
 mod machine_screen;
 mod machines;
 mod malformed;

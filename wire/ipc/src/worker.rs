@@ -52,6 +52,8 @@ pub enum Phase {
     Running,
     /// Paused.
     Paused,
+    /// A template of others, which does not go on.
+    Template,
     /// Ended like this; everything it owned is gone.
     Exited(Exit),
 }
@@ -100,7 +102,8 @@ pub enum Request {
         /// A plan of the container engine.
         plan: Any,
     },
-    /// Make a virtual machine from this plan. Answer: [`Answer::Done`].
+    /// Make a virtual machine from this plan. Beside it comes what a clone needs of its template. Answer:
+    /// [`Answer::Done`].
     CreateMachine {
         /// A plan of the engine for virtual machines.
         plan: Any,
@@ -135,6 +138,13 @@ pub enum Request {
     Crash,
     /// A picture of the screen of a virtual machine. Answer: [`Answer::Picture`].
     Picture,
+    /// Save a virtual machine that is paused.
+    Save {
+        /// To this file; without one it becomes a template.
+        path: Option<String>,
+    },
+    /// What a clone needs of this template. Answer: [`Answer::Template`].
+    Template,
     /// Counters of the system.
     Statistics,
     /// Its memory.
@@ -196,6 +206,11 @@ pub enum Answer {
     },
     /// A file with a picture comes beside the message.
     Picture,
+    /// Files come beside the message: the state of the devices, and the memory.
+    Template {
+        /// The plan of the template.
+        plan: Any,
+    },
     /// A part of a Properties document.
     Document(Any),
     /// It failed.

@@ -146,9 +146,9 @@ impl Machine {
         if self.waits.iter().any(|wait| matches!(wait.what, What::Memory { .. })) {
             return Err(Error::new(Cause::InvalidState, "the memory is being changed already"));
         }
-        running.memory.want(&mut running.qmp, mib)?;
+        running.sizes.want(&mut running.qmp, mib)?;
         self.plan.memory.mib = mib;
-        if running.memory.is_reached() {
+        if running.sizes.is_reached() {
             return Ok(Progress::Done);
         }
         self.wait(ticket, What::Memory { before_mib });
@@ -184,7 +184,7 @@ impl Machine {
     /// Notes an event that a change may wait for.
     pub(super) fn note(&mut self, event: &Event) {
         if let Some(running) = &mut self.running {
-            running.memory.note(event);
+            running.sizes.note(event);
         }
         if event.name == "DEVICE_DELETED"
             && let Some(device) = event.data["device"].as_str()
@@ -198,16 +198,14 @@ impl Machine {
     pub(super) fn settled(&mut self) -> Vec<Told> {
         let now = Instant::now();
         let mut told = Vec::new();
-        if let Some(Running { memory, qmp, .. }) = &mut self.running
-            && let Err(error) = memory.pursue(qmp)
+        if let Some(Running { sizes, qmp, .. }) = &mut self.running
+            && let Err(error) = sizes.pursue(qmp)
         {
             eprintln!("hcs-worker: the memory of the guest: {error}");
         }
         for wait in std::mem::take(&mut self.waits) {
             let is_reached = match &wait.what {
-                What::Memory { .. } => {
-                    self.running.as_ref().is_none_or(|running| running.memory.is_reached())
-                }
+                What::Memory { .. } => self.running.as_ref().is_none_or(|running| running.sizes.is_reached()),
                 What::Gone { device, .. } => !self.has(device),
             };
             let outcome = match (is_reached, wait.what) {
@@ -235,8 +233,8 @@ impl Machine {
     fn take_memory_back(&mut self, before_mib: u64) -> Result<(), Error> {
         let wanted = self.plan.memory.mib;
         let running = self.running()?;
-        let has = running.memory.seen_mib();
-        running.memory.want(&mut running.qmp, before_mib)?;
+        let has = running.sizes.seen_mib();
+        running.sizes.want(&mut running.qmp, before_mib)?;
         self.plan.memory.mib = before_mib;
         let detail = format!("the guest has {has} MiB of memory and does not follow to {wanted}");
         Err(Error::new(Cause::DeadlineExceeded, detail)

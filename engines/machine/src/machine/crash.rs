@@ -122,11 +122,6 @@ impl Running {
 }
 
 impl Dump {
-    /// Where it is written before it is complete.
-    fn partial(&self) -> String {
-        format!("{}.partial", self.path)
-    }
-
     /// Removes what is not complete.
     pub fn remove_partial(&self) {
         // Mostly there is none.

@@ -32,11 +32,12 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Those of a machine that has just been made.
-    pub fn new(memory: &Memory) -> Sizes {
+    /// Those of a machine that has just been made, or that goes on where another was.
+    pub fn new(memory: &Memory, goes_on: bool) -> Sizes {
         let more = memory.mib.saturating_sub(memory.boot_mib);
         let boot = memory.boot_mib;
-        Sizes { boot, wanted: boot + more, more, left: boot, to_leave: boot, changed: Instant::now() }
+        let left = if goes_on { memory.mib.min(boot) } else { boot };
+        Sizes { boot, wanted: left + more, more, left, to_leave: left, changed: Instant::now() }
     }
 
     /// What the guest has now.

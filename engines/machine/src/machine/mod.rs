@@ -7,10 +7,12 @@ mod mapping;
 mod memory;
 mod placement;
 mod reason;
+pub mod saving;
 mod screen;
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     time::Instant,
@@ -36,6 +38,7 @@ use crate::{
     command, devices,
     files::{self, Conversations, Files},
     links::{self, Speaker},
+    memory::Memory,
     plan::Plan,
     prefix,
     qmp::Qmp,
@@ -59,6 +62,8 @@ pub struct Machine {
     is_asked_to_end: bool,
     /// A crash that is being dealt with.
     crash: Option<Crash>,
+    /// What has come beside the plan.
+    given: Vec<OwnedFd>,
     /// Codes that a guest has told when it crashed.
     parameters: Vec<u64>,
 }
@@ -74,7 +79,13 @@ struct Running {
     sets: BTreeMap<String, i64>,
     /// The set of descriptors at which the consoles of the guest are heard.
     log: i64,
-    memory: memory::Sizes,
+    sizes: memory::Sizes,
+    /// The memory itself.
+    memory: Memory,
+    /// The state of the devices, from when it was saved until it goes on.
+    state: Option<File>,
+    /// Its QEMU, major and minor.
+    version: [u64; 2],
     /// Where one waits who wants to look at the screen.
     viewers: Option<OwnedFd>,
 }
@@ -94,8 +105,8 @@ pub enum Told {
 }
 
 impl Machine {
-    /// Makes what must exist before the start.
-    pub fn create(plan: Plan) -> Result<Machine, Error> {
+    /// Makes what must exist before the start. A clone gets what it needs of its template.
+    pub fn create(plan: Plan, given: Vec<OwnedFd>) -> Result<Machine, Error> {
         /// The only device that is opened by path.
         const KVM: &str = "c 10:232 rw";
         let devices = if plan.host.kvm { vec![KVM.to_owned()] } else { Vec::new() };
@@ -110,6 +121,7 @@ impl Machine {
             reason: None,
             is_asked_to_end: false,
             crash: None,
+            given,
             parameters: Vec::new(),
         })
     }
@@ -130,12 +142,14 @@ impl Machine {
             }
             false => (None, None),
         };
-        let mut files = Files::open(&self.plan, Conversations { adapters: sockets, tpm: socket, log })?;
+        let (memory, state) = self.beginning()?;
+        let conversations = Conversations { adapters: sockets, tpm: socket, log, memory };
+        let mut files = Files::open(&self.plan, conversations)?;
         let viewers = files.viewers();
         let spawned = self.spawn(&files, Ears { errors, consoles }, say);
         let started = spawned.and_then(|mut running| {
             running = Running { viewers, speakers, tpm, ..running };
-            match running.begin(&self.plan) {
+            match running.begin(&self.plan, state.as_ref()) {
                 Ok(()) => Ok(running),
                 Err(error) => {
                     end(running.pidfd.as_fd());
@@ -168,7 +182,7 @@ impl Machine {
                 arguments.extend(["-L".to_owned(), folder.display().to_string()]);
             }
         }
-        let numbers = files.numbers();
+        let (numbers, memory) = (files.numbers(), files.memory()?);
         arguments.extend(command::arguments(&self.plan, &numbers));
         let view = View::open(&[prefix(&path).to_owned()])?;
         let pidfd = host_process::start(
@@ -192,7 +206,7 @@ impl Machine {
                 sets.insert(devices::disk_id(index, disk.lun), i64::from(medium.file));
             }
         }
-        let memory = memory::Sizes::new(&self.plan.memory);
+        let sizes = memory::Sizes::new(&self.plan.memory, self.plan.restore.is_some());
         let log = i64::from(numbers.log);
         let mut running = Running {
             pidfd,
@@ -201,15 +215,21 @@ impl Machine {
             tpm: None,
             sets,
             log,
+            sizes,
             memory,
+            state: None,
+            version: [0; 2],
             viewers: None,
         };
         match running.qmp.begin() {
-            Ok(version) if version["major"].as_u64().is_some_and(|major| major >= OLDEST) => Ok(running),
             Ok(version) => {
+                running.version = ["major", "minor"].map(|part| version[part].as_u64().unwrap_or(0));
+                let [major, minor] = running.version;
+                if major >= OLDEST {
+                    return Ok(running);
+                }
                 end(running.pidfd.as_fd());
-                let found = format!("{}.{}", version["major"], version["minor"]);
-                let detail = format!("found QEMU {found}, expected {OLDEST}.0 or newer");
+                let detail = format!("found QEMU {major}.{minor}, expected {OLDEST}.0 or newer");
                 Err(Error::new(Cause::NotSupported, detail)
                     .hint("Install a newer one, or say where it is: hcsd --qemu."))
             }
@@ -229,7 +249,11 @@ impl Machine {
 
     /// Stops the processors of the machine, or lets them go on.
     pub fn freeze(&mut self, frozen: bool) -> Result<(), Error> {
-        self.running()?.qmp.run(if frozen { "stop" } else { "cont" }, Value::Null).map(|_| ())
+        let running = self.running()?;
+        running.qmp.run(if frozen { "stop" } else { "cont" }, Value::Null)?;
+        // What was saved is another moment's.
+        running.state = None;
+        Ok(())
     }
 
     /// Presses the power button. A guest takes its time, and what it is about to save is worth more than that.
@@ -256,7 +280,7 @@ impl Machine {
         let running = self.running.as_ref()?;
         let pauses = running.qmp.ears.both().into_iter().filter_map(Tail::pause_ends);
         let waits = self.waits.iter().map(|wait| wait.until);
-        pauses.chain(waits).chain(running.memory.stuck_at()).min()
+        pauses.chain(waits).chain(running.sizes.stuck_at()).min()
     }
 
     /// Takes what QEMU has said.
@@ -328,17 +352,21 @@ impl Machine {
 
     /// The memory that the guest sees, in MiB.
     pub fn memory_mib(&self) -> u64 {
-        self.running.as_ref().map_or(self.plan.memory.mib, |running| running.memory.seen_mib())
+        self.running.as_ref().map_or(self.plan.memory.mib, |running| running.sizes.seen_mib())
     }
 }
 
 impl Running {
     /// What is done before the guest runs.
-    fn begin(&mut self, plan: &Plan) -> Result<(), Error> {
+    fn begin(&mut self, plan: &Plan, state: Option<&File>) -> Result<(), Error> {
+        self.prepare_to_move()?;
+        if let Some(state) = state {
+            self.take_over(state)?;
+        }
         for adapter in plan.adapters.iter().filter(|adapter| !adapter.connected) {
             self.connect(adapter.slot, false)?;
         }
-        self.memory.want(&mut self.qmp, plan.memory.mib)?;
+        self.sizes.want(&mut self.qmp, plan.memory.mib)?;
         if let Some(processors) = &plan.processors.of_host {
             self.run_on(Some(processors))?;
         }

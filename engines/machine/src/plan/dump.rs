@@ -2,6 +2,7 @@
 
 use hcs_core::{Cause, Error};
 use hcs_schema::Devices;
+use hcs_state::replace::partial;
 use serde::{Deserialize, Serialize};
 
 use super::absolute;
@@ -13,6 +14,13 @@ pub struct Dump {
     pub path: String,
     /// How large it may be.
     pub most_bytes: Option<u64>,
+}
+
+impl Dump {
+    /// Where it is written before it is whole.
+    pub fn partial(&self) -> String {
+        partial(self.path.as_ref()).display().to_string()
+    }
 }
 
 /// Plans it.

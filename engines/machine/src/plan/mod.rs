@@ -8,6 +8,7 @@ pub mod display;
 pub mod dump;
 pub mod mapped;
 pub mod ports;
+pub mod saved;
 pub mod topology;
 
 use hcs_container::policy::{self, Notice};
@@ -23,6 +24,7 @@ pub use self::{
     dump::Dump,
     mapped::{PersistentDevice, PersistentMemory, SharedRegion},
     ports::{MappedPipe, Pipe, VirtioPort},
+    saved::Restore,
     topology::{Memory, Processors},
 };
 use crate::policy::MACHINE;
@@ -70,6 +72,8 @@ pub struct Plan {
     pub tpm: bool,
     /// Its screen.
     pub display: Option<Display>,
+    /// What it is restored from; without that it boots.
+    pub restore: Option<Restore>,
     /// Where the memory of a guest that crashes is written.
     pub dump: Option<Dump>,
 }
@@ -87,6 +91,8 @@ pub struct Host {
     pub group: u32,
     /// The memory of the host, beyond which no machine grows.
     pub memory_mib: u64,
+    /// What its processors can do, as a VmProcessorRequirements document, where a guest has the processors themselves.
+    pub processor: Option<serde_json::Value>,
 }
 
 impl Plan {
@@ -132,6 +138,7 @@ impl Plan {
             shared: mapped::shared(&devices)?,
             tpm: machine.security_settings.as_ref().is_some_and(|security| security.enable_tpm == Some(true)),
             display: display::plan(&devices)?,
+            restore: saved::plan(machine)?,
             dump: dump::plan(&devices)?,
         };
         for text in plan.serials.iter().flatten() {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError},
 };
@@ -14,7 +15,7 @@ use hcs_ipc::{
 };
 use hcs_schema::{Any, ComputeSystem, Guid, OperationFailureDetail, Reading, Version};
 
-use super::{Context, Outcome, cpu_group, within};
+use super::{Context, Outcome, cpu_group, host, restoring, within};
 use crate::{
     host::{machine_users, memory},
     random,
@@ -68,6 +69,8 @@ struct Design {
     terminate_on_last_handle: bool,
     warnings: Vec<Warning>,
     cpu_group: Option<Guid>,
+    /// What goes to the worker beside the plan.
+    given: Vec<OwnedFd>,
 }
 
 async fn make(
@@ -83,6 +86,7 @@ async fn make(
             let found = cpu_group::processors(&context.service, id);
             plan.processors.of_host = Some(found.map_err(|error| error.at(at))?);
         }
+        design.given = restoring::prepare(context, plan).await?;
     }
     for warning in &design.warnings {
         tracing::warn!(path = %warning.path, message = %warning.message, "a member has no effect");
@@ -126,7 +130,9 @@ async fn attempt(
     let (system, setting) = prepare(context, design).await?;
     let task = tokio::spawn(setting.run());
     let outcome = {
-        let asked = system.ask(Call::Create, request);
+        let given = design.given.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
+        let given = given.map_err(|error| Error::from_io(&error, "holding a template"))?;
+        let asked = system.ask_with(Call::Create, request, given);
         tokio::pin!(asked);
         tokio::select! {
             // The request goes out first: it is what the actor answers when the creation is given up.
@@ -186,6 +192,7 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
         terminate_on_last_handle: document.should_terminate_on_last_handle_closed.unwrap_or(false),
         warnings,
         cpu_group: group_of(document),
+        given: Vec::new(),
     })
 }
 
@@ -220,6 +227,7 @@ async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::p
         user,
         group: machine_users::GROUP,
         memory_mib: memory.total_bytes >> 20,
+        processor: kvm.then(host::processor_requirements),
     })
 }
 
@@ -288,6 +296,7 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
     if let Kind::Machine(plan) = &design.plan {
         record.is_machine = true;
         record.sockets = plan.sockets().map(str::to_owned).collect();
+        record.partial_files = plan.dump.iter().map(|dump| dump.partial()).collect();
         record.cpu_group = design.cpu_group.map(|id| id.to_string());
     }
     let facts = Facts { id: design.id.clone(), warnings: design.warnings.clone(), folder: folder.clone() };

@@ -143,6 +143,11 @@ fn host_memory() -> Result<serde_json::Value, Error> {
     }))
 }
 
+/// The same, as what a machine needs that has the host's own processors.
+pub(super) fn processor_requirements() -> serde_json::Value {
+    serde_json::to_value(processor_capabilities()).unwrap_or_default()
+}
+
 fn processor_capabilities() -> ProcessorCapabilitiesInfo {
     let host = capabilities::of_host();
     let known = |value: u64| (value != 0).then_some(value);

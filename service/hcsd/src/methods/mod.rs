@@ -7,6 +7,7 @@ pub mod introspection;
 pub mod modify;
 pub mod processes;
 pub mod properties;
+mod restoring;
 pub mod sessions;
 pub mod streams;
 pub mod systems;

@@ -115,13 +115,46 @@ pub async fn resume(context: Context, call: ResumeComputeSystem) -> Result<Outco
         .map_err(|error| error.during(OperationFailureDetail::Resume))
 }
 
-/// Saves a system; this version has none that could be saved.
+/// Saves a virtual machine that is paused.
 pub async fn save(context: Context, call: SaveComputeSystem) -> Result<Outcome<Done>, Error> {
-    let system = context.session.system(call.handle)?;
     let wanted = hcs_schema::read::<SaveOptions>(options(call.options.as_ref()))?.value;
+    save_as(&context, &call, wanted).await.map_err(|error| error.during(OperationFailureDetail::Save))
+}
+
+async fn save_as(
+    context: &Context,
+    call: &SaveComputeSystem,
+    wanted: SaveOptions,
+) -> Result<Outcome<Done>, Error> {
+    const PATH: &str = "$.SaveStateFilePath";
+    let system = context.session.system(call.handle)?;
     let as_template = wanted.save_type == Some(SaveType::AsTemplate);
-    system.admits(if as_template { Call::SaveAsTemplate } else { Call::SaveToFile })?;
-    Err(Error::new(Cause::NotSupported, "containers cannot be saved").during(OperationFailureDetail::Save))
+    let kind = if as_template { Call::SaveAsTemplate } else { Call::SaveToFile };
+    system.admits(kind)?;
+    if !system.is_machine {
+        return Err(Error::new(Cause::NotSupported, "containers cannot be saved"));
+    }
+    let path = wanted.save_state_file_path.filter(|path| !path.is_empty());
+    let path = match (as_template, path) {
+        (true, None) => None,
+        (true, Some(_)) => {
+            let detail = "a template is kept in memory, as long as its system is there";
+            return Err(Error::new(Cause::NotSupported, detail)
+                .at(PATH)
+                .hint("Leave SaveStateFilePath out."));
+        }
+        (false, Some(path)) if path.starts_with('/') => Some(path),
+        (false, path) => {
+            let detail = format!("found {:?}, expected an absolute path", path.unwrap_or_default());
+            return Err(Error::new(Cause::InvalidData, detail).at(PATH));
+        }
+    };
+    if let Some(path) = &path {
+        // Whoever has to clean up after a crash must know of it before it is there.
+        let partial = hcs_machine::partial(path.as_ref()).display().to_string();
+        system.update_record(|record| record.partial_files.push(partial));
+    }
+    ask::<SaveComputeSystem>(context, call.handle, call.operation, kind, Request::Save { path }).await
 }
 
 /// Waits for the end of a system.

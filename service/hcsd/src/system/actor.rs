@@ -72,6 +72,8 @@ fn limit(request: &Request) -> Duration {
         | Request::Start
         | Request::CreateProcess { .. } => 60,
         Request::Pause | Request::Resume => 20,
+        // All its memory is written to a disk.
+        Request::Save { .. } => 600,
         // It waits for the guest, which the worker does for half a minute.
         Request::ChangeMachine { .. } => 45,
         // Then the worker is killed, which kills the system as well; so there is no reason to be patient.
@@ -93,6 +95,8 @@ fn name(request: &Request) -> &'static str {
         Request::ChangeMachine { .. } => "ChangeMachine",
         Request::Crash => "Crash",
         Request::Picture => "Picture",
+        Request::Save { .. } => "Save",
+        Request::Template => "Template",
         Request::Statistics => "Statistics",
         Request::Memory => "Memory",
         Request::SharedRegions => "SharedRegions",
@@ -147,6 +151,7 @@ fn state_of(phase: &Phase) -> State {
         Phase::Created => State::Created,
         Phase::Running => State::Running,
         Phase::Paused => State::Paused,
+        Phase::Template => State::SavedAsTemplate,
         Phase::Exited(_) => State::Stopped,
     }
 }
@@ -181,7 +186,7 @@ impl Actor {
 
     fn obey(&mut self, command: Command) -> Option<End> {
         match command {
-            Command::Do { call, request, reply } => {
+            Command::Do { call, request, fds, reply } => {
                 let begun = {
                     let mut view = self.system.view();
                     // The creation is under way from birth; it does not have to be admitted.
@@ -189,7 +194,7 @@ impl Actor {
                     begun.map_err(|cause| refusal(cause, view.life.state(), call))
                 };
                 match begun {
-                    Ok(()) => self.send(call, *request, Some(reply)),
+                    Ok(()) => self.send(call, *request, fds, Some(reply)),
                     Err(error) => {
                         let _ = reply.send(Err(error));
                         None
@@ -201,7 +206,7 @@ impl Actor {
                 if begun.is_err() {
                     return None;
                 }
-                self.send(Call::Terminate, Request::Terminate { exit }, None)
+                self.send(Call::Terminate, Request::Terminate { exit }, Vec::new(), None)
             }
             Command::Abandon => {
                 let under_way = self.system.view().life.under_way();
@@ -218,6 +223,7 @@ impl Actor {
         &mut self,
         call: Call,
         request: Request,
+        fds: Vec<OwnedFd>,
         reply: Option<oneshot::Sender<Answered>>,
     ) -> Option<End> {
         if let Request::Terminate { exit } = &request {
@@ -228,7 +234,7 @@ impl Actor {
         let (what, deadline) = (name(&request), Instant::now() + limit(&request));
         let queued = serde_json::to_vec(&Numbered { number, body: request })
             .map_err(std::io::Error::from)
-            .and_then(|text| self.worker.stream.queue(text, Vec::new()));
+            .and_then(|text| self.worker.stream.queue(text, fds));
         self.pending.insert(number, Pending { call, deadline, what, reply });
         queued.err().map(|error| {
             tracing::error!(id = %self.system.id, %error, "the worker does not take requests");
@@ -324,6 +330,7 @@ impl Actor {
                 Call::Start => self.tell(SystemEventKind::Started, None),
                 Call::Pause => self.tell(SystemEventKind::Paused, None),
                 Call::Resume => self.tell(SystemEventKind::Resumed, None),
+                Call::SaveToFile | Call::SaveAsTemplate => self.tell(SystemEventKind::Saved, None),
                 _ => {}
             }
         }
@@ -405,6 +412,10 @@ pub async fn remove_leftovers(system: &System) {
     let removed = tokio::task::spawn_blocking(move || {
         let removed = hcs_container::container::remove_leftovers(&record.cgroup_parent, &name);
         hcs_machine::remove_sockets(record.sockets.iter().map(String::as_str));
+        for file in &record.partial_files {
+            // Mostly it is not there.
+            let _ = std::fs::remove_file(file);
+        }
         removed
     })
     .await;

@@ -7,7 +7,10 @@
 mod actor;
 mod process;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
 
 pub use actor::{Queue, Setting, remove_leftovers};
 use hcs_core::{Call, Cause, Error, Exit, Lifecycle, RuntimeId, State, SystemId};
@@ -83,7 +86,7 @@ impl View {
 /// What the actor is asked.
 enum Command {
     /// A call that goes to the worker.
-    Do { call: Call, request: Box<Request>, reply: oneshot::Sender<Answered> },
+    Do { call: Call, request: Box<Request>, fds: Vec<OwnedFd>, reply: oneshot::Sender<Answered> },
     /// The end of the system, wanted by the service itself or by nobody who waits.
     End(Exit),
     /// The end of a creation that somebody has cancelled.
@@ -154,8 +157,13 @@ impl System {
 
     /// Asks the worker something, through the actor.
     pub async fn ask(&self, call: Call, request: Request) -> Answered {
+        self.ask_with(call, request, Vec::new()).await
+    }
+
+    /// The same, with descriptors beside.
+    pub async fn ask_with(&self, call: Call, request: Request, fds: Vec<OwnedFd>) -> Answered {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Do { call, request: Box::new(request), reply };
+        let command = Command::Do { call, request: Box::new(request), fds, reply };
         if self.commands.send(command).is_err() {
             return Err(Cause::SystemAlreadyStopped.into());
         }

@@ -1,0 +1,268 @@
+//! Virtual machines that are saved and go on, and clones of a template.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use hcs::{
+    Cause, System, saved,
+    schema::{
+        Attachment, AttachmentType, ComPort, ComputeSystem, RestoreState, SaveOptions, SaveType, Scsi, State,
+    },
+};
+use hcs_tests::{
+    Service, host,
+    machine::{Console, Guest, SHELL},
+    processes,
+};
+use rustix::process::Signal;
+
+use crate::refused;
+
+/// A disk with a file system, which every machine may write.
+fn disk(path: PathBuf) -> PathBuf {
+    fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    host("mke2fs", &["-q", "-t", "ext4", "-F", path.to_str().unwrap()]);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    path
+}
+
+/// A machine with this disk, whose serial port is at this socket.
+fn document(guest: &Guest, disk: &Path, port: &Path) -> ComputeSystem {
+    let mut document = guest.document_with(|machine| {
+        let devices = machine.devices.clone().unwrap_or_default();
+        let attachment =
+            Attachment::default().type_(AttachmentType::VirtualDisk).path(disk.display().to_string());
+        let scsi = Scsi::default().attachments([("0".to_owned(), attachment)]);
+        let port = ComPort::default().named_pipe(port.display().to_string());
+        machine.devices(devices.scsi([("one".to_owned(), scsi)]).com_ports([("0".to_owned(), port)]))
+    });
+    document.should_terminate_on_last_handle_closed = Some(false);
+    document
+}
+
+fn restored(mut document: ComputeSystem, from: RestoreState) -> ComputeSystem {
+    document.virtual_machine = document.virtual_machine.map(|machine| machine.restore_state(from));
+    document
+}
+
+fn from_file(path: &Path) -> RestoreState {
+    RestoreState::default().save_state_file_path(path.display().to_string())
+}
+
+fn to_file(path: &Path) -> SaveOptions {
+    SaveOptions::default().save_type(SaveType::ToFile).save_state_file_path(path.display().to_string())
+}
+
+/// A file that a machine can be saved to.
+fn target(path: PathBuf) -> PathBuf {
+    saved::create_empty_runtime_state(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    path
+}
+
+fn saved_to(system: &System, path: &Path) {
+    system.pause(None).wait().unwrap();
+    system.save(&to_file(path)).wait().unwrap();
+}
+
+#[test]
+fn a_machine_goes_on_where_it_was_saved_and_its_disk_is_whole() {
+    let mut service = Service::start();
+    let root = service.root().to_owned();
+    let script = "mount /dev/sda /mnt
+         (n=0; while :; do n=$((n + 1)); echo $n >/mnt/file$((n % 50)); echo $n >/tmp/count; done) &";
+    let guest = Guest::make(&root, &format!("{script}\n{SHELL}"));
+    let (disk, file) = (disk(root.join("disk")), target(root.join("vm.vmrs")));
+    let document = document(&guest, &disk, &guest.port());
+    let system = service.running_from("vm", &document);
+    let mut console = guest.console();
+    console.until("ready");
+    console.run("secret=$(cat /proc/sys/kernel/random/uuid); until test $(cat /tmp/count) -gt 10 2>/dev/null; do sleep 1; done");
+    refused(system.save(&to_file(&file)).wait(), Cause::InvalidState);
+    saved_to(&system, &file);
+    // It is still there, and can be saved once more, and goes on.
+    system.save(&to_file(&file)).wait().unwrap();
+    system.resume().wait().unwrap();
+    let secret = console.run("echo $secret");
+    let count = |console: &mut Console| console.run("cat /tmp/count").trim().parse::<u64>().unwrap();
+    let before = count(&mut console);
+    saved_to(&system, &file);
+    // The zeros of its memory take no room.
+    let allocated = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&file).unwrap()) * 512;
+    assert!(allocated < 150 << 20, "{allocated} bytes");
+    // Everything dies.
+    let worker = service.worker(&system);
+    service.kill();
+    processes::signal(worker, Signal::KILL);
+    service.restart();
+    service.await_nothing_left();
+
+    let document = restored(document, from_file(&file));
+    let system = service.running_from("vm", &document);
+    let mut console = guest.console();
+    assert_eq!(console.run("echo $secret"), secret);
+    let after = count(&mut console);
+    assert!(after >= before, "{after} of {before}");
+    console.run("kill %1; sync; umount /mnt");
+    // Also what was restored can be saved.
+    saved_to(&system, &file);
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+    host("e2fsck", &["-fn", disk.to_str().unwrap()]);
+    assert!(!root.join("vm.vmrs.partial").exists());
+    let again = service.running_from("vm", &document);
+    let mut console = guest.console();
+    assert_eq!(console.run("echo $secret"), secret);
+    again.terminate().wait().unwrap();
+}
+
+#[test]
+fn what_cannot_be_restored_is_refused_by_name_before_anything_starts() {
+    let service = Service::start();
+    let root = service.root().to_owned();
+    let guest = Guest::make(&root, SHELL);
+    let (disk, file) = (disk(root.join("disk")), target(root.join("vm.vmrs")));
+    let document = document(&guest, &disk, &guest.port());
+    let client = service.client();
+    let whole = |file: &Path| restored(document.clone(), from_file(file));
+    let error = refused(client.create("vm", &whole(&file)).wait(), Cause::InvalidData);
+    assert!(error.message.contains("SaveStateFilePath") && error.message.contains("empty"), "{error}");
+    let system = service.running_from("vm", &document);
+    guest.console().until("ready");
+    saved_to(&system, &file);
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+    assert!(saved::processor_requirements(&file).unwrap().processor_features.is_none());
+
+    // Another machine than the one that was saved.
+    let mut other = whole(&file);
+    let machine = other.virtual_machine.as_mut().unwrap();
+    let processor = machine.compute_topology.as_mut().unwrap().processor.as_mut().unwrap();
+    processor.count = Some(2);
+    let error = refused(client.create("vm", &other).wait(), Cause::InvalidData);
+    assert!(error.message.contains("number of processors 1"), "{error}");
+    // A part of the file, and a file of which a bit has turned: of its description, and of its memory.
+    let bytes = fs::read(&file).unwrap();
+    let with = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let (path, mut bytes) = (root.join(name), bytes.clone());
+        change(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        path
+    };
+    let short = with("short", &|bytes| bytes.truncate(5 << 20));
+    let error = refused(client.create("vm", &whole(&short)).wait(), Cause::InvalidData);
+    assert!(error.message.contains("truncated"), "{error}");
+    let newer = with("newer", &|bytes| bytes[8] = 9);
+    refused(client.create("vm", &whole(&newer)).wait(), Cause::NotSupported);
+    let damaged = with("damaged", &|bytes| {
+        let place = bytes.len() - (2 << 20);
+        bytes[place] ^= 1;
+    });
+    let system = client.create("vm", &whole(&damaged)).wait().unwrap();
+    let error = refused(system.start().wait(), Cause::InvalidData);
+    assert!(error.message.contains("checksum"), "{error}");
+    assert_eq!(service.leftovers().processes, [0u32; 0], "something was started");
+    system.terminate().wait().unwrap();
+    // What a processor here cannot do. The description says how long it is, so it stays as long.
+    let foreign = with("foreign", &|_| {});
+    let edited = fs::OpenOptions::new().read(true).write(true).open(&foreign).unwrap();
+    hcs_tests::vmrs::need_processor_feature(&edited, "AmdAes");
+    let error = refused(client.create("vm", &whole(&foreign)).wait(), Cause::NotSupported);
+    assert!(error.message.contains("AmdAes"), "{error}");
+    let template = restored(document.clone(), RestoreState::default().template_system_id("nobody"));
+    refused(client.create("vm", &template).wait(), Cause::NotFound);
+    refused(client.create("vm", &whole(Path::new("/nowhere/at/all"))).wait(), Cause::FileNotFound);
+    service.await_nothing_left();
+}
+
+/// KiB of memory that a process has for itself.
+fn private(process: u32) -> u64 {
+    let text = processes::read(process, "smaps_rollup");
+    let of = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    of("Private_Dirty:") + of("Private_Clean:")
+}
+
+#[test]
+fn ten_clones_of_a_template_go_their_own_ways() {
+    const CLONES: usize = 10;
+    let service = Service::start();
+    let root = service.root().to_owned();
+    let guest = Guest::make(
+        &root,
+        &format!("mount /dev/sda /mnt; echo template >/mnt/name; sync; umount /mnt; {SHELL}"),
+    );
+    let original = disk(root.join("disk"));
+    let template = service.running_from("template", &document(&guest, &original, &guest.port()));
+    let mut console = guest.console();
+    console.until("ready");
+    console.run("name=template; echo $name >/tmp/name; cat /proc/sys/kernel/random/uuid >/tmp/uuid");
+    refused(
+        template.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait(),
+        Cause::InvalidState,
+    );
+    template.pause(None).wait().unwrap();
+    template.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait().unwrap();
+    assert_eq!(template.properties(None).wait().unwrap().state, Some(State::SavedAsTemplate));
+    refused(template.resume().wait(), Cause::InvalidState);
+    let own = |number: usize, name: &str| root.join(format!("{name}-{number}"));
+    let clones: Vec<System> = (0..CLONES)
+        .map(|number| {
+            let copy = own(number, "disk");
+            host("cp", &["--sparse=always", original.to_str().unwrap(), copy.to_str().unwrap()]);
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o666)).unwrap();
+            let from = RestoreState::default().template_system_id("TEMPLATE");
+            let document = restored(document(&guest, &copy, &own(number, "port")), from);
+            let name = format!("clone-{number}");
+            service.client().create(&name, &document).wait().unwrap()
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for clone in &clones {
+            scope.spawn(|| clone.start().wait().unwrap());
+        }
+    });
+    let mut consoles: Vec<Console> = (0..CLONES).map(|number| Console::at(&own(number, "port"))).collect();
+    for (number, console) in consoles.iter_mut().enumerate() {
+        assert!(console.run("echo $name; cat /tmp/name").contains("template\ntemplate"));
+        console.run(&format!(
+            "name=clone{number}; echo $name >/tmp/name; mount /dev/sda /mnt; echo $name >/mnt/name; sync"
+        ));
+    }
+    for (number, console) in consoles.iter_mut().enumerate() {
+        let said = console.run("echo $name; cat /tmp/name /mnt/name");
+        assert_eq!(said.trim(), format!("clone{number}\nclone{number}\nclone{number}"));
+        console.run("umount /mnt");
+    }
+    // What a new kernel draws from its pool is its own: it was told that it is another.
+    let mut drawn: Vec<String> =
+        consoles.iter_mut().map(|console| console.run("cat /proc/sys/kernel/random/uuid")).collect();
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!(drawn.len(), CLONES);
+    let qemus = service.leftovers().processes;
+    assert_eq!(qemus.len(), CLONES + 1);
+    let mut memory: Vec<u64> = qemus.into_iter().map(private).collect();
+    memory.sort_unstable();
+    println!("private memory in KiB: {memory:?}");
+    refused(clones[0].save(&SaveOptions::default()).wait(), Cause::InvalidState);
+    // Clones outlive what they were made from.
+    template.terminate().wait().unwrap();
+    for (number, (clone, console)) in clones.iter().zip(&mut consoles).enumerate() {
+        assert!(console.run("cat /tmp/name").contains(&format!("clone{number}")));
+        clone.terminate().wait().unwrap();
+    }
+    service.await_nothing_left();
+    for number in 0..CLONES {
+        let said =
+            Command::new("debugfs").args(["-R", "cat name"]).arg(own(number, "disk")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), format!("clone{number}"));
+    }
+}
