@@ -10,7 +10,8 @@ use std::{
 use hcs::{
     Cause, System, saved,
     schema::{
-        Attachment, AttachmentType, ComPort, ComputeSystem, RestoreState, SaveOptions, SaveType, Scsi, State,
+        Attachment, AttachmentType, ComPort, ComputeSystem, NetworkAdapter, NetworkLinux, NetworkMode,
+        RestoreState, SaveOptions, SaveType, Scsi, State,
     },
 };
 use hcs_tests::{
@@ -265,4 +266,55 @@ fn ten_clones_of_a_template_go_their_own_ways() {
             Command::new("debugfs").args(["-R", "cat name"]).arg(own(number, "disk")).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), format!("clone{number}"));
     }
+}
+
+#[test]
+fn clones_have_addresses_of_their_own() {
+    let service = Service::start();
+    let root = service.root().to_owned();
+    let guest = Guest::make(&root, &format!("load virtio_net; {SHELL}"));
+    let disk = disk(root.join("disk"));
+    let with_adapter = |port: &Path| {
+        let mut document = document(&guest, &disk, port);
+        let machine = document.virtual_machine.as_mut().unwrap();
+        let linux = NetworkLinux::default().mode(NetworkMode::User);
+        let adapter = NetworkAdapter::default().linux(linux);
+        let devices = machine.devices.take().unwrap();
+        machine.devices = Some(devices.network_adapters([("one".to_owned(), adapter)]));
+        document
+    };
+    let template = service.running_from("template", &with_adapter(&guest.port()));
+    let mut console = guest.console();
+    console.until("ready");
+    let address = "cat /sys/class/net/eth*/address";
+    let of_template = console.run(address).trim().to_owned();
+    template.pause(None).wait().unwrap();
+    template.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait().unwrap();
+    let mut addresses = vec![of_template.clone()];
+    for number in 0..2 {
+        let port = root.join(format!("port-{number}"));
+        let document = restored(with_adapter(&port), RestoreState::default().template_system_id("template"));
+        let mut one = document.clone();
+        let machine = one.virtual_machine.as_mut().unwrap();
+        // The disk is not the clones' matter here, and is that of nobody twice.
+        let copy = root.join(format!("disk-{number}"));
+        fs::copy(&disk, &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o666)).unwrap();
+        let controllers = machine.devices.as_mut().unwrap().scsi.as_mut().unwrap();
+        let attachments = controllers.get_mut("one").unwrap().attachments.as_mut().unwrap();
+        attachments.get_mut("0").unwrap().path = Some(copy.display().to_string());
+        let clone = service.running_from(&format!("clone-{number}"), &one);
+        let mut console = Console::at(&port);
+        let changed = format!(
+            "for i in 1 2 3 4 5 6 7 8 9; do a=$({address} 2>/dev/null); test -n \"$a\" -a \"$a\" != {of_template} && break; sleep 1; done; echo $a"
+        );
+        addresses.push(console.run(&changed).trim().to_owned());
+        console.run("ip link set $(basename /sys/class/net/eth*) up");
+        clone.terminate().wait().unwrap();
+    }
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 3, "{addresses:?}");
+    template.terminate().wait().unwrap();
+    service.await_nothing_left();
 }

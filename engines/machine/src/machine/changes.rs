@@ -27,8 +27,8 @@ pub enum Progress {
 
 /// A change that waits for the guest.
 pub struct Wait {
-    /// Who is told.
-    ticket: u64,
+    /// Who is told, if anybody is.
+    ticket: Option<u64>,
     /// Until when it is waited.
     pub until: Instant,
     what: What,
@@ -178,7 +178,22 @@ impl Machine {
     }
 
     fn wait(&mut self, ticket: u64, what: What) {
+        self.wait_for(Some(ticket), what);
+    }
+
+    fn wait_for(&mut self, ticket: Option<u64>, what: What) {
         self.waits.push(Wait { ticket, until: Instant::now() + PATIENCE, what });
+    }
+
+    /// Gives the guest of a clone adapters of its own: those that it has believed in have the addresses of its template, and
+    /// nobody hears of what they send.
+    pub(super) fn replace_adapters(&mut self) -> Result<(), Error> {
+        for adapter in self.plan.adapters.clone() {
+            let device = devices::adapter_id(adapter.slot);
+            self.running()?.unplug(&device)?;
+            self.wait_for(None, What::Gone { device, then: Then::Plug(adapter) });
+        }
+        Ok(())
     }
 
     /// Notes an event that a change may wait for.
@@ -211,6 +226,7 @@ impl Machine {
             let outcome = match (is_reached, wait.what) {
                 (true, What::Memory { .. }) => Ok(()),
                 (true, What::Gone { then: Then::Nothing, .. }) => Ok(()),
+                (true, What::Gone { then: Then::Plug(adapter), .. }) => self.add_adapter(&adapter),
                 (true, What::Gone { then: Then::Attach { controller, disk, file }, .. }) => {
                     self.attach_open_disk(controller, &disk, &file)
                 }
@@ -225,7 +241,11 @@ impl Machine {
                         .hint("It goes when the guest lets it go, or with the machine."))
                 }
             };
-            told.push(Told::Settled(wait.ticket, outcome));
+            match (wait.ticket, outcome) {
+                (Some(ticket), outcome) => told.push(Told::Settled(ticket, outcome)),
+                (None, Err(error)) => eprintln!("hcs-worker: {error}"),
+                (None, Ok(())) => {}
+            }
         }
         told
     }

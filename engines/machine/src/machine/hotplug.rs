@@ -20,6 +20,8 @@ use crate::{
 pub enum Then {
     /// Nothing.
     Nothing,
+    /// Another adapter in its place.
+    Plug(Adapter),
     /// Another disk in its place.
     Attach {
         /// The number of its controller.

@@ -39,7 +39,7 @@ use crate::{
     files::{self, Conversations, Files},
     links::{self, Speaker},
     memory::Memory,
-    plan::Plan,
+    plan::{Plan, Restore},
     prefix,
     qmp::Qmp,
     tail::{Ears, Tail},
@@ -160,7 +160,10 @@ impl Machine {
         match started {
             Ok(running) => {
                 self.running = Some(running);
-                Ok(())
+                match self.is_clone() {
+                    true => self.replace_adapters(),
+                    false => Ok(()),
+                }
             }
             Err(error) => {
                 files::remove_sockets(self.plan.sockets());
@@ -241,6 +244,10 @@ impl Machine {
                 }))
             }
         }
+    }
+
+    fn is_clone(&self) -> bool {
+        matches!(self.plan.restore, Some(Restore::Template { .. }))
     }
 
     fn running(&mut self) -> Result<&mut Running, Error> {
@@ -363,7 +370,8 @@ impl Running {
         if let Some(state) = state {
             self.take_over(state)?;
         }
-        for adapter in plan.adapters.iter().filter(|adapter| !adapter.connected) {
+        let is_clone = matches!(plan.restore, Some(Restore::Template { .. }));
+        for adapter in plan.adapters.iter().filter(|adapter| is_clone || !adapter.connected) {
             self.connect(adapter.slot, false)?;
         }
         self.sizes.want(&mut self.qmp, plan.memory.mib)?;
