@@ -188,5 +188,8 @@ int main(void)
     CHECK(needed == NULL);
     CHECK_HR(E_INVALIDARG, HcsCreateEmptyRuntimeStateFile(TEXT16("relative")));
     unlink(file);
+    CHECK_HR(S_OK, HcsCreateEmptyGuestStateFile(wide("%s", file).text));
+    CHECK_FAILS(HcsCreateEmptyGuestStateFile(wide("%s", file).text));
+    unlink(file);
     return 0;
 }

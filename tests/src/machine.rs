@@ -30,8 +30,16 @@ pub fn qemu() -> PathBuf {
 const MODULES: &[&str] = &["virtio_scsi", "sd_mod", "sr_mod", "isofs", "pvpanic-pci", "button", "evdev"];
 
 /// Modules that a script loads by `load NAME`.
-const MORE_MODULES: &[&str] =
-    &["virtio_net", "af_packet", "virtio_balloon", "virtio_mem", "virtio_input", "nfit", "nd_pmem"];
+const MORE_MODULES: &[&str] = &[
+    "virtio_net",
+    "af_packet",
+    "virtio_balloon",
+    "virtio_mem",
+    "virtio_input",
+    "nfit",
+    "nd_pmem",
+    "efivarfs",
+];
 
 /// A script that does what is typed, line by line, and says how each has ended.
 pub const SHELL: &str =

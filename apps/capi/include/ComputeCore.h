@@ -573,6 +573,17 @@ HRESULT HcsRevokeVmGroupAccess(PCWSTR filePath);
  */
 
 /**
+ * Makes a file in which the firmware and the trusted platform module of a machine remember nothing yet, to be named in
+ * VirtualMachine.GuestState. The machine must be allowed to write it: HcsGrantVmAccess. Synchronous.
+ *
+ * guestStateFilePath: absolute.
+ *
+ *     E_INVALIDARG                     the text is missing, or the path is not absolute
+ *     HRESULT_FROM_WIN32(ERROR_FILE_EXISTS, ERROR_ALREADY_EXISTS)   there is such a file
+ */
+HRESULT HcsCreateEmptyGuestStateFile(PCWSTR guestStateFilePath);
+
+/**
  * Makes an empty file that HcsSaveComputeSystem can write to. The machine must be allowed to: HcsGrantVmAccess. Synchronous.
  *
  * runtimeStateFilePath: absolute.

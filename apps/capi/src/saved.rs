@@ -12,6 +12,11 @@ use crate::{
 };
 
 #[unsafe(no_mangle)]
+extern "C" fn HcsCreateEmptyGuestStateFile(file: Text) -> Code {
+    tell(|| saved::create_empty_guest_state(&path(file)?))
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn HcsCreateEmptyRuntimeStateFile(file: Text) -> Code {
     tell(|| saved::create_empty_runtime_state(&path(file)?))
 }

@@ -53,12 +53,14 @@ pub struct Conversations {
     pub log: OwnedFd,
     /// Its memory.
     pub memory: Memory,
+    /// Firmware, and the store of its variables.
+    pub firmware: Option<[File; 2]>,
 }
 
 impl Files {
     /// Opens and makes them; what others are behind is there already. On failure no socket is left.
     pub fn open(plan: &Plan, conversations: Conversations) -> Result<Files, Error> {
-        let Conversations { adapters, tpm, log, memory } = conversations;
+        let Conversations { adapters, tpm, log, memory, firmware } = conversations;
         let host = &plan.host;
         let (mut kernel, mut initrd) = (None, None);
         if let Some(files) = plan.boot.kernel() {
@@ -67,10 +69,6 @@ impl Files {
                 initrd = Some(open(host, path, OFlags::RDONLY, &files.blame[1])?);
             }
         }
-        let firmware = match plan.boot {
-            Boot::Uefi { secure, .. } => Some(firmware(&host.qemu, secure)?),
-            Boot::Kernel(_) => None,
-        };
         // The machine's own user has no right to it, and needs none.
         let kvm = plan
             .host
@@ -180,8 +178,10 @@ pub fn open(host: &Host, path: &str, flags: OFlags, blame: &str) -> Result<File,
     Ok(File::from(file))
 }
 
-/// Firmware of the host, and variables of the machine, which are in memory.
-fn firmware(qemu: &str, secure: bool) -> Result<[File; 2], Error> {
+/// Firmware of the host, and the variables that it is delivered with, in memory.
+pub fn firmware(plan: &Plan) -> Result<Option<[File; 2]>, Error> {
+    let Boot::Uefi { secure, .. } = plan.boot else { return Ok(None) };
+    let qemu = &plan.host.qemu;
     let found = firmware::find(crate::prefix(Path::new(qemu)), secure)?;
     let failed = |error: std::io::Error| Error::from_io(&error, "reading the firmware");
     let code = File::open(&found.code).map_err(failed)?;
@@ -192,7 +192,7 @@ fn firmware(qemu: &str, secure: bool) -> Result<[File; 2], Error> {
     })?;
     let mut variables = File::from(variables);
     variables.write_all(&bytes).map_err(failed)?;
-    Ok([code, variables])
+    Ok(Some([code, variables]))
 }
 
 /// Opens what a disk is.

@@ -24,6 +24,7 @@ mod memory;
 pub mod plan;
 pub mod policy;
 pub mod qmp;
+mod remembered;
 mod tail;
 mod tpm;
 

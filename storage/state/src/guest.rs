@@ -185,9 +185,9 @@ impl GuestState {
             .collect();
         let mut take = |length: u64| -> Result<Place, Error> {
             let blocks = length.div_ceil(BLOCK).max(1) as u32;
-            let block = self.free(&taken, blocks).ok_or_else(|| {
-                Error::new(Cause::DiskFull, "there is no room in the guest state file")
-            })?;
+            let block = self
+                .free(&taken, blocks)
+                .ok_or_else(|| Error::new(Cause::DiskFull, "there is no room in the guest state file"))?;
             taken.push((block, blocks));
             Ok(Place { block, blocks, length })
         };

@@ -4,9 +4,12 @@
 //! - [`guest`]: `.vmgs`, what firmware and a trusted platform module remember.
 //! - [`replace`]: how such a file takes the place of an older one, whole or not at all.
 //!
+//! - [`variables`]: the variables of UEFI, as firmware has them and as a guest state file has them.
+//!
 //! The worker of a machine writes and reads them, the service looks at what they say before anything is started, and
 //! clients make empty ones.
 
 pub mod guest;
 pub mod replace;
 pub mod runtime;
+pub mod variables;

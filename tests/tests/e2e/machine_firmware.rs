@@ -3,13 +3,16 @@
 use std::fs;
 
 use hcs::{
-    Cause,
+    Cause, saved,
     schema::{
-        ApplySecureBootTemplateType, Attachment, AttachmentType, Chipset, ComputeSystem, Guid,
+        ApplySecureBootTemplateType, Attachment, AttachmentType, Chipset, ComputeSystem, GuestState, Guid,
         NotificationType, Scsi, SecuritySettings, Uefi, UefiBootDevice, UefiBootEntry,
     },
 };
-use hcs_tests::{Service, machine::Guest};
+use hcs_tests::{
+    Service, host,
+    machine::{Guest, SHELL},
+};
 
 use crate::refused;
 
@@ -123,4 +126,115 @@ fn a_trusted_platform_module_measures_what_is_booted() {
     assert!(words[0].len() == 64 && words[0].bytes().any(|byte| byte != b'0'), "{said}");
     system.terminate().wait().unwrap();
     service.await_nothing_left();
+}
+
+/// What a reader that shares nothing with ours finds in a guest state file: the lengths of the files in it by their numbers,
+/// and whether one of them has this text, in the letters that UEFI uses.
+fn found_in_guest_state(file: &std::path::Path, text: &str) -> serde_json::Value {
+    const READER: &str = "
+import json, struct, sys, zlib
+data, text = open(sys.argv[1], 'rb').read(), sys.argv[2].encode('utf-16le')
+foot = data[-512:]
+assert foot[:8] == b'conectix' and struct.unpack('>I', foot[60:64])[0] == 2
+assert struct.unpack('>I', foot[64:68])[0] == ~(sum(foot) - sum(foot[64:68])) & 0xffffffff
+size = struct.unpack('>Q', foot[48:56])[0]
+assert size == len(data) - 512
+def header(at):
+    raw = data[at:at + 168]
+    if raw[:8] != b'GUESTRTS': return None
+    version, check, number, length, table, blocks = struct.unpack('<6I', raw[8:32])
+    assert (version, length, blocks) == (0x30000, 168, 1)
+    assert zlib.crc32(raw[:12] + bytes(4) + raw[16:]) == check
+    return number, table
+table = max(found for found in (header(0), header(512)) if found)[1]
+found = {}
+for number in range(64):
+    block, blocks, length = struct.unpack('<IIQ', data[table * 4096 + number * 64:][:16])
+    if blocks:
+        content = data[block * 4096:][:length]
+        assert (block + blocks) * 4096 <= size and length <= blocks * 4096
+        found[number] = [length, text in content]
+at, variables = 0, 0
+if 1 in found:
+    block = struct.unpack('<I', data[table * 4096 + 64:][:4])[0]
+    while at < found[1][0]:
+        kind, length = struct.unpack('<II', data[block * 4096 + at:][:8])
+        assert kind == 0 and length >= 48
+        at, variables = at + length, variables + 1
+    assert at == found[1][0]
+print(json.dumps({'files': found, 'variables': variables}))
+";
+    let output =
+        std::process::Command::new("python3").args(["-c", READER]).arg(file).arg(text).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn variables_of_the_firmware_and_the_module_are_remembered_over_runs() {
+    let service = Service::start();
+    let script = format!("load efivarfs; mount -t efivarfs efivarfs /sys/firmware/efi/efivars; {SHELL}");
+    let guest = Guest::make(service.root(), &script);
+    let disk = guest.efi_disk();
+    let file = service.root().join("guest.vmgs");
+    saved::create_empty_guest_state(&file).unwrap();
+    let fresh = found_in_guest_state(&file, "HcsTest");
+    assert_eq!(
+        fresh,
+        serde_json::json!({"files": {"0": [4096, false], "63": [4096, false]}, "variables": 0})
+    );
+    let with = |transient: bool| {
+        let mut wanted = document(&guest, from_disk(3), Some(&disk));
+        let machine = wanted.virtual_machine.take().unwrap();
+        let state = GuestState::default()
+            .guest_state_file_path(file.display().to_string())
+            .force_transient_state(transient);
+        let machine =
+            machine.guest_state(state).security_settings(SecuritySettings::default().enable_tpm(true));
+        wanted.virtual_machine = Some(machine);
+        wanted
+    };
+    let variable =
+        |name: &str| format!("/sys/firmware/efi/efivars/{name}-5f6c3a1e-0000-4000-8000-00000000abcd");
+    let set = |name: &str, text: &str| format!("printf '\\007\\000\\000\\000{text}' >{}", variable(name));
+    // Nobody else may use it, and the machine only if it was allowed to.
+    let system = service.client().create("vm", &with(false)).wait().unwrap();
+    refused(system.start().wait(), Cause::AccessDenied);
+    system.terminate().wait().unwrap();
+    host("chmod", &["666", file.to_str().unwrap()]);
+    let run = |transient: bool, act: &mut dyn FnMut(&mut hcs_tests::machine::Console)| {
+        let system = service.running_from("vm", &with(transient));
+        let mut console = guest.console();
+        console.until("ready");
+        if !transient {
+            let other = service.client().create("other", &with(false)).wait().unwrap();
+            let error = refused(other.start().wait(), Cause::InUse);
+            assert!(error.message.contains("GuestStateFilePath"), "{error}");
+            other.terminate().wait().unwrap();
+        }
+        act(&mut console);
+        system.terminate().wait().unwrap();
+        service.await_nothing_left();
+    };
+    run(false, &mut |console| {
+        console.run(&set("HcsTest", "first"));
+    });
+    let remembered = found_in_guest_state(&file, "HcsTest");
+    assert_eq!(remembered["files"]["1"][1], true, "{remembered}");
+    assert!(remembered["files"]["3"][0].as_u64().unwrap() > 1000, "{remembered}");
+    // What is only looked at stays as it is.
+    let before = fs::read(&file).unwrap();
+    run(true, &mut |console| {
+        assert!(console.run(&format!("tail -c 5 {}", variable("HcsTest"))).contains("first"));
+        console.run(&set("HcsOther", "other"));
+    });
+    assert!(fs::read(&file).unwrap() == before);
+    run(false, &mut |console| {
+        assert!(console.run(&format!("tail -c 5 {}", variable("HcsTest"))).contains("first"));
+        console.run(&format!("test ! -e {}", variable("HcsOther")));
+        console.run(&set("HcsThird", "third"));
+    });
+    for (name, is_there) in [("HcsTest", true), ("HcsOther", false), ("HcsThird", true)] {
+        assert_eq!(found_in_guest_state(&file, name)["files"]["1"][1], is_there, "{name}");
+    }
 }

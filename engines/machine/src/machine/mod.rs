@@ -42,6 +42,7 @@ use crate::{
     plan::{Plan, Restore},
     prefix,
     qmp::Qmp,
+    remembered::Remembered,
     tail::{Ears, Tail},
     tpm::{self, Tpm},
 };
@@ -75,6 +76,8 @@ struct Running {
     speakers: Vec<Speaker>,
     /// The trusted platform module.
     tpm: Option<Tpm>,
+    /// What it and the firmware remember.
+    remembered: Option<Remembered>,
     /// The set of descriptors behind each disk.
     sets: BTreeMap<String, i64>,
     /// The set of descriptors at which the consoles of the guest are heard.
@@ -136,19 +139,23 @@ impl Machine {
         }
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
         let ((errors, say), (consoles, log)) = (Tail::new().map_err(failed)?, Tail::new().map_err(failed)?);
-        let (socket, tpm) = match self.plan.tpm {
-            true => {
-                tpm::start(&self.plan.host, &self.cgroup).map(|(socket, tpm)| (Some(socket), Some(tpm)))?
-            }
-            false => (None, None),
-        };
+        let host = &self.plan.host;
+        let firmware = files::firmware(&self.plan)?;
+        let variables = firmware.as_ref().map(|[_, variables]| variables.try_clone()).transpose();
+        let variables =
+            variables.map_err(|error| Error::from_io(&error, "holding the firmware's variables"))?;
+        let module = self.plan.tpm.then(|| tpm::memory(host)).transpose()?;
+        let remembered = Remembered::begin(self.plan.guest_state.as_ref(), host, variables, module)?;
+        let module =
+            remembered.tpm.as_ref().map(|memory| tpm::start(host, &self.cgroup, memory)).transpose()?;
+        let (socket, tpm) = module.unzip();
         let (memory, state) = self.beginning()?;
-        let conversations = Conversations { adapters: sockets, tpm: socket, log, memory };
+        let conversations = Conversations { adapters: sockets, tpm: socket, log, memory, firmware };
         let mut files = Files::open(&self.plan, conversations)?;
         let viewers = files.viewers();
         let spawned = self.spawn(&files, Ears { errors, consoles }, say);
         let started = spawned.and_then(|mut running| {
-            running = Running { viewers, speakers, tpm, ..running };
+            running = Running { viewers, speakers, tpm, remembered: Some(remembered), ..running };
             match running.begin(&self.plan, state.as_ref()) {
                 Ok(()) => Ok(running),
                 Err(error) => {
@@ -216,6 +223,7 @@ impl Machine {
             qmp: Qmp::new(ours, ears),
             speakers: Vec::new(),
             tpm: None,
+            remembered: None,
             sets,
             log,
             sizes,
@@ -348,6 +356,9 @@ impl Machine {
         if let Some(running) = &mut self.running {
             running.speakers.clear();
             running.tpm = None;
+            if let Some(Err(error)) = running.remembered.as_mut().map(Remembered::keep) {
+                eprintln!("hcs-worker: the guest state file: {error}");
+            }
         }
         self.cgroup.remove()
     }

@@ -13,7 +13,7 @@ pub mod topology;
 
 use hcs_container::policy::{self, Notice};
 use hcs_core::{Cause, Error, RuntimeId};
-use hcs_schema::{ComputeSystem, Reading};
+use hcs_schema::{ComputeSystem, Reading, VirtualMachine};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -72,10 +72,21 @@ pub struct Plan {
     pub tpm: bool,
     /// Its screen.
     pub display: Option<Display>,
+    /// Where its firmware remembers; without that it forgets.
+    pub guest_state: Option<GuestStateFile>,
     /// What it is restored from; without that it boots.
     pub restore: Option<Restore>,
     /// Where the memory of a guest that crashes is written.
     pub dump: Option<Dump>,
+}
+
+/// Where the firmware and the trusted platform module of a machine remember.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestStateFile {
+    /// The file.
+    pub path: String,
+    /// What is new is written there; else it is forgotten.
+    pub is_kept: bool,
 }
 
 /// What the service knows of its host, and the document does not say.
@@ -138,6 +149,7 @@ impl Plan {
             shared: mapped::shared(&devices)?,
             tpm: machine.security_settings.as_ref().is_some_and(|security| security.enable_tpm == Some(true)),
             display: display::plan(&devices)?,
+            guest_state: guest_state(machine)?,
             restore: saved::plan(machine)?,
             dump: dump::plan(&devices)?,
         };
@@ -163,6 +175,15 @@ impl Plan {
         let screen = self.display.iter().filter_map(|display| display.pipe.as_ref());
         serial.chain(virtio).chain(screen.map(|pipe| pipe.socket.as_str()))
     }
+}
+
+fn guest_state(machine: &VirtualMachine) -> Result<Option<GuestStateFile>, Error> {
+    let Some(state) = &machine.guest_state else { return Ok(None) };
+    let Some(path) = state.guest_state_file_path.clone().filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    absolute(&path, "$.VirtualMachine.GuestState.GuestStateFilePath")?;
+    Ok(Some(GuestStateFile { path, is_kept: state.force_transient_state != Some(true) }))
 }
 
 /// A path of the host, as a member says it.
