@@ -4,10 +4,10 @@
 use std::{fs, thread, time::Duration};
 
 use hcs::{
-    System,
+    System, saved,
     schema::{
         Any, Attachment, AttachmentType, ComputeSystem, ModifyRequestType, ModifySettingRequest,
-        NotificationType, Scsi,
+        NotificationType, RestoreState, SaveOptions, SaveType, Scsi,
     },
 };
 use hcs_tests::{Service, machine::Guest, processes, random::Random};
@@ -31,6 +31,8 @@ enum Step {
     Start,
     Modify,
     ShutDown,
+    Save,
+    Restore,
 }
 
 impl Step {
@@ -41,6 +43,8 @@ impl Step {
             Step::Start => 120_000,
             Step::Modify => 20_000,
             Step::ShutDown => 5_000,
+            Step::Save => 150_000,
+            Step::Restore => 200_000,
         }
     }
 }
@@ -58,7 +62,11 @@ fn disk(kind: ModifyRequestType, path: &str) -> ModifySettingRequest {
 fn act(step: Step, service: &Service, document: &ComputeSystem, system: Option<&System>, image: &str) {
     match (step, system) {
         (Step::Create, _) => drop(service.client().create("vm", document).wait()),
-        (Step::Start, Some(system)) => drop(system.start().wait()),
+        (Step::Start | Step::Restore, Some(system)) => drop(system.start().wait()),
+        (Step::Save, Some(system)) => {
+            let options = SaveOptions::default().save_type(SaveType::ToFile).save_state_file_path(image);
+            drop(system.save(&options).wait());
+        }
         (Step::Modify, Some(system)) => {
             let _ = system.modify(&disk(ModifyRequestType::Add, image)).wait();
             let _ = system.modify(&disk(ModifyRequestType::Remove, image)).wait();
@@ -114,8 +122,11 @@ fn round(
     microseconds: u64,
 ) {
     let system = (step != Step::Create).then(|| service.client().create("vm", document).wait().unwrap());
-    if matches!(step, Step::Modify | Step::ShutDown) {
+    if matches!(step, Step::Modify | Step::ShutDown | Step::Save) {
         system.as_ref().unwrap().start().wait().unwrap();
+    }
+    if step == Step::Save {
+        system.as_ref().unwrap().pause(None).wait().unwrap();
     }
     let has_struck = thread::scope(|scope| {
         let (service, system) = (&*service, system.as_ref());
@@ -148,4 +159,40 @@ fn round(
         assert_eq!(status.exit_type, Some(NotificationType::UnexpectedExit), "{victim:?} {step:?}");
     }
     service.await_nothing_left();
+}
+
+#[test]
+fn a_saved_machine_is_the_old_or_the_new_one_whoever_dies() {
+    let mut service = Service::start();
+    let guest = Guest::make(service.root(), "echo ready; read line");
+    let mut document = guest.document();
+    document.should_terminate_on_last_handle_closed = Some(false);
+    let file = service.root().join("vm.vmrs");
+    saved::create_empty_runtime_state(&file).unwrap();
+    hcs_tests::host("chmod", &["666", file.to_str().unwrap()]);
+    let path = file.display().to_string();
+    // One whole machine is there from the beginning.
+    let system = service.running_from("vm", &document);
+    guest.console().until("ready");
+    system.pause(None).wait().unwrap();
+    act(Step::Save, &service, &document, Some(&system), &path);
+    system.terminate().wait().unwrap();
+    let mut restored = document.clone();
+    let from = RestoreState::default().save_state_file_path(path.clone());
+    restored.virtual_machine = restored.virtual_machine.map(|machine| machine.restore_state(from));
+    let mut random = Random::new();
+    println!("seed {random}");
+    for victim in [Victim::Service, Victim::Worker, Victim::Qemu] {
+        for step in [Step::Save, Step::Restore] {
+            for _ in 0..ROUNDS {
+                let document = if step == Step::Restore { &restored } else { &document };
+                round(&mut service, victim, step, document, &path, random.below(step.longest()));
+                assert!(!std::path::Path::new(&format!("{path}.partial")).exists(), "{victim:?} {step:?}");
+                let system = service.client().create("vm", &restored).wait().unwrap();
+                system.start().wait().unwrap();
+                system.terminate().wait().unwrap();
+                service.await_nothing_left();
+            }
+        }
+    }
 }
