@@ -7,7 +7,8 @@
 //!          memory, region by region, each at a whole MiB; what is zero is not there
 //! ```
 //!
-//! The header is written last, so a file without one is empty, and one with a header is whole. The checksum of memory is
+//! The header is written last, so a file without one is empty; whoever writes gives the file its name when everything is on the
+//! disk ([`crate::replace`]), so one with a header is whole. The checksum of memory is
 //! over pieces that are not zero: a copy that fills holes, or makes some, is the same file.
 
 use std::{
@@ -97,8 +98,6 @@ pub fn write(file: &File, description: &Description, state: &File, regions: &[&F
         parts.push(part);
     }
     file.set_len(offset).map_err(failed)?;
-    // What the header says is there before it is.
-    file.sync_data().map_err(failed)?;
     let header = Header { description, state: state_part, regions: parts, checksum: sum.finish() };
     file.write_all_at(&header.bytes(), 0).map_err(failed)
 }

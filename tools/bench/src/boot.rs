@@ -92,7 +92,7 @@ fn by_itself(qemu: &Path, line: &[String], guest: &Guest) -> Outcome<Duration> {
 }
 
 /// Waits until the guest says that it is there.
-fn await_guest(guest: &Guest) -> Outcome {
+pub fn await_guest(guest: &Guest) -> Outcome {
     const PATIENCE: Duration = Duration::from_secs(60);
     let deadline = Instant::now() + PATIENCE;
     let mut console = loop {
@@ -127,6 +127,13 @@ fn line_and_memory(
     let worker = usage::children(service.pid()).into_iter().find(of_machine).ok_or("there is no worker")?;
     let qemu = usage::children(worker)[0];
     let memory = usage::proportional_kib(worker).ok_or("the worker has gone")?;
+    let bare = bare(qemu, &guest.port())?;
+    system.terminate().wait()?;
+    Ok((bare, memory))
+}
+
+/// The command line of a QEMU of the service, as it runs bare, with its serial port at this socket.
+pub fn bare(qemu: u32, port: &Path) -> Outcome<Vec<String>> {
     let line = fs::read_to_string(format!("/proc/{qemu}/cmdline"))?;
     let words: Vec<&str> = line.trim_end_matches('\0').split('\0').skip(1).collect();
     let mut bare = Vec::new();
@@ -136,24 +143,30 @@ fn line_and_memory(
             // It runs at once, and nobody asks it anything.
             "-S" => {}
             "-add-fd" => drop(words.next()),
-            _ => bare.push(by_path(word, qemu, guest)?),
+            _ => bare.push(by_path(word, qemu, port)?),
         }
     }
-    system.terminate().wait()?;
-    Ok((bare, memory))
+    Ok(bare)
 }
 
 /// A word without descriptors.
-fn by_path(word: &str, qemu: u32, guest: &Guest) -> Outcome<String> {
-    if let Some(number) = word.strip_prefix("/proc/self/fd/") {
+fn by_path(word: &str, qemu: u32, port: &Path) -> Outcome<String> {
+    const OWN: &str = "/proc/self/fd/";
+    if let Some(number) = word.strip_prefix(OWN) {
         return Ok(fs::read_link(format!("/proc/{qemu}/fd/{number}"))?.display().to_string());
     }
+    if word.starts_with("memory-backend-file,id=ram,") && word.contains("share=on") {
+        // Its own memory is that of nobody else.
+        let size = word.split(',').find(|part| part.starts_with("size=")).ok_or("memory has no size")?;
+        return Ok(format!("memory-backend-memfd,id=ram,{size},share=on"));
+    }
+    let word = word.replace(OWN, &format!("/proc/{qemu}/fd/"));
     let word = word.split(",logfile=").next().unwrap_or_default();
     Ok(match word {
         "socket,id=monitor,fd=0" => "null,id=monitor".to_owned(),
         _ if word.starts_with("socket,id=com0,") => {
-            format!("socket,id=com0,path={},server=on,wait=off", guest.port().display())
+            format!("socket,id=com0,path={},server=on,wait=off", port.display())
         }
-        _ => word.to_owned(),
+        word => word.to_owned(),
     })
 }

@@ -7,12 +7,14 @@
 //! `hcs-bench many` — 500 containers at once: whether the last is made as quickly as the first, and how long a list takes.
 //! `hcs-bench layers` — a layer imported and exported, beside tar, umoci and containerd.
 //! `hcs-bench boot` — a virtual machine from nothing to its first program, beside the same QEMU run bare.
+//! `hcs-bench clone` — clones of a template, beside the same QEMU run bare; a machine saved to a file, beside dd.
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
 mod boot;
 mod bundle;
 mod call;
+mod clone;
 mod contest;
 mod cycle;
 mod echo;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         ["many"] => many::measure(500),
         ["many", count] => count.parse().map_err(Into::into).and_then(many::measure),
         ["boot"] => boot::measure(),
+        ["clone"] => clone::measure(),
         ["layers"] => layers::measure(),
         ["call"] => call::measure("inf"),
         ["call", "--at-most", ratio] => call::measure(ratio),
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
         }
         ["echo", socket, request, reply] => echo::serve(socket, request, reply),
         _ => Err(
-            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | call [--at-most RATIO]"
+            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | clone | call [--at-most RATIO]"
                 .into(),
         ),
     };
