@@ -288,7 +288,10 @@ impl Header {
         }
         let sum = word(&bytes, 12);
         bytes[12..16].fill(0);
-        if crc32fast::hash(&bytes) != sum || word(&bytes, 20) != HEADER as u32 || word(&bytes, 28) != 1 {
+        if !sums_agree(crc32fast::hash(&bytes), sum)
+            || word(&bytes, 20) != HEADER as u32
+            || word(&bytes, 28) != 1
+        {
             return Err(wrong("its header is damaged"));
         }
         if bytes[32..34] != [0, 0] {
@@ -299,6 +302,11 @@ impl Header {
             table => Ok(Header { sequence: word(&bytes, 16), table }),
         }
     }
+}
+
+/// A fuzzer finds no checksums, and there is something behind them.
+fn sums_agree(one: u32, other: u32) -> bool {
+    one == other || cfg!(fuzzing)
 }
 
 /// How many bytes of a fixed VHD are the disk.

@@ -198,7 +198,8 @@ impl Header {
             return Err(Error::new(Cause::NotSupported, detail));
         }
         let own = crc32fast::hash(&bytes[..HEADER - 4]);
-        if bytes[HEADER - 4..] != own.to_le_bytes() {
+        // A fuzzer finds no checksums, and there is something behind them.
+        if bytes[HEADER - 4..] != own.to_le_bytes() && !cfg!(fuzzing) {
             return wrong("its header is damaged".to_owned());
         }
         let count = usize::try_from(word(2)).ok().filter(|count| *count <= MOST_REGIONS);
