@@ -10,8 +10,10 @@ use std::{
 use hcs::{
     Cause, System, saved,
     schema::{
-        Attachment, AttachmentType, ComPort, ComputeSystem, NetworkAdapter, NetworkLinux, NetworkMode,
-        RestoreState, SaveOptions, SaveType, Scsi, State,
+        Any, Attachment, AttachmentType, Chipset, ComPort, ComputeSystem, Keyboard, ModifyRequestType,
+        ModifySettingRequest, Mouse, NetworkAdapter, NetworkLinux, NetworkMode, RestoreState, SaveOptions,
+        SaveType, Scsi, SecuritySettings, SharedMemoryRegion, State, Uefi, UefiBootDevice, UefiBootEntry,
+        VideoMonitor, VirtualMachineMemory, VirtualPMemController, VirtualPMemDevice,
     },
 };
 use hcs_tests::{
@@ -316,5 +318,82 @@ fn clones_have_addresses_of_their_own() {
     addresses.dedup();
     assert_eq!(addresses.len(), 3, "{addresses:?}");
     template.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
+#[test]
+fn a_machine_with_every_kind_of_device_goes_on() {
+    let service = Service::start();
+    let root = service.root().to_owned();
+    let guest =
+        Guest::make(&root, &format!("load virtio_net; load virtio_balloon; load virtio_mem; {SHELL}"));
+    let (disk, file) = (disk(root.join("disk")), target(root.join("vm.vmrs")));
+    let (pmem, section) = (root.join("pmem"), root.join("section"));
+    for path in [&pmem, &section] {
+        fs::File::create(path).unwrap().set_len(4 << 20).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
+    }
+    let mut document = document(&guest, &disk, &guest.port());
+    let machine = document.virtual_machine.take().unwrap();
+    let entry = UefiBootEntry::default()
+        .device_type(UefiBootDevice::VmbFs)
+        .vmbfs_root_path(guest.folder().display().to_string())
+        .device_path("\\kernel")
+        .optional_data("initrd=\\initrd console=ttyS0 quiet");
+    let linux = NetworkLinux::default().mode(NetworkMode::User);
+    let persistent = VirtualPMemDevice::default().host_path(pmem.display().to_string());
+    let region = SharedMemoryRegion::default().section_name(section.display().to_string()).length(1u64 << 20);
+    let devices = machine.devices.clone().unwrap_or_default();
+    let devices = devices
+        .network_adapters([("one".to_owned(), NetworkAdapter::default().linux(linux))])
+        .video_monitor(VideoMonitor::default())
+        .keyboard(Keyboard::default())
+        .mouse(Mouse::default())
+        .virtual_pmem(VirtualPMemController::default().devices([("0".to_owned(), persistent)]));
+    let mut topology = machine.compute_topology.clone().unwrap_or_default();
+    topology.memory = Some(VirtualMachineMemory::default().size_in_mb(512u64).enable_hot_hint(true));
+    document.virtual_machine = Some(
+        machine
+            .chipset(Chipset::default().uefi(Uefi::default().boot_this(entry)))
+            .compute_topology(topology)
+            .devices(devices)
+            .security_settings(SecuritySettings::default().enable_tpm(true)),
+    );
+    let system = service.running_from("vm", &document);
+    let mut console = guest.console();
+    console.until("ready");
+    let more = ModifySettingRequest::default()
+        .resource_path("VirtualMachine/ComputeTopology/Memory/SizeInMB")
+        .settings(Any::from_value(&1024).unwrap());
+    system.modify(&more).wait().unwrap();
+    let memory = "grep MemTotal /proc/meminfo";
+    let facts = format!("cat /sys/class/net/eth0/address /sys/class/tpm/tpm0/pcr-sha256/0; {memory}");
+    let before = console.run(&facts).trim().to_owned();
+    // What it shares with the host at the moment, nobody could give it later.
+    let share = |kind| {
+        ModifySettingRequest::default()
+            .resource_path("VirtualMachine/Devices/SharedMemory/Regions")
+            .request_type(kind)
+            .settings(Any::from_value(&region).unwrap())
+    };
+    system.modify(&share(ModifyRequestType::Add)).wait().unwrap();
+    system.pause(None).wait().unwrap();
+    let error = refused(system.save(&to_file(&file)).wait(), Cause::NotSupported);
+    assert!(error.message.contains("shares memory"), "{error}");
+    system.resume().wait().unwrap();
+    system.modify(&share(ModifyRequestType::Remove)).wait().unwrap();
+    saved_to(&system, &file);
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+    let system = service.running_from("vm", &restored(document, from_file(&file)));
+    let mut console = guest.console();
+    assert_eq!(console.run(&facts).trim(), before);
+    // Its memory still grows and shrinks.
+    let less = more.clone().settings(Any::from_value(&768).unwrap());
+    system.modify(&less).wait().unwrap();
+    assert_ne!(console.run(memory), before);
+    console.run("ip link set eth0 up; head -c 512 /dev/sda >/dev/null");
+    assert!(!system.screenshot().wait().unwrap().is_empty());
+    system.terminate().wait().unwrap();
     service.await_nothing_left();
 }

@@ -158,8 +158,12 @@ impl Machine {
             running = Running { viewers, speakers, tpm, remembered: Some(remembered), ..running };
             match running.begin(&self.plan, state.as_ref()) {
                 Ok(()) => Ok(running),
-                Err(error) => {
+                Err(mut error) => {
                     end(running.pidfd.as_fd());
+                    let words = last_words(&mut running.qmp.ears.errors);
+                    if !words.is_empty() {
+                        error.detail += &format!("; QEMU said: {words}");
+                    }
                     Err(error)
                 }
             }

@@ -78,13 +78,18 @@ impl Machine {
     }
 
     fn check_savable(&mut self) -> Result<(), Error> {
-        let memory_is_private = self.running()?.memory.is_private;
-        let what = match (memory_is_private, self.plan.pipes.is_empty(), self.waits.is_empty()) {
-            (true, ..) => "its memory is that of its template",
-            (_, false, _) => "a mapped pipe has somebody at its other end",
-            (.., false) => "a change of it waits for the guest",
-            _ => return Ok(()),
-        };
+        let plan = &self.plan;
+        let hindrances = [
+            (
+                self.running.as_ref().is_some_and(|running| running.memory.is_private),
+                "its memory is that of its template",
+            ),
+            (!plan.pipes.is_empty(), "a mapped pipe has somebody at its other end"),
+            // Where the guest has it is not known yet when its place is looked for.
+            (!plan.shared.is_empty(), "it shares memory with the host"),
+            (!self.waits.is_empty(), "a change of it waits for the guest"),
+        ];
+        let Some((_, what)) = hindrances.into_iter().find(|(hinders, _)| *hinders) else { return Ok(()) };
         Err(Error::new(Cause::NotSupported, format!("the machine cannot be saved: {what}")))
     }
 
@@ -183,6 +188,8 @@ impl Running {
         let set = &added["fdset-id"];
         self.qmp.forget_events("MIGRATION");
         let moved = self.qmp.run(command, json!({"uri": format!("file:/dev/fdset/{set}")}));
+        // A device that cannot be saved says so at once.
+        let moved = moved.map_err(|error| Error { cause: Cause::NotSupported, ..error });
         let moved = moved.and_then(|_| self.await_move());
         let _ = self.qmp.run("remove-fd", json!({"fdset-id": set}));
         moved
