@@ -46,6 +46,9 @@ pub struct Record {
     /// Files that are written beside others before they are whole, to be removed if its worker cannot.
     #[serde(default)]
     pub partial_files: Vec<String>,
+    /// The id of the template that the machine is a clone of.
+    #[serde(default)]
+    pub template: Option<String>,
     /// The CPU group that the machine is in.
     #[serde(default)]
     pub cpu_group: Option<String>,
@@ -73,6 +76,7 @@ impl Record {
             is_machine: false,
             sockets: Vec::new(),
             partial_files: Vec::new(),
+            template: None,
             cpu_group: None,
         }
     }

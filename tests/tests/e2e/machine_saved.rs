@@ -91,7 +91,11 @@ fn a_machine_goes_on_where_it_was_saved_and_its_disk_is_whole() {
     system.save(&to_file(&file)).wait().unwrap();
     system.resume().wait().unwrap();
     let secret = console.run("echo $secret");
-    let count = |console: &mut Console| console.run("cat /tmp/count").trim().parse::<u64>().unwrap();
+    let count = |console: &mut Console| {
+        // It is being written all the time.
+        let said = console.run("c=; until test -n \"$c\"; do c=$(cat /tmp/count); done; echo $c");
+        said.trim().parse::<u64>().unwrap()
+    };
     let before = count(&mut console);
     saved_to(&system, &file);
     // The zeros of its memory take no room.
@@ -111,8 +115,12 @@ fn a_machine_goes_on_where_it_was_saved_and_its_disk_is_whole() {
     let after = count(&mut console);
     assert!(after >= before, "{after} of {before}");
     console.run("kill %1; sync; umount /mnt");
-    // Also what was restored can be saved.
+    // Also what was restored can be saved, and by whoever types it, to a file that is not there yet.
     saved_to(&system, &file);
+    let typed = root.join("typed.vmrs");
+    let output = service.hcs().args(["save", "vm"]).arg(&typed).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(saved::processor_requirements(&typed).is_ok());
     system.terminate().wait().unwrap();
     service.await_nothing_left();
     host("e2fsck", &["-fn", disk.to_str().unwrap()]);
@@ -232,6 +240,9 @@ fn ten_clones_of_a_template_go_their_own_ways() {
             scope.spawn(|| clone.start().wait().unwrap());
         }
     });
+    let of_clone = clones[0].properties(None).wait().unwrap();
+    assert_eq!(of_clone.runtime_template_id.as_deref(), Some("TEMPLATE"));
+    assert_ne!(of_clone.runtime_id, template.properties(None).wait().unwrap().runtime_id);
     let mut consoles: Vec<Console> = (0..CLONES).map(|number| Console::at(&own(number, "port"))).collect();
     for (number, console) in consoles.iter_mut().enumerate() {
         assert!(console.run("echo $name; cat /tmp/name").contains("template\ntemplate"));

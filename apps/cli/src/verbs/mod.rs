@@ -17,6 +17,7 @@ mod pause;
 mod props;
 mod ps;
 mod resume;
+mod save;
 mod screenshot;
 mod service;
 mod start;
@@ -41,6 +42,7 @@ pub enum Verb {
     Kill(kill::Kill),
     Pause(pause::Pause),
     Resume(resume::Resume),
+    Save(save::Save),
     Crash(crash::Crash),
     Screenshot(screenshot::Screenshot),
     Ps(ps::Ps),
@@ -69,6 +71,7 @@ impl Verb {
             Verb::Kill(verb) => verb.run(context),
             Verb::Pause(verb) => verb.run(context),
             Verb::Resume(verb) => verb.run(context),
+            Verb::Save(verb) => verb.run(context),
             Verb::Crash(verb) => verb.run(context),
             Verb::Screenshot(verb) => verb.run(context),
             Verb::Ps(verb) => verb.run(context),

@@ -13,6 +13,7 @@ use hcs_ipc::{
     compute::{CreateComputeSystem, CreatedSystem, Method, Warning},
     worker::Request,
 };
+use hcs_machine::plan::Restore;
 use hcs_schema::{Any, ComputeSystem, Guid, OperationFailureDetail, Reading, Version};
 
 use super::{Context, Outcome, cpu_group, host, restoring, within};
@@ -297,6 +298,9 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
         record.is_machine = true;
         record.sockets = plan.sockets().map(str::to_owned).collect();
         record.partial_files = plan.dump.iter().map(|dump| dump.partial()).collect();
+        if let Some(Restore::Template { id }) = &plan.restore {
+            record.template = Some(id.clone());
+        }
         record.cpu_group = design.cpu_group.map(|id| id.to_string());
     }
     let facts = Facts { id: design.id.clone(), warnings: design.warnings.clone(), folder: folder.clone() };

@@ -196,6 +196,7 @@ impl System {
             name: Some(self.id.as_str().to_owned()),
             owner: (!self.owner.is_empty()).then(|| self.owner.clone()),
             runtime_id: Some(self.runtime_id.0),
+            runtime_template_id: self.record().template.clone(),
             // That of a machine is told from its start on.
             state: Some(self.state())
                 .filter(|state| !self.is_machine || !matches!(state, State::Creating | State::Created))
