@@ -65,8 +65,10 @@ enum End {
 }
 
 /// The time limit of a request: no client may hang because a worker does.
-fn limit(request: &Request) -> Duration {
+fn limit(request: &Request, is_machine: bool) -> Duration {
     Duration::from_secs(match request {
+        // All the memory of one that was saved is read from a disk.
+        Request::Start if is_machine => 600,
         Request::Create { .. }
         | Request::CreateMachine { .. }
         | Request::Start
@@ -231,7 +233,7 @@ impl Actor {
         }
         let number = self.next;
         self.next += 1;
-        let (what, deadline) = (name(&request), Instant::now() + limit(&request));
+        let (what, deadline) = (name(&request), Instant::now() + limit(&request, self.system.is_machine));
         let queued = serde_json::to_vec(&Numbered { number, body: request })
             .map_err(std::io::Error::from)
             .and_then(|text| self.worker.stream.queue(text, fds));
