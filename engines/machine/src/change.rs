@@ -5,13 +5,13 @@ use hcs_container::policy;
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{
     Any, Attachment, ComPort, Document, Guid, IdleProcessorsRequest, ModifyRequestType, NetworkAdapter,
-    ProcessorLimits, SharedMemoryRegion, StateOverride, VirtualPMemDevice,
+    ProcessorLimits, SharedMemoryRegion, StateOverride, VirtualPMemDevice, VirtualPMemMapping,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
-        Adapter, Disk, PersistentDevice, Pipe, SharedRegion, adapters, disks, mapped, ports,
+        Adapter, Disk, MappedFile, PersistentDevice, Pipe, SharedRegion, adapters, disks, mapped, ports,
         topology::{self, Share},
     },
     policy::MACHINE,
@@ -69,6 +69,20 @@ pub enum Change {
     },
     /// A device of persistent memory comes.
     AddPersistent(PersistentDevice),
+    /// A file is put into a device of persistent memory.
+    MapPersistent {
+        /// The number of the device.
+        number: u32,
+        /// The file.
+        file: MappedFile,
+    },
+    /// A file is taken out of a device of persistent memory.
+    UnmapPersistent {
+        /// The number of the device.
+        number: u32,
+        /// Where it begins there.
+        offset: u64,
+    },
     /// Memory is shared.
     AddShared(SharedRegion),
     /// Memory is not shared any more.
@@ -149,6 +163,9 @@ impl Change {
             ["Devices", "Scsi", controller, "Attachments", lun] => request.disk(controller, lun),
             ["Devices", "NetworkAdapters", key] => request.adapter(key, system),
             ["Devices", "VirtualPMem", "Devices", number] => request.persistent(number),
+            ["Devices", "VirtualPMem", "Devices", number, "Mappings", offset] => {
+                request.mapping(number, offset)
+            }
             ["Devices", "SharedMemory", "Regions"] => request.shared(),
             ["Devices", "ComPorts", number] => request.serial_port(number),
             _ => Err(refusal(path)),
@@ -264,6 +281,26 @@ impl Request<'_> {
             Some(kind) => {
                 let detail = format!("found {kind}, and QEMU takes no persistent memory away from a guest");
                 Err(Error::new(Cause::NotSupported, detail).at(KIND).hint("It goes with the machine."))
+            }
+        }
+    }
+
+    fn mapping(&self, number: &str, offset: &str) -> Result<Change, Error> {
+        let number = mapped::number(number, PATH)?;
+        match self.kind {
+            Some(ModifyRequestType::Add) | None => {
+                let file = mapped::file(offset, &self.read::<VirtualPMemMapping>()?, SETTINGS)?;
+                Ok(Change::MapPersistent { number, file })
+            }
+            Some(ModifyRequestType::Remove) => {
+                let offset = offset.parse().map_err(|_| {
+                    Error::new(Cause::InvalidData, format!("found {offset:?}, expected a number of bytes"))
+                        .at(PATH)
+                })?;
+                Ok(Change::UnmapPersistent { number, offset })
+            }
+            Some(kind) => {
+                Err(Error::new(Cause::InvalidData, format!("found {kind}, expected Add or Remove")).at(KIND))
             }
         }
     }

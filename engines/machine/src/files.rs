@@ -3,7 +3,11 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    ops::Range,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::Path,
 };
 
@@ -11,7 +15,7 @@ use hcs_container::host_process::with_rights_of;
 use hcs_core::{Cause, Error};
 use hcs_disks::image::Image;
 use rustix::{
-    fs::{CWD, FileType, MemfdFlags, Mode, OFlags},
+    fs::{CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
@@ -20,8 +24,11 @@ use crate::{
     command::{Medium, Numbers},
     devices::{Layout, Mapping},
     firmware,
-    memory::Memory,
-    plan::{Boot, Disk, Host, PersistentDevice, Pipe, Plan, SharedRegion, disks},
+    memory::{self, Memory},
+    plan::{
+        Boot, Content, Disk, Host, MappedFile, PersistentDevice, Pipe, Plan, SharedRegion, disks,
+        mapped::PIECE,
+    },
 };
 
 /// Everything that QEMU is given open.
@@ -35,7 +42,7 @@ pub struct Files {
     serial_ports: [Option<OwnedFd>; 2],
     virtio_ports: Vec<OwnedFd>,
     memory: Memory,
-    persistent: Vec<(File, Mapping)>,
+    persistent: Vec<(Persistent, Mapping)>,
     shared: Vec<(File, Mapping)>,
     tpm: Option<OwnedFd>,
     log: OwnedFd,
@@ -111,6 +118,11 @@ impl Files {
         })
     }
 
+    /// The memory behind each device of persistent memory, for us: files are put into that of some.
+    pub fn persistent(&self) -> Result<Vec<Persistent>, Error> {
+        self.persistent.iter().map(|(persistent, _)| persistent.try_clone()).collect()
+    }
+
     /// Its memory, for us.
     pub fn memory(&self) -> Result<Memory, Error> {
         self.memory.try_clone()
@@ -152,7 +164,8 @@ impl Files {
         let sockets =
             self.serial_ports.iter().flatten().chain(&self.virtio_ports).chain([&self.log]).chain(&self.tpm);
         let adapters = self.adapters.iter().flatten();
-        let mapped = self.persistent.iter().chain(&self.shared).map(|(file, _)| file);
+        let persistent = self.persistent.iter().map(|(persistent, _)| &persistent.file);
+        let mapped = persistent.chain(self.shared.iter().map(|(file, _)| file));
         files
             .chain(disks)
             .chain(mapped)
@@ -216,20 +229,98 @@ pub fn medium(host: &Host, disk: &Disk) -> Result<(File, Layout), Error> {
     Ok((file, layout))
 }
 
+/// What a guest finds as persistent memory.
+#[derive(Debug)]
+pub struct Persistent {
+    /// The memory: the file itself, or ours with what was copied into it.
+    pub file: File,
+    /// Where each file is in memory of ours.
+    places: Vec<Range<u64>>,
+}
+
+impl Persistent {
+    fn try_clone(&self) -> Result<Self, Error> {
+        let file =
+            self.file.try_clone().map_err(|error| Error::from_io(&error, "holding persistent memory"))?;
+        Ok(Self { file, places: self.places.clone() })
+    }
+
+    /// Puts a file there. One memory cannot be made of several files, so it is copied.
+    pub fn map(&mut self, host: &Host, file: &MappedFile, size: u64) -> Result<(), Error> {
+        let image = open(host, &file.path, OFlags::RDONLY, &file.blame)?;
+        let length = Image::of(&image).map_err(|error| error.at(&file.blame))?.plain;
+        let length = length.filter(|length| *length > 0);
+        let end = length.and_then(|length| file.offset.checked_add(length)).filter(|end| *end <= size);
+        let is_free = |place: &Range<u64>| {
+            self.places.iter().all(|other| place.end <= other.start || other.end <= place.start)
+        };
+        let Some(place) = end.map(|end| file.offset..end).filter(is_free) else {
+            let detail = format!(
+                "found {}, expected a fixed image that has room at {} of {size} bytes",
+                file.path, file.offset
+            );
+            return Err(Error::new(Cause::InvalidData, detail).at(&file.blame));
+        };
+        // What is half copied is no part of the device, and what comes there next overwrites it.
+        self.copy(&image, &place).map_err(|error| {
+            Error::from_io(&error, format!("copying {} into memory", file.path)).at(&file.blame)
+        })?;
+        self.places.push(place);
+        Ok(())
+    }
+
+    fn copy(&self, image: &File, place: &Range<u64>) -> std::io::Result<()> {
+        let mut buffer = vec![0; 1 << 20];
+        let mut at = place.start;
+        while at < place.end {
+            let take = (place.end - at).min(buffer.len() as u64) as usize;
+            image.read_exact_at(&mut buffer[..take], at - place.start)?;
+            self.file.write_all_at(&buffer[..take], at)?;
+            at += take as u64;
+        }
+        Ok(())
+    }
+
+    /// Takes away the file that begins at an offset: nothing is there then.
+    pub fn unmap(&mut self, offset: u64) -> Result<(), Error> {
+        let Some(index) = self.places.iter().position(|place| place.start == offset) else { return Ok(()) };
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.file, how, offset, self.places[index].end - offset).map_err(|errno| {
+            Error::from_errno(errno.raw_os_error(), "taking a file out of persistent memory")
+        })?;
+        self.places.remove(index);
+        Ok(())
+    }
+}
+
 /// Opens what a guest finds as persistent memory.
-pub fn persistent(host: &Host, device: &PersistentDevice) -> Result<(File, Mapping), Error> {
-    /// What the smallest piece of memory is that a guest takes.
-    const PIECE: u64 = 2 << 20;
-    let flags = if device.read_only { OFlags::RDONLY } else { OFlags::RDWR };
-    let file = open(host, &device.path, flags, &device.blame)?;
-    let image = Image::of(&file).map_err(|error| error.at(&device.blame))?;
-    let Some(length) = image.plain.filter(|length| *length > 0 && length % PIECE == 0) else {
-        let detail = format!("found {}, expected a fixed image of whole pieces of 2 MiB", device.path);
-        return Err(Error::new(Cause::InvalidData, detail).at(&device.blame));
+pub fn persistent(host: &Host, device: &PersistentDevice) -> Result<(Persistent, Mapping), Error> {
+    let (persistent, length) = match &device.content {
+        Content::File { path, size } => {
+            let flags = if device.read_only { OFlags::RDONLY } else { OFlags::RDWR };
+            let file = open(host, path, flags, &device.blame)?;
+            let image = Image::of(&file).map_err(|error| error.at(&device.blame))?;
+            let Some(length) = image.plain.filter(|length| *length > 0 && length % PIECE == 0) else {
+                let detail = format!("found {path}, expected a fixed image of whole pieces of 2 MiB");
+                return Err(Error::new(Cause::InvalidData, detail).at(&device.blame));
+            };
+            if let Some(size) = size.filter(|size| *size != length) {
+                let detail = format!("found {path} of {length} bytes, expected {size} as SizeBytes says");
+                return Err(Error::new(Cause::InvalidData, detail).at(&device.blame));
+            }
+            (Persistent { file, places: Vec::new() }, length)
+        }
+        Content::Files { size, files } => {
+            let memory = memory::nameless("hcs-mappings", size >> 20)?;
+            let mut persistent = Persistent { file: memory, places: Vec::new() };
+            for one in files {
+                persistent.map(host, one, *size)?;
+            }
+            (persistent, *size)
+        }
     };
-    let mapping =
-        Mapping { file: i64::from(file.as_raw_fd()), offset: 0, length, read_only: device.read_only };
-    Ok((file, mapping))
+    let file = i64::from(persistent.file.as_raw_fd());
+    Ok((persistent, Mapping { file, offset: 0, length, read_only: device.read_only }))
 }
 
 /// Opens memory that host and guest share.

@@ -5,9 +5,9 @@ use std::{fs, os::unix::fs::FileExt, path::PathBuf, time::Duration};
 use hcs::{
     Cause, System,
     schema::{
-        Any, ModifyRequestType, ModifySettingRequest, SharedMemoryConfiguration, SharedMemoryRegion,
-        SystemPropertyQuery, SystemPropertyType, VirtualPMemController, VirtualPMemDevice,
-        VirtualPMemImageFormat,
+        Any, ComputeSystem, ModifyRequestType, ModifySettingRequest, SharedMemoryConfiguration,
+        SharedMemoryRegion, SystemPropertyQuery, SystemPropertyType, VirtualPMemController,
+        VirtualPMemDevice, VirtualPMemImageFormat, VirtualPMemMapping,
     },
 };
 use hcs_tests::{
@@ -38,6 +38,16 @@ fn file(path: PathBuf, text: &str, mib: u64) -> String {
     path.display().to_string()
 }
 
+/// A machine with persistent memory, and with enough of its own to know it.
+fn with(guest: &Guest, controller: VirtualPMemController) -> ComputeSystem {
+    guest.document_with(|machine| {
+        let devices = machine.devices.clone().unwrap_or_default();
+        let mut topology = machine.compute_topology.clone().unwrap_or_default();
+        topology.memory = topology.memory.map(|memory| memory.size_in_mb(320u64));
+        machine.compute_topology(topology).devices(devices.virtual_pmem(controller))
+    })
+}
+
 #[test]
 fn persistent_memory_is_a_disk_of_the_guest_and_keeps_what_is_written() {
     let service = Service::start();
@@ -57,13 +67,7 @@ fn persistent_memory_is_a_disk_of_the_guest_and_keeps_what_is_written() {
             ("1".to_owned(), device(&vhd).read_only(true).image_format(VirtualPMemImageFormat::Vhd1)),
         ])
         .maximum_count(4u8);
-    let document = guest.document_with(|machine| {
-        let devices = machine.devices.clone().unwrap_or_default();
-        let mut topology = machine.compute_topology.clone().unwrap_or_default();
-        topology.memory = topology.memory.map(|memory| memory.size_in_mb(320u64));
-        machine.compute_topology(topology).devices(devices.virtual_pmem(controller))
-    });
-    let system = service.running_from("vm", &document);
+    let system = service.running_from("vm", &with(&guest, controller));
     let mut console = guest.console();
     console.until("ready");
     // The guest knows a device by its number and one, whatever it calls the disk.
@@ -86,15 +90,75 @@ fn persistent_memory_is_a_disk_of_the_guest_and_keeps_what_is_written() {
     refused(again, Cause::AlreadyExists);
     let remove = system.modify(&request(&path(2), ModifyRequestType::Remove, &device(&later))).wait();
     refused(remove, Cause::NotSupported);
-    let odd = file(root.join("odd"), "", 3);
-    let error = refused(
-        system.modify(&request(&path(3), ModifyRequestType::Add, &device(&odd))).wait(),
-        Cause::InvalidData,
-    );
-    assert!(error.message.contains("2 MiB"), "{error}");
+    let odd = device(&file(root.join("odd"), "", 3));
+    for (wrong, word) in [(odd, "2 MiB"), (device(&plain).size_bytes(8u64 << 20), "SizeBytes")] {
+        let add = system.modify(&request(&path(3), ModifyRequestType::Add, &wrong)).wait();
+        let error = refused(add, Cause::InvalidData);
+        assert!(error.message.contains(word), "{error}");
+    }
     system.terminate().wait().unwrap();
     service.await_nothing_left();
     assert!(fs::read(&plain).unwrap()[4096..].starts_with(b"written"));
+}
+
+#[test]
+fn files_come_and_go_in_one_device_of_persistent_memory() {
+    let service = Service::start();
+    let guest = Guest::make(service.root(), &format!("load nfit; load nd_pmem; {SHELL}"));
+    let root = service.root();
+    let (first, later) =
+        (file(root.join("first"), "the first", 1), file(root.join("later"), "came later", 1));
+    let large = file(root.join("large"), "too large", 16);
+    let mapping = |path: &str| VirtualPMemMapping::default().host_path(path);
+    let device = |file: &str| {
+        let mappings = [("4096".to_owned(), mapping(file))];
+        VirtualPMemDevice::default().read_only(true).size_bytes(8u64 << 20).mappings(mappings)
+    };
+    let document =
+        |device| with(&guest, VirtualPMemController::default().devices([("0".to_owned(), device)]));
+    let refusals = [
+        (device(&first).read_only(false), Cause::NotSupported, "ReadOnly"),
+        (device(&first).size_bytes(1u64 << 20), Cause::InvalidData, "2 MiB"),
+        (device(&first).host_path(&later), Cause::InvalidData, "HostPath and Mappings"),
+        (device(&first).mappings([("12".to_owned(), mapping(&first))]), Cause::InvalidData, "4096"),
+    ];
+    for (wrong, cause, word) in refusals {
+        let error = refused(service.client().create("wrong", &document(wrong)).wait(), cause);
+        assert!(error.message.contains(word) || error.to_string().contains(word), "{error}");
+    }
+
+    let system = service.running_from("vm", &document(device(&first)));
+    let mut console = guest.console();
+    console.until("ready");
+    // What was read once is still in the guest's own memory: it must look at the device.
+    console.run(
+        "at() { blockdev --flushbufs /dev/pmem0; dd if=/dev/pmem0 bs=4096 skip=$1 count=1 2>/dev/null | head -c $2; }",
+    );
+    let said = console.run("at 1 9; blockdev --getsize64 /dev/pmem0; blockdev --getro /dev/pmem0");
+    assert!(said.contains("the first8388608\n1"), "{said}");
+
+    let change = |kind, offset: u64, path: &str| {
+        let place = format!("VirtualPMem/Devices/0/Mappings/{offset}");
+        system.modify(&request(&place, kind, &mapping(path))).wait()
+    };
+    let (add, remove) = (ModifyRequestType::Add, ModifyRequestType::Remove);
+    change(add, 4 << 20, &later).unwrap();
+    assert!(console.run("at 1024 10").contains("came later"));
+    refused(change(add, 4 << 20, &later), Cause::AlreadyExists);
+    // Neither what has no room, nor what would lie on another, leaves a byte.
+    for offset in [6 << 20, (4 << 20) + 8192, 0] {
+        let error = refused(change(add, offset, &large), Cause::InvalidData);
+        assert!(error.message.contains("room"), "{error}");
+    }
+    refused(change(add, 0, &first), Cause::InvalidData);
+    refused(change(remove, 8192, &first), Cause::NotFound);
+    // A file that is gone from the host can still be taken out.
+    fs::remove_file(&first).unwrap();
+    change(remove, 4096, &first).unwrap();
+    let said = console.run("at 1 9 | tr '\\0' z; at 1024 10");
+    assert!(said.contains("zzzzzzzzzcame later"), "{said}");
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
 }
 
 /// Where the guest has its shared memory.

@@ -93,6 +93,8 @@ impl Machine {
                 return self.unplug(devices::adapter_id(slot), Then::Nothing, ticket);
             }
             Change::AddPersistent(device) => self.add_persistent(device),
+            Change::MapPersistent { number, file } => self.map_persistent(*number, file),
+            Change::UnmapPersistent { number, offset } => self.unmap_persistent(*number, *offset),
             Change::AddShared(region) => self.add_shared(region),
             Change::RemoveShared { section, offset } => {
                 let is_it = |region: &&SharedRegion| region.section == *section && region.offset == *offset;

@@ -10,8 +10,26 @@ use super::{Machine, Running};
 use crate::{
     devices::{self, Mapping},
     files,
-    plan::{PersistentDevice, SharedRegion, mapped},
+    plan::{Content, MappedFile, PersistentDevice, PersistentMemory, SharedRegion, mapped},
 };
+
+/// Where a request says which device it means.
+const PATH: &str = "$.ResourcePath";
+
+/// How large a device of several files is, and the files.
+fn mapped_files(
+    memory: &mut Option<PersistentMemory>,
+    number: u32,
+) -> Result<(u64, &mut Vec<MappedFile>), Error> {
+    let mut devices = memory.iter_mut().flat_map(|memory| &mut memory.devices);
+    match devices.find(|device| device.number == number).map(|device| &mut device.content) {
+        Some(Content::Files { size, files }) => Ok((*size, files)),
+        Some(Content::File { .. }) => {
+            Err(Error::new(Cause::NotFound, format!("the device {number} is one file")).at(PATH))
+        }
+        None => Err(Error::new(Cause::NotFound, format!("the machine has no device {number}")).at(PATH)),
+    }
+}
 
 impl Machine {
     /// Adds a device of persistent memory.
@@ -19,26 +37,57 @@ impl Machine {
         let Some(memory) = &self.plan.persistent else {
             let detail = "the machine was made without a place for persistent memory";
             return Err(Error::new(Cause::NotSupported, detail)
-                .at("$.ResourcePath")
+                .at(PATH)
                 .hint("Give it a VirtualPMem with a MaximumCount when it is made."));
         };
         if memory.devices.iter().any(|other| other.number == device.number) {
             let detail = format!("the machine has a device {} already", device.number);
-            return Err(Error::new(Cause::AlreadyExists, detail).at("$.ResourcePath"));
+            return Err(Error::new(Cause::AlreadyExists, detail).at(PATH));
         }
         if device.number >= memory.most {
             let detail = format!("the machine has {} places for persistent memory", memory.most);
-            return Err(Error::new(Cause::NotSupported, detail).at("$.ResourcePath"));
+            return Err(Error::new(Cause::NotSupported, detail).at(PATH));
         }
         if let Some(running) = &mut self.running {
-            let (file, mapping) = files::persistent(&self.plan.host, device)?;
+            let (persistent, mapping) = files::persistent(&self.plan.host, device)?;
             let id = devices::persistent_id(device.number);
             let plugged = devices::persistent(device.number, device.read_only);
-            running.map(&id, &file, mapping, plugged).map_err(|error| error.at(&device.blame))?;
+            running.map(&id, &persistent.file, mapping, plugged).map_err(|error| error.at(&device.blame))?;
+            running.persistent.insert(device.number, persistent);
         }
         if let Some(memory) = &mut self.plan.persistent {
             memory.devices.push(device.clone());
         }
+        Ok(())
+    }
+
+    /// Puts a file into a device of several.
+    pub(super) fn map_persistent(&mut self, number: u32, file: &MappedFile) -> Result<(), Error> {
+        let Self { plan, running, .. } = self;
+        let (size, files) = mapped_files(&mut plan.persistent, number)?;
+        if files.iter().any(|other| other.offset == file.offset) {
+            let detail = format!("the device {number} has a file at {} already", file.offset);
+            return Err(Error::new(Cause::AlreadyExists, detail).at(PATH));
+        }
+        if let Some(memory) = running.as_mut().and_then(|running| running.persistent.get_mut(&number)) {
+            memory.map(&plan.host, file, size)?;
+        }
+        files.push(file.clone());
+        Ok(())
+    }
+
+    /// Takes a file out of a device of several.
+    pub(super) fn unmap_persistent(&mut self, number: u32, offset: u64) -> Result<(), Error> {
+        let Self { plan, running, .. } = self;
+        let (_, files) = mapped_files(&mut plan.persistent, number)?;
+        let Some(index) = files.iter().position(|file| file.offset == offset) else {
+            let detail = format!("the device {number} has no file at {offset}");
+            return Err(Error::new(Cause::NotFound, detail).at(PATH));
+        };
+        if let Some(memory) = running.as_mut().and_then(|running| running.persistent.get_mut(&number)) {
+            memory.unmap(offset)?;
+        }
+        files.remove(index);
         Ok(())
     }
 

@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 use self::{changes::Wait, crash::Crash, reason::Reason};
 use crate::{
     command, devices,
-    files::{self, Conversations, Files},
+    files::{self, Conversations, Files, Persistent},
     links::{self, Speaker},
     memory::Memory,
     plan::{Plan, Restore},
@@ -80,6 +80,8 @@ struct Running {
     remembered: Option<Remembered>,
     /// The set of descriptors behind each disk.
     sets: BTreeMap<String, i64>,
+    /// What is behind each device of persistent memory.
+    persistent: BTreeMap<u32, Persistent>,
     /// The set of descriptors at which the consoles of the guest are heard.
     log: i64,
     sizes: memory::Sizes,
@@ -220,6 +222,9 @@ impl Machine {
                 sets.insert(devices::disk_id(index, disk.lun), i64::from(medium.file));
             }
         }
+        let numbered =
+            self.plan.persistent.iter().flat_map(|memory| &memory.devices).map(|device| device.number);
+        let persistent = numbered.zip(files.persistent()?).collect();
         let sizes = memory::Sizes::new(&self.plan.memory, self.plan.restore.is_some());
         let log = i64::from(numbers.log);
         let mut running = Running {
@@ -229,6 +234,7 @@ impl Machine {
             tpm: None,
             remembered: None,
             sets,
+            persistent,
             log,
             sizes,
             memory,

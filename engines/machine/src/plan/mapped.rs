@@ -1,7 +1,9 @@
 //! Files of the host that a guest finds as memory: persistent memory, and memory that is shared with the host.
 
 use hcs_core::{Cause, Error};
-use hcs_schema::{Devices, SharedMemoryRegion, VirtualPMemDevice, VirtualPMemImageFormat};
+use hcs_schema::{
+    Devices, SharedMemoryRegion, VirtualPMemDevice, VirtualPMemImageFormat, VirtualPMemMapping,
+};
 use serde::{Deserialize, Serialize};
 
 use super::absolute;
@@ -29,10 +31,40 @@ pub struct PersistentMemory {
 pub struct PersistentDevice {
     /// Its number.
     pub number: u32,
-    /// The file.
-    pub path: String,
+    /// What is in it.
+    pub content: Content,
     /// The guest cannot write.
     pub read_only: bool,
+    /// The member that says what is in it.
+    pub blame: String,
+}
+
+/// What is in a device of persistent memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// A file.
+    File {
+        /// Its path.
+        path: String,
+        /// How large it is, in bytes, if the document says so.
+        size: Option<u64>,
+    },
+    /// Files behind one another, and nothing between them. They come and go.
+    Files {
+        /// How large the device is, in bytes.
+        size: u64,
+        /// The files.
+        files: Vec<MappedFile>,
+    },
+}
+
+/// A file in a device of persistent memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedFile {
+    /// Where it begins there, in bytes.
+    pub offset: u64,
+    /// Its path.
+    pub path: String,
     /// The member that names it.
     pub blame: String,
 }
@@ -87,22 +119,67 @@ pub fn number(text: &str, at: &str) -> Result<u32, Error> {
 
 /// Plans a device.
 pub fn device(number: u32, device: &VirtualPMemDevice, at: &str) -> Result<PersistentDevice, Error> {
-    if device.mappings.as_ref().is_some_and(|mappings| !mappings.is_empty()) {
-        let detail = "a device of persistent memory is one file";
-        return Err(Error::new(Cause::NotSupported, detail)
-            .at(format!("{at}.Mappings"))
-            .hint("Say HostPath, and use a device for each file."));
+    fixed(device.image_format, at)?;
+    let read_only = device.read_only.unwrap_or(false);
+    let path = device.host_path.clone().filter(|path| !path.is_empty());
+    let size = device.size_bytes.filter(|size| *size > 0);
+    let mappings = device.mappings.clone().unwrap_or_default();
+    if mappings.is_empty() && (path.is_some() || size.is_none()) {
+        let (path, blame) = (path.unwrap_or_default(), format!("{at}.HostPath"));
+        absolute(&path, &blame)?;
+        return Ok(PersistentDevice { number, content: Content::File { path, size }, read_only, blame });
     }
-    if device.image_format == Some(VirtualPMemImageFormat::Vhdx) {
-        let detail = "the bytes of a VHDX are not in the order of the disk, so they cannot be memory";
-        return Err(Error::new(Cause::NotSupported, detail)
-            .at(format!("{at}.ImageFormat"))
-            .hint("Use a fixed VHD, or the plain bytes of a disk."));
+    if path.is_some() {
+        let detail = "found both HostPath and Mappings";
+        return Err(Error::new(Cause::InvalidData, detail).at(at).hint("Say one of them."));
     }
+    if !read_only {
+        let detail = "a device of several files is only read";
+        return Err(Error::new(Cause::NotSupported, detail)
+            .at(format!("{at}.ReadOnly"))
+            .hint("Set ReadOnly."));
+    }
+    let size = size.unwrap_or(0);
+    if size == 0 || !size.is_multiple_of(PIECE) {
+        let detail = format!("found {size}, expected whole pieces of 2 MiB");
+        return Err(Error::new(Cause::InvalidData, detail).at(format!("{at}.SizeBytes")));
+    }
+    let each = mappings.iter().map(|(offset, one)| {
+        let at = format!("{at}.Mappings[{offset:?}]");
+        file(offset, one, &at)
+    });
+    let content = Content::Files { size, files: each.collect::<Result<_, _>>()? };
+    Ok(PersistentDevice { number, content, read_only, blame: at.to_owned() })
+}
+
+/// The smallest piece of memory that a guest takes.
+pub const PIECE: u64 = 2 << 20;
+
+fn fixed(format: Option<VirtualPMemImageFormat>, at: &str) -> Result<(), Error> {
+    match format {
+        Some(VirtualPMemImageFormat::Vhdx) => {
+            let detail = "the bytes of a VHDX are not in the order of the disk, so they cannot be memory";
+            Err(Error::new(Cause::NotSupported, detail)
+                .at(format!("{at}.ImageFormat"))
+                .hint("Use a fixed VHD, or the plain bytes of a disk."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Plans a file in a device.
+pub fn file(offset: &str, mapping: &VirtualPMemMapping, at: &str) -> Result<MappedFile, Error> {
+    /// What begins elsewhere cannot be mounted.
+    const PAGE: u64 = 4096;
+    let offset = offset.parse::<u64>().ok().filter(|offset| offset % PAGE == 0).ok_or_else(|| {
+        let detail = format!("found {offset:?}, expected whole pages of {PAGE} bytes");
+        Error::new(Cause::InvalidData, detail).at(at)
+    })?;
+    fixed(mapping.image_format, at)?;
     let blame = format!("{at}.HostPath");
-    let path = device.host_path.clone().unwrap_or_default();
+    let path = mapping.host_path.clone().unwrap_or_default();
     absolute(&path, &blame)?;
-    Ok(PersistentDevice { number, path, read_only: device.read_only.unwrap_or(false), blame })
+    Ok(MappedFile { offset, path, blame })
 }
 
 /// Plans the memory that is shared.

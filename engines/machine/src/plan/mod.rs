@@ -22,7 +22,7 @@ pub use self::{
     disks::{Controller, Disk},
     display::Display,
     dump::Dump,
-    mapped::{PersistentDevice, PersistentMemory, SharedRegion},
+    mapped::{Content, MappedFile, PersistentDevice, PersistentMemory, SharedRegion},
     ports::{MappedPipe, Pipe, VirtioPort},
     saved::Restore,
     topology::{Memory, Processors},
