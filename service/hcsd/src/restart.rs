@@ -66,6 +66,7 @@ impl Found {
         let created = record.created;
         // Until the worker says what it really does.
         let (system, queue) = System::new(facts, record, Lifecycle::adopted(State::Running));
+        system.unsettle();
         Ok(Found { system, queue, folder: folder.to_owned(), created })
     }
 

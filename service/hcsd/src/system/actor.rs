@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Answered, Command, Process, System, refusal};
+use super::{Answered, Command, KILLED, Process, System, refusal};
 use crate::{service::Service, worker::Worker};
 
 /// The commands of a system whose actor has not begun.
@@ -135,13 +135,24 @@ impl Setting {
 
     /// Takes over what a worker that was found tells about its system.
     pub fn adopt(&self, welcome: &Welcome) {
+        let mut ended = Vec::new();
         let mut view = self.system.view();
         view.life = Lifecycle::adopted(state_of(&welcome.phase));
+        view.is_unsettled = false;
+        // What clients have claimed already. Of one that the worker has forgotten it is known only that it has ended.
+        let mut claimed = std::mem::take(&mut view.processes);
         for record in &welcome.processes {
-            view.processes.insert(record.process_id, Process::new(record.process_id, record.exit));
-            if record.exit.is_some() {
+            let known = claimed.remove(&record.process_id);
+            let process = known.unwrap_or_else(|| Process::new(record.process_id, None));
+            view.processes.insert(record.process_id, process.clone());
+            if let Some(exit) = record.exit {
                 view.process_ended(record.process_id);
+                ended.push((process, exit));
             }
+        }
+        drop(view);
+        for (process, exit) in ended.into_iter().chain(claimed.into_values().map(|one| (one, KILLED))) {
+            process.ended(exit);
         }
     }
 }

@@ -59,6 +59,8 @@ pub struct System {
 /// What changes.
 struct View {
     life: Lifecycle,
+    /// Its worker has not said yet which processes there are: an earlier run of the service knew.
+    is_unsettled: bool,
     processes: std::collections::BTreeMap<u32, Arc<Process>>,
     /// The ids of those that have ended, oldest first.
     ended: std::collections::VecDeque<u32>,
@@ -118,6 +120,7 @@ impl System {
             folder: facts.folder,
             view: Mutex::new(View {
                 life,
+                is_unsettled: false,
                 processes: Default::default(),
                 ended: Default::default(),
                 handles: Vec::new(),
@@ -212,13 +215,19 @@ impl System {
         self.view().processes.get(&process_id).cloned()
     }
 
+    /// A client may come back to it before its worker has said which processes there are.
+    pub fn unsettle(&self) {
+        self.view().is_unsettled = true;
+    }
+
     /// A process that a client knows from before a restart. Of a system that has ended every process has, also
-    /// one whose worker took the knowledge of it along.
+    /// one whose worker took the knowledge of it along; and one that is not settled yet will say what became of it.
     pub fn claimed_process(&self, process_id: u32) -> Option<Arc<Process>> {
-        let ended = self.exit().is_some();
         let mut view = self.view();
-        if ended {
+        if view.life.state() == State::Stopped {
             view.processes.entry(process_id).or_insert_with(|| Process::new(process_id, Some(KILLED)));
+        } else if view.is_unsettled {
+            view.processes.entry(process_id).or_insert_with(|| Process::new(process_id, None));
         }
         view.processes.get(&process_id).cloned()
     }
