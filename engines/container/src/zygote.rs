@@ -1,5 +1,7 @@
 //! A worker before it has a container: what it makes of itself, and how it becomes two.
 
+use std::os::fd::OwnedFd;
+
 use hcs_core::Error;
 
 use crate::{
@@ -8,10 +10,10 @@ use crate::{
 };
 
 /// Which of the two this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Twin {
-    /// The one that was there.
-    Old,
+    /// The one that was there, and what stands for the other.
+    Old(OwnedFd),
     /// The one that was made.
     New,
 }
@@ -37,7 +39,7 @@ pub fn prepare() -> Result<(), Error> {
 /// worker that has them answered takes a quarter of that.
 pub fn twin() -> Result<Twin, Error> {
     match sys::clone_sibling() {
-        Ok(Clone::Parent { .. }) => Ok(Twin::Old),
+        Ok(Clone::Parent { pidfd }) => Ok(Twin::Old(pidfd)),
         Ok(Clone::Child) => Ok(Twin::New),
         Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "copying the worker")),
     }

@@ -82,14 +82,22 @@ impl SpareWorkers {
             let own = self.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(pause).await;
-                let started = own.make().await;
+                let ready = match own.make().await {
+                    Ok(worker) if worker.is_there() => Some(worker),
+                    Ok(dead) => {
+                        // Nobody would bury it before another is wanted.
+                        dead.kill().await;
+                        None
+                    }
+                    Err(error) => {
+                        // Whoever needs one starts one, and is told.
+                        tracing::warn!(%error, "a spare worker could not be started");
+                        None
+                    }
+                };
                 let mut state = own.lock();
                 state.coming -= 1;
-                match started {
-                    Ok(worker) => state.ready.push_back(worker),
-                    // Whoever needs one starts one, and is told.
-                    Err(error) => tracing::warn!(%error, "a spare worker could not be started"),
-                }
+                state.ready.extend(ready);
             });
         }
     }

@@ -104,15 +104,31 @@ pub async fn find(folder: &Path) -> Result<(Worker, Welcome), Error> {
     let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new);
     let (stream, welcome) =
         greet(stream.map_err(|error| Error::from_io(&error, "speaking to the worker"))?).await?;
-    Ok((Worker::of_other(stream, &welcome)?, welcome))
+    // It has just spoken and has not been released, so the number is still its own.
+    let identity = ProcessIdentity::of(welcome.pid);
+    let pidfd = identity
+        .and_then(ProcessIdentity::open)
+        .ok_or_else(|| Error::new(Cause::Unexpected, "the worker died right after it greeted"))?;
+    Ok((Worker { stream, process: Process::Other(pidfd), identity }, welcome))
 }
 
 /// Has a worker without a system make another one.
 pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
     let (ours, theirs) = connection().map_err(|error| failed_to_start(&error))?;
     worker.ask(Request::Twin, vec![theirs]).await?;
-    let (stream, welcome) = greet(Stream::new(ours).map_err(|error| failed_to_start(&error))?).await?;
-    Worker::of_other(stream, &welcome)
+    let answered = tokio::time::timeout(GREETING, worker.stream.receive()).await;
+    let answered = answered.unwrap_or(Ok(None)).map_err(|error| failed_to_start(&error))?;
+    let pidfd = answered.and_then(|message| message.fds.into_iter().next());
+    let pidfd = pidfd.ok_or_else(|| Error::new(Cause::Unexpected, "the worker made no other"))?;
+    let mut process = Process::Other(pidfd);
+    let greeted = async { greet(Stream::new(ours).map_err(|error| failed_to_start(&error))?).await };
+    match greeted.await {
+        Ok((stream, welcome)) => Ok(Worker { stream, process, identity: ProcessIdentity::of(welcome.pid) }),
+        Err(error) => {
+            process.kill().await;
+            Err(error)
+        }
+    }
 }
 
 /// Kills a worker that cannot be spoken to. One that is gone already is fine.
@@ -158,16 +174,6 @@ impl Worker {
             }
             _ => failed_to_start(&error),
         })
-    }
-
-    /// A worker that is not our child.
-    fn of_other(stream: Stream, welcome: &Welcome) -> Result<Worker, Error> {
-        // It has just spoken and has not been released, so the number is still its own.
-        let identity = ProcessIdentity::of(welcome.pid);
-        let pidfd = identity
-            .and_then(ProcessIdentity::open)
-            .ok_or_else(|| Error::new(Cause::Unexpected, "the worker died right after it greeted"))?;
-        Ok(Worker { stream, process: Process::Other(pidfd), identity })
     }
 
     /// Whether it is still there: one that was started ahead may have died since.

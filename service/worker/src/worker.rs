@@ -50,6 +50,13 @@ enum Ready {
     Monitor,
 }
 
+/// Which of two processes this is after one has become two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Old,
+    New,
+}
+
 /// A worker that nobody asked for anything in this time was left by a service that died right after starting it.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -191,7 +198,7 @@ impl Worker {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         connection.flush()?;
         for message in connection.receive()? {
-            if self.take(message)? == Twin::New {
+            if self.take(message)? == Which::New {
                 // The other messages are for the old one.
                 break;
             }
@@ -200,7 +207,7 @@ impl Worker {
     }
 
     /// Does what a message says, and tells which of two processes this is then.
-    fn take(&mut self, message: Message) -> Result<Twin, Broken> {
+    fn take(&mut self, message: Message) -> Result<Which, Broken> {
         let Some(connection) = &mut self.connection else { return Err(Broken) };
         if !connection.greeted {
             let hello: Hello = serde_json::from_slice(&message.text).map_err(|_| Broken)?;
@@ -215,7 +222,7 @@ impl Worker {
                 },
                 Vec::new(),
             )?;
-            return if version.is_some() { Ok(Twin::Old) } else { Err(Broken) };
+            return if version.is_some() { Ok(Which::Old) } else { Err(Broken) };
         }
         let request: Numbered<Request> = serde_json::from_slice(&message.text).map_err(|_| Broken)?;
         if let Request::Own { name } = &request.body {
@@ -223,39 +230,46 @@ impl Worker {
             if let Err(error) = name::show(name) {
                 eprintln!("hcs-worker: process lists do not show {name}: {error}");
             }
-            return Ok(Twin::Old);
+            return Ok(Which::Old);
         }
         if matches!(request.body, Request::Twin) {
-            return self.become_two(message.fds);
+            return self.become_two(request.number, message.fds);
         }
         if matches!(request.body, Request::Release) {
             // Release is for a system that has ended; otherwise nothing would own it.
             self.released = matches!(self.system.phase(), Phase::Exited(_) | Phase::Idle);
-            return Ok(Twin::Old);
+            return Ok(Which::Old);
         }
         match requests::handle(&mut self.system, request.number, request.body, message.fds) {
             Answered::Now(answer, fds) => self.answer(request.number, answer, fds)?,
             Answered::AtTheEnd => self.waiting_for_end.push(request.number),
             Answered::Later => {}
         }
-        Ok(Twin::Old)
+        Ok(Which::Old)
     }
 
-    /// The new one begins anew, with nothing of this one's.
-    fn become_two(&mut self, fds: Vec<OwnedFd>) -> Result<Twin, Broken> {
+    /// The new one begins anew, with nothing of this one's. Who has asked is given what stands for it: it is a child of
+    /// theirs, and may die before it has said a word.
+    fn become_two(&mut self, number: u64, fds: Vec<OwnedFd>) -> Result<Which, Broken> {
         let its_connection = fds.into_iter().next().ok_or(Broken)?;
         if *self.system.phase() != Phase::Idle || self.listener.is_some() {
             return Err(Broken);
         }
-        let which = zygote::twin().map_err(|error| {
-            eprintln!("hcs-worker: {error}");
-            Broken
-        })?;
-        if which == Twin::New {
-            let _ = rustix::process::setsid();
-            *self = Worker::new(its_connection);
+        match zygote::twin() {
+            Ok(Twin::Old(other)) => {
+                self.answer(number, Answer::Done, vec![other])?;
+                Ok(Which::Old)
+            }
+            Ok(Twin::New) => {
+                let _ = rustix::process::setsid();
+                *self = Worker::new(its_connection);
+                Ok(Which::New)
+            }
+            Err(error) => {
+                eprintln!("hcs-worker: {error}");
+                Err(Broken)
+            }
         }
-        Ok(which)
     }
 
     fn answer(&mut self, number: u64, body: Answer, fds: Vec<OwnedFd>) -> Result<(), Broken> {

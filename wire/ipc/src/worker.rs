@@ -95,7 +95,7 @@ pub enum Request {
         name: String,
     },
     /// Without a system: become two. The new process is a worker of its own, with the connection that comes beside.
-    /// No answer; the new one greets.
+    /// Answer: [`Answer::Done`] with what stands for the new process beside it; the new one greets.
     Twin,
     /// Make the system from this plan. Answer: [`Answer::Done`].
     Create {
