@@ -15,6 +15,8 @@ pub type Session = [u8; 16];
 /// The most bytes that a frame brings.
 pub const MOST: usize = 32 << 10;
 
+const DATA: u8 = 3;
+
 const HEAD: usize = 9;
 const MARK: usize = 4;
 const BEGIN: [u8; 15] = *b"\xffhcs streams 1\n";
@@ -62,16 +64,26 @@ pub fn frame(session: &Session, stream: u32, said: &Said, out: &mut Vec<u8>) {
     let (kind, value, bytes): (u8, u32, &[u8]) = match said {
         Said::Open(port) => (1, *port, &[]),
         Said::Opened => (2, 0, &[]),
-        Said::Data(bytes) => (3, bytes.len() as u32, bytes),
+        Said::Data(bytes) => (DATA, bytes.len() as u32, bytes),
         Said::Credit(more) => (4, *more, &[]),
         Said::End => (5, 0, &[]),
         Said::Gone => (6, 0, &[]),
     };
+    write(session, stream, (kind, value), bytes, out);
+}
+
+/// Writes a frame of bytes, which must be [`MOST`] at most.
+pub fn data(session: &Session, stream: u32, bytes: &[u8], out: &mut Vec<u8>) {
+    write(session, stream, (DATA, bytes.len() as u32), bytes, out);
+}
+
+fn write(session: &Session, stream: u32, (kind, value): (u8, u32), bytes: &[u8], out: &mut Vec<u8>) {
     debug_assert!(bytes.len() <= MOST);
+    out.reserve(HEAD + bytes.len() + MARK);
     out.push(kind);
     out.extend(stream.to_le_bytes());
     out.extend(value.to_le_bytes());
-    out.extend(bytes);
+    out.extend_from_slice(bytes);
     out.extend(mark(session));
 }
 
@@ -149,7 +161,7 @@ impl Decoder {
         let head: &[u8; HEAD] = rest.first_chunk()?;
         let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let (stream, value) = (word(1), word(5));
-        let bytes = if head[0] == 3 { value as usize } else { 0 };
+        let bytes = if head[0] == DATA { value as usize } else { 0 };
         if bytes > MOST {
             return self.lost();
         }
@@ -160,7 +172,7 @@ impl Decoder {
         let said = match head[0] {
             1 => Said::Open(value),
             2 => Said::Opened,
-            3 => Said::Data(rest[HEAD..HEAD + bytes].to_vec()),
+            DATA => Said::Data(rest[HEAD..HEAD + bytes].to_vec()),
             4 => Said::Credit(value),
             5 => Said::End,
             6 => Said::Gone,

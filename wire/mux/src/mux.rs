@@ -90,6 +90,8 @@ pub struct Mux {
     ours: u32,
     theirs: u32,
     unsent: Vec<u8>,
+    /// How much of that was sent.
+    sent: usize,
     events: VecDeque<Event>,
 }
 
@@ -116,6 +118,7 @@ impl Mux {
             ours: 0,
             theirs: 0,
             unsent: Vec::new(),
+            sent: 0,
             events: VecDeque::new(),
         }
     }
@@ -124,7 +127,6 @@ impl Mux {
     pub fn begin(&mut self, session: Session) {
         self.forget();
         self.session = Some(session);
-        self.decoder.expect(None);
         frame::hello(&session, &mut self.unsent);
     }
 
@@ -134,7 +136,7 @@ impl Mux {
         while let Some(found) = self.decoder.next_found() {
             match (self.side, found) {
                 (_, Found::Frame(stream, said)) => {
-                    if self.hear(stream, said).is_err() || self.unsent.len() > MOST_UNSENT {
+                    if self.hear(stream, said).is_err() || self.output().len() > MOST_UNSENT {
                         self.lose();
                     }
                 }
@@ -162,12 +164,17 @@ impl Mux {
 
     /// What is to be sent. [`Mux::sent`] says how much of it was, before anything else is done.
     pub fn output(&self) -> &[u8] {
-        &self.unsent
+        &self.unsent[self.sent..]
     }
 
     /// So much of it was sent.
     pub fn sent(&mut self, bytes: usize) {
-        self.unsent.drain(..bytes);
+        self.sent += bytes;
+        // To move the rest each time would cost more than to send it.
+        if self.sent == self.unsent.len() || self.sent > ENOUGH_UNSENT {
+            self.unsent.drain(..self.sent);
+            self.sent = 0;
+        }
     }
 
     /// Wants a stream to a port of the other side. Without a session there is none.
@@ -190,18 +197,24 @@ impl Mux {
         }
     }
 
+    /// How much [`Mux::send`] takes now.
+    pub fn room(&self, stream: Stream) -> usize {
+        let Some(flow) = self.streams.get(&stream.0) else { return 0 };
+        let may = flow.state == State::Open && !flow.we_ended && self.output().len() < ENOUGH_UNSENT;
+        if may { flow.sendable as usize } else { 0 }
+    }
+
     /// Sends as much as may be sent now, and says how much that is.
     pub fn send(&mut self, stream: Stream, bytes: &[u8]) -> usize {
         let mut sent = 0;
-        while self.unsent.len() < ENOUGH_UNSENT {
-            let Some(flow) = self.streams.get_mut(&stream.0) else { break };
-            let may = if flow.state == State::Open && !flow.we_ended { flow.sendable as usize } else { 0 };
-            let piece = may.min(MOST).min(bytes.len() - sent);
+        loop {
+            let piece = self.room(stream).min(MOST).min(bytes.len() - sent);
+            let (Some(session), Some(flow)) = (&self.session, self.streams.get_mut(&stream.0)) else { break };
             if piece == 0 {
                 break;
             }
             flow.sendable -= piece as u32;
-            self.say(stream.0, &Said::Data(bytes[sent..sent + piece].to_vec()));
+            frame::data(session, stream.0, &bytes[sent..sent + piece], &mut self.unsent);
             sent += piece;
         }
         sent
@@ -264,6 +277,7 @@ impl Mux {
         (self.session, self.begun) = (None, false);
         self.streams.clear();
         self.unsent.clear();
+        self.sent = 0;
         self.decoder.expect(None);
     }
 
