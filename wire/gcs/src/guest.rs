@@ -3,6 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    VERSION,
     code::{self, Code},
     frame::{Decoder, FrameError, MOST_OF_GUEST, MOST_OF_HOST, encode},
     records::{
@@ -11,8 +12,6 @@ use crate::{
     rpc::{Kind, MessageType, NOTIFICATION, Rpc},
 };
 
-/// The version that is spoken.
-const VERSION: u32 = 4;
 /// The longest that is said of a failure: with everything around it, it must have its place in a message.
 const LONGEST: usize = 8 << 10;
 
@@ -23,12 +22,14 @@ pub struct Failure {
     pub code: Code,
     /// What for people.
     pub message: String,
+    /// All of it, for a host of this house.
+    pub whole: Option<serde_json::Value>,
 }
 
 impl Failure {
     /// One.
     pub fn new(code: Code, message: impl Into<String>) -> Failure {
-        Failure { code, message: message.into() }
+        Failure { code, message: message.into(), whole: None }
     }
 }
 
@@ -177,6 +178,8 @@ fn refused(message: MessageType, id: u64, activity: &str, failure: Failure) -> R
         module_name: "gcs".to_owned(),
         file_name: String::new(),
         line: u32::MAX,
+        // It is short, or it is left out.
+        failure: failure.whole.filter(|whole| whole.to_string().len() < LONGEST),
     };
     let response = Response {
         result: failure.code,

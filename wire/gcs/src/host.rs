@@ -6,14 +6,11 @@ use std::collections::BTreeMap;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    code,
+    VERSION, code,
     frame::{Decoder, FrameError, MOST_OF_HOST, encode},
     records::{Base, Negotiate, Negotiated, Notification, Request, Response},
     rpc::{Kind, MessageType, Rpc},
 };
-
-/// The version that is spoken.
-const VERSION: u32 = 4;
 
 /// Why a conversation cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

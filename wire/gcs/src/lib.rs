@@ -15,3 +15,6 @@ pub mod rpc;
 
 pub use frame::{Decoder, Frame};
 pub use rpc::{Kind, MessageType, Rpc};
+
+/// The version that is spoken.
+pub const VERSION: u32 = 4;

@@ -8,8 +8,16 @@ use crate::code::Code;
 /// The id of the machine itself.
 pub const NULL_ID: &str = "00000000-0000-0000-0000-000000000000";
 
+/// Where hosts listen for the bridge itself.
+pub const BRIDGE_PORT: u32 = 0x4000_0000;
+/// Where hosts listen for what an agent logs.
+pub const LOG_PORT: u32 = 109;
+
+/// The capability of an agent of this house, to which plans can be sent.
+pub const TAKES_PLANS: &str = "HcsPlansSupported";
+
 /// What is in every request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Base {
     /// Which container; the null id is the machine.
@@ -82,6 +90,9 @@ pub struct ErrorRecord {
     /// The line there; the largest number if nobody knows.
     #[serde(default)]
     pub line: u32,
+    /// The whole of it, in the words of a host and an agent of this house. Others pass it by.
+    #[serde(rename = "HcsFailure", default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Value>,
 }
 
 /// Nothing more.
@@ -249,6 +260,9 @@ pub struct ProcessParameters {
     /// Height and width of the terminal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub console_size: Option<[u16; 2]>,
+    /// The plan of the process, which says more than the rest does. For an agent of this house, others pass it by.
+    #[serde(rename = "HcsPlan", skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Value>,
 }
 
 /// A process that was started.
@@ -280,6 +294,9 @@ pub struct Wait {
 pub struct Waited {
     /// How.
     pub exit_code: u32,
+    /// It was killed because there was no memory left. An agent of this house says so.
+    #[serde(rename = "HcsOutOfMemory", skip_serializing_if = "is_false")]
+    pub out_of_memory: bool,
 }
 
 /// A signal for a process.
@@ -345,7 +362,7 @@ pub struct Modification {
 }
 
 /// Something has happened to a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Notification {
     /// Which container.
@@ -360,4 +377,7 @@ pub struct Notification {
     /// With which result.
     #[serde(default)]
     pub result: Code,
+    /// The whole of it, in the words of a host and an agent of this house. Others pass it by.
+    #[serde(rename = "HcsExit", default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Value>,
 }

@@ -112,10 +112,10 @@ fn a_host_and_a_guest_find_a_version_and_run_a_process() {
         base: Base::about("c1"),
         r#type: "UnexpectedExit".into(),
         operation: "None".into(),
-        result: 0,
+        ..Notification::default()
     };
     host.push(&notify(&ended).unwrap());
-    host.push(&answer(&waiting, Ok(Waited { exit_code: 3 })).unwrap());
+    host.push(&answer(&waiting, Ok(Waited { exit_code: 3, out_of_memory: false })).unwrap());
     let Some(host::Heard::Answer { id, body, .. }) = host.hear().unwrap() else { panic!("no answer") };
     assert_eq!((id, host::read::<Response<Executed>>(&body).unwrap().body.process_id), (1, 412));
     assert_eq!(host.hear().unwrap(), Some(host::Heard::Happened(ended)));
