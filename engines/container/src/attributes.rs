@@ -10,7 +10,12 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{confinement::CAPABILITIES, launch::limit_capabilities, report::Step, sys};
+use crate::{
+    confinement::{CAPABILITIES, LAST_CAPABILITY},
+    launch::limit_capabilities,
+    report::Step,
+    sys,
+};
 
 /// The attributes of a process. Their default is what a process has whose document says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +23,8 @@ use crate::{confinement::CAPABILITIES, launch::limit_capabilities, report::Step,
 pub struct Attributes {
     /// Its capabilities; without them the usual ones of root, or none for another user.
     pub capabilities: Option<Capabilities>,
+    /// Nothing is kept from it that its user may have: it is no process of a container.
+    pub is_unconfined: bool,
     /// Its supplementary groups; without them those of the container's own files.
     pub groups: Option<Vec<u32>>,
     /// Bits that new files do not get.
@@ -42,6 +49,7 @@ impl Default for Attributes {
     fn default() -> Attributes {
         Attributes {
             capabilities: None,
+            is_unconfined: false,
             groups: None,
             umask: 0o022,
             limits: Vec::new(),
@@ -158,7 +166,8 @@ impl Prepared {
         let capabilities = |errno| (Step::Capabilities, errno);
         let user = |errno| (Step::User, errno);
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        let wanted = self.attributes.capabilities.unwrap_or_else(|| usual_of(uid));
+        let wanted =
+            self.attributes.capabilities.unwrap_or_else(|| usual_of(uid, self.attributes.is_unconfined));
         limit_capabilities(CapabilitySet::from_bits_retain(wanted.bounding)).map_err(capabilities)?;
         rustix::thread::set_thread_groups(groups).map_err(user)?;
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
@@ -180,16 +189,14 @@ impl Prepared {
     }
 }
 
+/// Every one that a kernel may have.
+const EVERY_CAPABILITY: u64 = (1 << (LAST_CAPABILITY + 1)) - 1;
+
 /// As in Docker: nothing is kept for other users than root.
-fn usual_of(uid: Uid) -> Capabilities {
-    let kept = if uid.is_root() { CAPABILITIES.bits() } else { 0 };
-    Capabilities {
-        bounding: CAPABILITIES.bits(),
-        effective: kept,
-        permitted: kept,
-        inheritable: 0,
-        ambient: 0,
-    }
+fn usual_of(uid: Uid, is_unconfined: bool) -> Capabilities {
+    let usual = if is_unconfined { EVERY_CAPABILITY } else { CAPABILITIES.bits() };
+    let kept = if uid.is_root() { usual } else { 0 };
+    Capabilities { bounding: usual, effective: kept, permitted: kept, inheritable: 0, ambient: 0 }
 }
 
 fn hold(wanted: &Capabilities) -> Result<(), Errno> {

@@ -126,7 +126,8 @@ impl Container {
             root: self.root.as_fd(),
             cgroup: &self.cgroup,
             users: self.plan.users.as_ref(),
-            filter: self.plan.filter.program()?,
+            filter: Some(self.plan.filter.program()?),
+            is_here: false,
         };
         process::start(&plan, &place)
     }
@@ -190,7 +191,7 @@ impl Container {
 
     /// Lists the processes.
     pub fn processes(&self) -> Result<Vec<ProcessDetails>, Error> {
-        process_list::read(&self.cgroup, self.helper.as_ref().map(|helper| helper.pid))
+        process_list::read(&self.cgroup, self.helper.as_ref().map(|helper| helper.pid), process_list::INSIDE)
     }
 
     /// Kills init; the kernel kills the rest. The death of init is seen by its pidfd.

@@ -9,10 +9,14 @@
 //!   in it. The worker is single-threaded; between clone3 and execve its children make only raw system calls
 //!   and report failures as (step, errno) over a close-on-exec pipe ([`report`]).
 //!
+//! The agent in a virtual machine is such a worker too, and for processes that run on the machine itself there is
+//! [`bare`].
+//!
 //! A container has no process of the user's as its first process. PID 1 is [`init`], a loop that reaps; the
 //! container lives until it is shut down or terminated.
 
 pub mod attributes;
+pub mod bare;
 pub mod cgroup;
 pub mod change;
 pub mod command_line;
@@ -42,6 +46,7 @@ pub mod users;
 mod vfork;
 pub mod zygote;
 
+pub use bare::Bare;
 pub use container::Container;
 pub use plan::Plan;
 pub use process::Process;

@@ -50,6 +50,7 @@ pub struct Process {
 /// Everything that the child needs, made before it is born.
 struct Prepared<'a> {
     init: BorrowedFd<'a>,
+    /// Those of init that it enters; none where it is in them already.
     namespaces: i32,
     join: &'a Join,
     reporter: Reporter,
@@ -61,7 +62,7 @@ struct Prepared<'a> {
     identity: Identity,
     groups: Vec<Gid>,
     attributes: attributes::Prepared,
-    filter: &'a seccomp::Program,
+    filter: Option<&'a seccomp::Program>,
 }
 
 const NAMESPACES: i32 =
@@ -78,12 +79,14 @@ pub(crate) struct Place<'a> {
     /// Who is who in it, if not who they are on the host.
     pub users: Option<&'a UserNamespace>,
     /// Its filter of system calls.
-    pub filter: &'a seccomp::Program,
+    pub filter: Option<&'a seccomp::Program>,
+    /// Its namespaces are the worker's own.
+    pub is_here: bool,
 }
 
 /// Starts a process.
 pub(crate) fn start(plan: &ProcessPlan, place: &Place<'_>) -> Result<Process, Error> {
-    let Place { init, root, cgroup, users, filter } = *place;
+    let Place { init, root, cgroup, users, filter, is_here } = *place;
     let identity = users::find(root, &plan.user).map_err(|error| error.at(&plan.blame.user))?;
     let mut environment = plan.environment.clone();
     if !environment.iter().any(|variable| variable.starts_with("HOME=")) {
@@ -101,7 +104,11 @@ pub(crate) fn start(plan: &ProcessPlan, place: &Place<'_>) -> Result<Process, Er
     let (reporter, listener) = report::channel()?;
     let prepared = Prepared {
         init,
-        namespaces: if users.is_some() { NAMESPACES | libc::CLONE_NEWUSER } else { NAMESPACES },
+        namespaces: match (is_here, users) {
+            (true, _) => 0,
+            (false, Some(_)) => NAMESPACES | libc::CLONE_NEWUSER,
+            (false, None) => NAMESPACES,
+        },
         join: cgroup.join()?,
         reporter,
         streams,
@@ -203,12 +210,15 @@ fn run(prepared: &Prepared<'_>) -> Infallible {
 
 fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     let attributes = &prepared.attributes;
-    let filter = || prepared.filter.load().map_err(|errno| (Step::Filter, errno));
+    let filter =
+        || prepared.filter.map_or(Ok(()), seccomp::Program::load).map_err(|errno| (Step::Filter, errno));
     let _ = sys::die_with_parent();
     attributes.apply_outside()?;
     join_cgroup(prepared.join)?;
-    sys::enter_namespaces(prepared.init, prepared.namespaces)
-        .map_err(|errno| (Step::EnterNamespaces, errno))?;
+    if prepared.namespaces != 0 {
+        sys::enter_namespaces(prepared.init, prepared.namespaces)
+            .map_err(|errno| (Step::EnterNamespaces, errno))?;
+    }
     rustix::process::setsid().map_err(|errno| (Step::Session, errno))?;
     streams::connect(&prepared.streams)?;
     // The worker has seen to the others.

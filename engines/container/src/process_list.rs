@@ -10,16 +10,20 @@ use hcs_schema::ProcessDetails;
 
 use crate::cgroup::Cgroup;
 
+/// By which of its numbers a process is called: the host's, or the container's.
+pub(crate) const HERE: usize = 0;
+pub(crate) const INSIDE: usize = 1;
+
 /// Lists the processes. One that ends meanwhile is left out, and so is the helper on the host.
-pub(crate) fn read(cgroup: &Cgroup, helper: Option<u32>) -> Result<Vec<ProcessDetails>, Error> {
+pub(crate) fn read(cgroup: &Cgroup, helper: Option<u32>, level: usize) -> Result<Vec<ProcessDetails>, Error> {
     let boot = boot_time();
     let inside = cgroup.processes()?.into_iter().filter(|pid| Some(*pid) != helper);
-    let mut list: Vec<ProcessDetails> = inside.filter_map(|pid| details(pid, boot)).collect();
+    let mut list: Vec<ProcessDetails> = inside.filter_map(|pid| details(pid, boot, level)).collect();
     list.sort_by_key(|process| process.process_id);
     Ok(list)
 }
 
-fn details(pid: u32, boot: Option<SystemTime>) -> Option<ProcessDetails> {
+fn details(pid: u32, boot: Option<SystemTime>, level: usize) -> Option<ProcessDetails> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     // The name is in parentheses and may itself contain any character.
@@ -33,7 +37,8 @@ fn details(pid: u32, boot: Option<SystemTime>) -> Option<ProcessDetails> {
         line.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok()
     };
     // The host's number, the container's, those of namespaces in it.
-    let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().nth(1)?;
+    let inside =
+        status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().nth(level)?;
     Some(ProcessDetails {
         process_id: inside.parse().ok(),
         image_name: Some(name.to_owned()),

@@ -5,19 +5,8 @@
 //! exits until hcsd has them, and outlives hcsd: a restarted hcsd connects to that socket and adopts it. Until then it
 //! ends with hcsd. If the worker dies, its container dies with it.
 //!
-//! It has one thread and waits in one place, [`worker::Worker::run`]; the container engine relies on that.
+//! It has one thread and waits in one place, [`hcs_worker::Worker::run`]; the container engine relies on that.
 #![forbid(unsafe_code)]
-
-mod connection;
-mod engine;
-mod name;
-mod output;
-mod properties;
-mod relay;
-mod requests;
-mod system;
-mod tracked;
-mod worker;
 
 use std::{os::fd::AsFd, process::ExitCode};
 
@@ -44,7 +33,7 @@ fn main() -> ExitCode {
         eprintln!("hcs-worker: opening /dev/null: {error}");
         return ExitCode::FAILURE;
     }
-    match worker::Worker::new(parent).run() {
+    match hcs_worker::Worker::new(parent).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hcs-worker: {error}");

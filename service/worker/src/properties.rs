@@ -44,7 +44,9 @@ pub fn memory(system: &System) -> Result<Properties, Error> {
     const PAGE: u64 = 4096;
     let counters = system.engine()?.counters()?;
     let assigned = match system.engine()? {
-        Engine::Container(_) => counters.memory_limit.unwrap_or_else(memory_of_host).max(PAGE),
+        Engine::Container(_) | Engine::Bare(_) => {
+            counters.memory_limit.unwrap_or_else(memory_of_host).max(PAGE)
+        }
         Engine::Machine(machine) => machine.memory_mib() << 20,
     };
     let free = assigned.saturating_sub(counters.memory);
@@ -77,5 +79,5 @@ fn memory_of_host() -> u64 {
 
 /// The ProcessList property.
 pub fn process_list(system: &System) -> Result<Properties, Error> {
-    Ok(Properties { process_list: Some(system.container()?.processes()?), ..Properties::default() })
+    Ok(Properties { process_list: Some(system.engine()?.processes()?), ..Properties::default() })
 }

@@ -2,7 +2,7 @@
 
 use std::{os::fd::OwnedFd, time::Duration};
 
-use hcs_container::{Container, console::Size};
+use hcs_container::{Bare, Container, console::Size};
 use hcs_core::{Cause, Error};
 use hcs_ipc::worker::{Answer, Request};
 use hcs_machine::{Machine, machine::changes::Progress};
@@ -45,6 +45,9 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         Request::CreateMachine { plan } => {
             let plan = parse(&plan)?;
             system.create(|| Ok(Engine::Machine(Machine::create(plan, fds)?)))?;
+        }
+        Request::CreateBare { cgroup_parent, name } => {
+            system.create(|| Ok(Engine::Bare(Bare::create(&cgroup_parent, &name)?)))?;
         }
         Request::Start => system.start()?,
         Request::ShutDown { grace_milliseconds } => {

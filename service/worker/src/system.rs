@@ -276,7 +276,7 @@ impl System {
         if self.phase != Phase::Running || self.ending.is_some() {
             return Err(Cause::InvalidState.into());
         }
-        let started = self.container()?.start_process(plan)?;
+        let started = self.engine()?.start_process(plan)?;
         let (tracked, ends) = track(started, plan)?;
         // An ended process of the same number makes room for this one.
         self.ended_in_order.retain(|id| *id != ends.process_id);

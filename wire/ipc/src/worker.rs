@@ -108,6 +108,13 @@ pub enum Request {
         /// A plan of the engine for virtual machines.
         plan: Any,
     },
+    /// Be the machine that the worker runs on, as a place for processes. For the agent in a virtual machine.
+    CreateBare {
+        /// The folder under the cgroup roots that holds what the agent owns.
+        cgroup_parent: String,
+        /// The name of the cgroup.
+        name: String,
+    },
     /// Start it.
     Start,
     /// Ask it to stop by itself; the end comes as a notice.

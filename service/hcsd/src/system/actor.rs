@@ -88,6 +88,7 @@ fn name(request: &Request) -> &'static str {
     match request {
         Request::Create { .. } => "Create",
         Request::CreateMachine { .. } => "CreateMachine",
+        Request::CreateBare { .. } => "CreateBare",
         Request::Start => "Start",
         Request::ShutDown { .. } => "ShutDown",
         Request::Terminate { .. } => "Terminate",

@@ -1,0 +1,21 @@
+//! The worker of one compute system, as a library: the program `hcs-worker` is nothing else, and the agent in a virtual
+//! machine makes workers of itself.
+//!
+//! - [`worker`]: the loop. [`system`]: what it owns. [`requests`]: what hcsd asks.
+//! - [`connection`]: messages to and from hcsd, or whoever is in its place.
+//! - [`carrier`]: streams of a virtual machine's port, joined with pipes; the agent uses it on its side.
+#![forbid(unsafe_code)]
+
+pub mod carrier;
+pub mod connection;
+mod engine;
+mod name;
+mod output;
+mod properties;
+mod relay;
+mod requests;
+mod system;
+mod tracked;
+mod worker;
+
+pub use worker::Worker;
