@@ -276,3 +276,10 @@ pub fn signal(pidfd: BorrowedFd<'_>, number: i32) -> Result<(), Error> {
         errno => Error::from_errno(errno.raw_os_error(), format!("sending signal {number}")),
     })
 }
+
+/// Kills a child and waits for its death; its exit code, as of [`wait`].
+pub fn end(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    // Who is dead already is only waited for.
+    let _ = signal(pidfd, libc::SIGKILL);
+    wait(pidfd).ok().flatten()
+}

@@ -54,9 +54,7 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        // Who is dead already is only waited for.
-        let _ = process::signal(self.pidfd.as_fd(), libc::SIGKILL);
-        let _ = process::wait(self.pidfd.as_fd());
+        process::end(self.pidfd.as_fd());
     }
 }
 

@@ -69,9 +69,7 @@ pub struct Helper {
 impl Helper {
     /// Ends it and waits for its end.
     pub fn end(&self) {
-        // Who is dead already is only waited for.
-        let _ = process::signal(self.pidfd.as_fd(), libc::SIGKILL);
-        let _ = process::wait(self.pidfd.as_fd());
+        process::end(self.pidfd.as_fd());
     }
 }
 
