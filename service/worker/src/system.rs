@@ -374,19 +374,19 @@ impl System {
 
     /// Where a machine tells something, to be polled.
     pub fn monitors(&self) -> Vec<BorrowedFd<'_>> {
-        match (&self.phase, &self.engine) {
-            (Phase::Running | Phase::Paused | Phase::Template, Some(Engine::Machine(machine))) => {
-                machine.readable()
-            }
-            _ => Vec::new(),
-        }
+        self.heard().map(Machine::readable).unwrap_or_default()
     }
 
     /// When a machine is to be heard though it tells nothing.
     pub fn hears_at(&self) -> Option<Instant> {
+        self.heard().and_then(Machine::deadline)
+    }
+
+    /// A machine that has begun and has not ended.
+    fn heard(&self) -> Option<&Machine> {
         match (&self.phase, &self.engine) {
             (Phase::Running | Phase::Paused | Phase::Template, Some(Engine::Machine(machine))) => {
-                machine.deadline()
+                Some(machine)
             }
             _ => None,
         }
