@@ -81,6 +81,16 @@ impl Record {
         }
     }
 
+    /// Notes a socket that is about to be made.
+    pub fn note_socket(&mut self, path: &str) {
+        note(&mut self.sockets, path);
+    }
+
+    /// Notes a file that is about to be written beside another.
+    pub fn note_partial_file(&mut self, path: &str) {
+        note(&mut self.partial_files, path);
+    }
+
     /// Writes the record into the system's folder.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
@@ -97,4 +107,29 @@ impl Record {
 
 fn path(folder: &Path) -> PathBuf {
     folder.join("record.json")
+}
+
+/// What is made again and again at one path stands there once.
+fn note(paths: &mut Vec<String>, path: &str) {
+    if !paths.iter().any(|noted| noted == path) {
+        paths.push(path.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_noted_once() {
+        let mut record = Record::new("vm", "1", "", false, "hcs");
+        for path in ["/a", "/b", "/a"] {
+            record.note_socket(path);
+            record.note_partial_file(path);
+        }
+        assert_eq!(
+            (record.sockets, record.partial_files),
+            (vec!["/a".into(), "/b".into()], vec!["/a".to_owned(), "/b".to_owned()])
+        );
+    }
 }

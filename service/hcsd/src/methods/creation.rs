@@ -4,7 +4,7 @@ use std::{
     fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError},
+    sync::Arc,
 };
 
 use hcs_container::{Plan, policy};
@@ -216,10 +216,7 @@ async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::p
     };
     let probe = || async { tokio::task::spawn_blocking(hcs_machine::kvm::is_usable).await.unwrap_or(false) };
     let kvm = *service.has_kvm.get_or_init(probe).await;
-    let mut users = service.machine_users.lock().unwrap_or_else(PoisonError::into_inner);
-    let user = users
-        .user_of(id.as_str())
-        .map_err(|error| Error::from_io(&error, "finding a user for the virtual machine"))?;
+    let user = host::user_of(service, id)?;
     let memory = memory::read(Path::new("/proc"), Path::new("/sys"))
         .map_err(|error| Error::from_io(&error, "reading how much memory the host has"))?;
     Ok(hcs_machine::plan::Host {

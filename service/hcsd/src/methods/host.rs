@@ -313,15 +313,14 @@ pub async fn get_crash(context: Context, call: GetCrashReport) -> Result<Outcome
 
 /// Tells the user of a virtual machine, which need not be there yet.
 pub async fn machine_user(context: Context, call: GetMachineUser) -> Result<Outcome<MachineUser>, Error> {
-    let mut users = context.service.machine_users.lock().unwrap_or_else(PoisonError::into_inner);
-    let user = call
-        .id
-        .map(|id| {
-            let id = SystemId::new(&id)?;
-            users
-                .user_of(id.as_str())
-                .map_err(|error| Error::from_io(&error, "finding a user for the virtual machine"))
-        })
-        .transpose()?;
+    let user = call.id.map(|id| user_of(&context.service, &SystemId::new(&id)?)).transpose()?;
     Ok(MachineUser { user, group: machine_users::GROUP }.into())
+}
+
+/// The user of the machine of this id.
+pub(super) fn user_of(service: &Service, id: &SystemId) -> Result<u32, Error> {
+    let mut users = service.machine_users.lock().unwrap_or_else(PoisonError::into_inner);
+    users
+        .user_of(id.as_str())
+        .map_err(|error| Error::from_io(&error, "finding a user for the virtual machine"))
 }

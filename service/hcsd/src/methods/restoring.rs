@@ -4,9 +4,8 @@ use std::{fs::File, os::fd::OwnedFd};
 
 use hcs_core::{Call, Cause, Error, SystemId};
 use hcs_ipc::worker::{Answer, Request};
-use hcs_machine::Saved;
 use hcs_machine::{
-    Plan,
+    Plan, Saved,
     plan::{
         Restore,
         saved::{FILE, TEMPLATE},
