@@ -111,8 +111,10 @@ pub enum Change {
     },
 }
 
-const SETTINGS: &str = "$.Settings";
-const PATH: &str = "$.ResourcePath";
+/// Where a request says what is to be.
+pub(crate) const SETTINGS: &str = "$.Settings";
+/// Where a request says of what.
+pub(crate) const PATH: &str = "$.ResourcePath";
 const KIND: &str = "$.RequestType";
 
 /// Paths of the schema that no machine of this version has, and why.
@@ -202,6 +204,10 @@ fn refusal(path: &str) -> Error {
     }
 }
 
+fn unexpected(kind: ModifyRequestType, expected: &str) -> Error {
+    Error::new(Cause::InvalidData, format!("found {kind}, expected {expected}")).at(KIND)
+}
+
 impl Request<'_> {
     fn needed(&self) -> Result<&Any, Error> {
         self.settings.ok_or_else(|| {
@@ -219,9 +225,7 @@ impl Request<'_> {
     fn is_update(&self) -> Result<(), Error> {
         match self.kind {
             None | Some(ModifyRequestType::Update) => Ok(()),
-            Some(kind) => {
-                Err(Error::new(Cause::InvalidData, format!("found {kind}, expected Update")).at(KIND))
-            }
+            Some(kind) => Err(unexpected(kind, "Update")),
         }
     }
 
@@ -299,9 +303,7 @@ impl Request<'_> {
                 })?;
                 Ok(Change::UnmapPersistent { number, offset })
             }
-            Some(kind) => {
-                Err(Error::new(Cause::InvalidData, format!("found {kind}, expected Add or Remove")).at(KIND))
-            }
+            Some(kind) => Err(unexpected(kind, "Add or Remove")),
         }
     }
 
@@ -328,10 +330,7 @@ impl Request<'_> {
         match self.kind {
             Some(ModifyRequestType::Add) | None => Ok(Change::MapPipe { socket }),
             Some(ModifyRequestType::Remove) => Ok(Change::UnmapPipe { socket }),
-            Some(kind) => {
-                let detail = format!("found {kind}, expected Add or Remove");
-                Err(Error::new(Cause::InvalidData, detail).at(KIND))
-            }
+            Some(kind) => Err(unexpected(kind, "Add or Remove")),
         }
     }
 

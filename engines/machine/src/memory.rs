@@ -1,11 +1,14 @@
 //! The memory of a machine as files without a name: QEMU maps them, and we can save them and give them to clones.
 
-use std::fs::File;
+use std::{
+    fs::File,
+    os::fd::{AsRawFd, OwnedFd},
+};
 
 use hcs_core::{Cause, Error};
 use hcs_state::runtime::Saved;
 use rustix::{
-    fs::{MemfdFlags, Mode, SealFlags},
+    fs::{MemfdFlags, Mode, OFlags, SealFlags},
     io::Errno,
 };
 
@@ -31,6 +34,12 @@ pub fn nameless(name: &str, mib: u64) -> Result<File, Error> {
     let file = File::from(rustix::fs::memfd_create(name, flags).map_err(failed)?);
     rustix::fs::ftruncate(&file, mib << 20).map_err(failed)?;
     Ok(file)
+}
+
+/// Opens a file without a name once more, to be read or to be written: QEMU wants one that can do nothing else.
+pub fn reopen(file: &impl AsRawFd, access: OFlags) -> Result<OwnedFd, Errno> {
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::open(own, access | OFlags::CLOEXEC, Mode::empty())
 }
 
 impl Memory {

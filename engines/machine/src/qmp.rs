@@ -20,7 +20,7 @@ use rustix::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::tail::{Ears, Tail};
+use crate::tail::Ears;
 
 /// The longest line; what QEMU says of its devices has some 100 KiB.
 const LONGEST: usize = 4 << 20;
@@ -244,18 +244,15 @@ impl Qmp {
             if left.is_zero() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "QEMU does not answer"));
             }
-            let pause = self.ears.both().into_iter().filter_map(Tail::pause_ends).min();
-            let left = pause.map_or(left, |until| left.min(until.saturating_duration_since(now)));
+            let left =
+                self.ears.pause_ends().map_or(left, |until| left.min(until.saturating_duration_since(now)));
             let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
             let mut polled = vec![PollFd::new(&self.socket, what)];
-            let beside = self.ears.both().into_iter().filter_map(Tail::readable);
-            polled.extend(beside.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            polled.extend(self.ears.readable().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             match rustix::event::poll(&mut polled, Some(&left)) {
                 Err(errno) if errno != Errno::INTR => return Err(errno.into()),
                 _ if !polled[0].revents().is_empty() => return Ok(()),
-                _ => {
-                    self.ears.each().into_iter().filter(|tail| tail.readable().is_some()).for_each(Tail::take)
-                }
+                _ => self.ears.take(),
             }
         }
     }
@@ -275,6 +272,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::tail::Tail;
 
     /// Speaks with somebody who says these lines, the rest of them each after a line of ours.
     fn with(lines: &'static [&'static str], act: impl FnOnce(Qmp)) {

@@ -34,13 +34,23 @@ pub struct Ears {
 }
 
 impl Ears {
-    /// Both.
-    pub fn each(&mut self) -> [&mut Tail; 2] {
-        [&mut self.errors, &mut self.consoles]
+    /// Readable when [`Ears::take`] has something to take.
+    pub fn readable(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.both().into_iter().filter_map(Tail::readable)
     }
 
-    /// As [`Ears::each`].
-    pub fn both(&self) -> [&Tail; 2] {
+    /// When one is looked at again that is not looked at now.
+    pub fn pause_ends(&self) -> Option<Instant> {
+        self.both().into_iter().filter_map(Tail::pause_ends).min()
+    }
+
+    /// Takes what is there.
+    pub fn take(&mut self) {
+        let both = [&mut self.errors, &mut self.consoles];
+        both.into_iter().filter(|tail| tail.readable().is_some()).for_each(Tail::take);
+    }
+
+    fn both(&self) -> [&Tail; 2] {
         [&self.errors, &self.consoles]
     }
 }

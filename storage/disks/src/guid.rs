@@ -13,7 +13,7 @@ pub fn random() -> Guid {
 }
 
 /// Its bytes as GPT and VHDX store them: the first three fields with the lowest byte first.
-pub fn stored(guid: &Guid) -> [u8; 16] {
+pub(crate) fn stored(guid: &Guid) -> [u8; 16] {
     let mut bytes = *guid.as_bytes();
     bytes[..4].reverse();
     bytes[4..6].reverse();
@@ -22,7 +22,7 @@ pub fn stored(guid: &Guid) -> [u8; 16] {
 }
 
 /// The stored form of a GUID that is written as a number, digit by digit.
-pub const fn from_digits(digits: u128) -> [u8; 16] {
+pub(crate) const fn from_digits(digits: u128) -> [u8; 16] {
     let b = digits.to_be_bytes();
     [b[3], b[2], b[1], b[0], b[5], b[4], b[7], b[6], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]]
 }

@@ -17,7 +17,7 @@ pub mod create;
 mod failure;
 mod format;
 pub mod gpt;
-mod guid;
+pub mod guid;
 mod host_program;
 pub mod image;
 mod loop_device;

@@ -7,7 +7,7 @@ use hcs_core::{Cause, Error};
 
 use super::{Machine, Running, Told, hotplug::Then};
 use crate::{
-    change::Change,
+    change::{Change, PATH, SETTINGS},
     devices, files,
     plan::{Adapter, Disk, SharedRegion},
     qmp::Event,
@@ -73,7 +73,7 @@ impl Machine {
                         Cause::AlreadyExists,
                         format!("the controller has a disk {} already", disk.lun),
                     )
-                    .at("$.ResourcePath")),
+                    .at(PATH)),
                     (false, true) => Err(no_disk(disk.lun)),
                     (true, true) => return self.replace_disk(index, disk, ticket),
                     (false, false) => self.attach_disk(index, disk),
@@ -100,7 +100,7 @@ impl Machine {
                 let is_it = |region: &&SharedRegion| region.section == *section && region.offset == *offset;
                 let Some(slot) = self.plan.shared.iter().find(is_it).map(|region| region.slot) else {
                     let detail = format!("the machine shares nothing of {section:?} from {offset} on");
-                    return Err(Error::new(Cause::NotFound, detail).at("$.Settings"));
+                    return Err(Error::new(Cause::NotFound, detail).at(SETTINGS));
                 };
                 return self.unplug(devices::shared_id(slot), Then::Nothing, ticket);
             }
@@ -110,7 +110,7 @@ impl Machine {
                     self.plan.pipes.iter().find(|pipe| pipe.socket == *socket).map(|pipe| pipe.number)
                 else {
                     let detail = format!("{socket} is no port of the machine");
-                    return Err(Error::new(Cause::NotFound, detail).at("$.ResourcePath"));
+                    return Err(Error::new(Cause::NotFound, detail).at(PATH));
                 };
                 return self.unplug(devices::pipe_id(number), Then::Nothing, ticket);
             }
@@ -138,7 +138,7 @@ impl Machine {
         if mib > most {
             let detail =
                 format!("found {mib}, and the machine may have {most} MiB, which is what the host has");
-            return Err(Error::new(Cause::OutOfMemory, detail).at("$.Settings"));
+            return Err(Error::new(Cause::OutOfMemory, detail).at(SETTINGS));
         }
         let before_mib = self.plan.memory.mib;
         let Some(running) = &mut self.running else {
@@ -153,7 +153,7 @@ impl Machine {
         if running.sizes.is_reached() {
             return Ok(Progress::Done);
         }
-        self.wait(ticket, What::Memory { before_mib });
+        self.wait(Some(ticket), What::Memory { before_mib });
         Ok(Progress::Waits)
     }
 
@@ -163,7 +163,7 @@ impl Machine {
             return Ok(Progress::Done);
         };
         running.unplug(&device)?;
-        self.wait(ticket, What::Gone { device, then });
+        self.wait(Some(ticket), What::Gone { device, then });
         // A disk goes without its guest, and may have gone already.
         Ok(Progress::Waits)
     }
@@ -179,11 +179,7 @@ impl Machine {
         self.unplug(devices::disk_id(controller, disk.lun), then, ticket)
     }
 
-    fn wait(&mut self, ticket: u64, what: What) {
-        self.wait_for(Some(ticket), what);
-    }
-
-    fn wait_for(&mut self, ticket: Option<u64>, what: What) {
+    fn wait(&mut self, ticket: Option<u64>, what: What) {
         self.waits.push(Wait { ticket, until: Instant::now() + PATIENCE, what });
     }
 
@@ -193,7 +189,7 @@ impl Machine {
         for adapter in self.plan.adapters.clone() {
             let device = devices::adapter_id(adapter.slot);
             self.running()?.unplug(&device)?;
-            self.wait_for(None, What::Gone { device, then: Then::Plug(adapter) });
+            self.wait(None, What::Gone { device, then: Then::Plug(adapter) });
         }
         Ok(())
     }
@@ -239,7 +235,7 @@ impl Machine {
                 (false, What::Memory { before_mib }) => self.take_memory_back(before_mib),
                 (false, What::Gone { device, .. }) => {
                     Err(Error::new(Cause::DeadlineExceeded, format!("the guest does not let {device} go"))
-                        .at("$.ResourcePath")
+                        .at(PATH)
                         .hint("It goes when the guest lets it go, or with the machine."))
                 }
             };
@@ -260,15 +256,14 @@ impl Machine {
         self.plan.memory.mib = before_mib;
         let detail = format!("the guest has {has} MiB of memory and does not follow to {wanted}");
         Err(Error::new(Cause::DeadlineExceeded, detail)
-            .at("$.Settings")
+            .at(SETTINGS)
             .hint("Its kernel needs the drivers virtio_mem and virtio_balloon."))
     }
 
     fn controller(&self, name: &str) -> Result<usize, Error> {
         let found = self.plan.controllers.iter().position(|controller| controller.is_called(name));
         found.ok_or_else(|| {
-            Error::new(Cause::NotFound, format!("the machine has no controller {name:?}"))
-                .at("$.ResourcePath")
+            Error::new(Cause::NotFound, format!("the machine has no controller {name:?}")).at(PATH)
         })
     }
 
@@ -276,11 +271,11 @@ impl Machine {
     pub(super) fn adapter(&mut self, key: &str) -> Result<&mut Adapter, Error> {
         let found = self.plan.adapters.iter_mut().find(|adapter| adapter.key.eq_ignore_ascii_case(key));
         found.ok_or_else(|| {
-            Error::new(Cause::NotFound, format!("the machine has no adapter {key:?}")).at("$.ResourcePath")
+            Error::new(Cause::NotFound, format!("the machine has no adapter {key:?}")).at(PATH)
         })
     }
 }
 
 fn no_disk(lun: u32) -> Error {
-    Error::new(Cause::NotFound, format!("the controller has no disk {lun}")).at("$.ResourcePath")
+    Error::new(Cause::NotFound, format!("the controller has no disk {lun}")).at(PATH)
 }

@@ -5,7 +5,8 @@ use std::{fs::File, os::fd::AsFd};
 
 use hcs_container::host_process::with_rights_of;
 use hcs_core::{Cause, Error};
-use hcs_schema::{CrashReport, Guid, WindowsCrashPhase, WindowsCrashReport};
+use hcs_disks::guid;
+use hcs_schema::{CrashReport, WindowsCrashPhase, WindowsCrashReport};
 use rustix::{
     fs::{CWD, Mode, OFlags},
     io::Errno,
@@ -59,7 +60,8 @@ impl Machine {
     }
 
     fn report(&mut self, event: &Event) -> CrashReport {
-        let mut report = CrashReport::default().system_id(&self.plan.name).activity_id(activity()).status(0);
+        let mut report =
+            CrashReport::default().system_id(&self.plan.name).activity_id(guid::random()).status(0);
         let info = &event.data["info"];
         let codes = ["arg1", "arg2", "arg3", "arg4", "arg5"].map(|name| info[name].as_u64());
         let codes: Vec<u64> = codes.into_iter().flatten().collect();
@@ -138,11 +140,4 @@ fn create(path: &str) -> Result<File, Errno> {
 fn as_machine<T>(host: &Host, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Error> {
     let done = with_rights_of(host.user, &[host.group], act).and_then(|done| done);
     done.map_err(|errno| Error::from_errno(errno.raw_os_error(), "writing the memory of the guest down"))
-}
-
-fn activity() -> Guid {
-    let mut bytes = [0; 16];
-    // A number that others may have had too is better than no report.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    Guid::from_bytes(bytes)
 }

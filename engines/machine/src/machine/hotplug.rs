@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Machine, Running};
 use crate::{
+    change::PATH,
     devices::{self, Layout},
     files, links,
     plan::{Adapter, Disk, MappedPipe, Pipe, adapters},
@@ -63,12 +64,12 @@ impl Machine {
     pub(super) fn add_adapter(&mut self, adapter: &Adapter) -> Result<(), Error> {
         if self.adapter(&adapter.key).is_ok() {
             let detail = format!("the machine has an adapter {:?} already", adapter.key);
-            return Err(Error::new(Cause::AlreadyExists, detail).at("$.ResourcePath"));
+            return Err(Error::new(Cause::AlreadyExists, detail).at(PATH));
         }
         let taken = |slot: &u32| self.plan.adapters.iter().any(|other| other.slot == *slot);
         let Some(slot) = (0..adapters::MOST).find(|slot| !taken(slot)) else {
             let detail = format!("the machine has {} adapters, which is the most", adapters::MOST);
-            return Err(Error::new(Cause::NotSupported, detail).at("$.ResourcePath"));
+            return Err(Error::new(Cause::NotSupported, detail).at(PATH));
         };
         let adapter = Adapter { slot, ..adapter.clone() };
         if let Some(running) = &mut self.running {
@@ -113,7 +114,7 @@ impl Machine {
 
     /// Makes a socket of somebody on the host a port of the guest.
     pub(super) fn map_pipe(&mut self, socket: &str) -> Result<(), Error> {
-        let at = |error: Error| error.at("$.ResourcePath");
+        let at = |error: Error| error.at(PATH);
         if self.plan.pipes.iter().any(|pipe| pipe.socket == socket) {
             let detail = format!("{socket} is a port of the machine already");
             return Err(at(Error::new(Cause::AlreadyExists, detail)));
@@ -184,8 +185,7 @@ impl Running {
         (file, layout): &(File, Layout),
     ) -> Result<(), Error> {
         let id = devices::disk_id(controller, disk.lun);
-        let added = self.qmp.run_with("add-fd", json!({}), Some(file.as_fd()))?;
-        let set = added["fdset-id"].as_i64().unwrap_or(-1);
+        let set = self.give_file(file.as_fd())?.set;
         let node = devices::node(&id, disk, *layout, set);
         let made = self
             .qmp
@@ -206,7 +206,7 @@ impl Running {
     /// What was behind a disk. It may be there in part.
     fn drop_node(&mut self, id: &str, set: i64) {
         let _ = self.qmp.run("blockdev-del", json!({"node-name": id}));
-        let _ = self.qmp.run("remove-fd", json!({"fdset-id": set}));
+        self.take_file_back(set);
     }
 
     fn plug(&mut self, adapter: &Adapter, socket: Option<BorrowedFd<'_>>) -> Result<(), Error> {

@@ -8,13 +8,11 @@ use serde_json::{Value, json};
 
 use super::{Machine, Running};
 use crate::{
+    change::{PATH, SETTINGS},
     devices::{self, Mapping},
     files,
     plan::{Content, MappedFile, PersistentDevice, PersistentMemory, SharedRegion, mapped},
 };
-
-/// Where a request says which device it means.
-const PATH: &str = "$.ResourcePath";
 
 /// How large a device of several files is, and the files.
 fn mapped_files(
@@ -96,12 +94,12 @@ impl Machine {
         let same = |other: &SharedRegion| (&other.section, other.offset) == (&region.section, region.offset);
         if self.plan.shared.iter().any(same) {
             let detail = format!("{:?} is shared from {} on already", region.section, region.offset);
-            return Err(Error::new(Cause::AlreadyExists, detail).at("$.Settings"));
+            return Err(Error::new(Cause::AlreadyExists, detail).at(SETTINGS));
         }
         let taken = |slot: &u32| self.plan.shared.iter().any(|other| other.slot == *slot);
         let Some(slot) = mapped::slots().find(|slot| !taken(slot)) else {
             let detail = format!("the machine shares {} regions, which is the most", mapped::slots().len());
-            return Err(Error::new(Cause::NotSupported, detail).at("$.Settings"));
+            return Err(Error::new(Cause::NotSupported, detail).at(SETTINGS));
         };
         let region = SharedRegion { slot, ..region.clone() };
         if let Some(running) = &mut self.running {
@@ -146,13 +144,12 @@ fn address(places: &Value, device: &str) -> Option<u64> {
 
 impl Running {
     fn map(&mut self, id: &str, file: &File, mapping: Mapping, device: Value) -> Result<(), Error> {
-        let added = self.qmp.run_with("add-fd", json!({}), Some(file.as_fd()))?;
-        let mapping = Mapping { file: added["fd"].as_i64().unwrap_or(-1), ..mapping };
         let behind = devices::behind(id);
-        let made = self.qmp.run("object-add", devices::memory(&behind, mapping));
-        // It has opened the file once more.
-        let _ = self.qmp.run("remove-fd", json!({"fdset-id": added["fdset-id"]}));
-        made?;
+        // It opens the file once more.
+        self.with_file(file.as_fd(), |running, given| {
+            let mapping = Mapping { file: given.file, ..mapping };
+            running.qmp.run("object-add", devices::memory(&behind, mapping))
+        })?;
         self.qmp.run("device_add", device).map(|_| ()).inspect_err(|_| {
             let _ = self.qmp.run("object-del", json!({"id": behind}));
         })

@@ -84,11 +84,10 @@ impl Sizes {
 
     /// Has the balloon make up for blocks that the guest does not give back.
     pub fn pursue(&mut self, qmp: &mut Qmp) -> Result<(), Error> {
-        if self.to_leave + self.more < self.wanted && self.to_leave < self.boot {
-            // The guest has given back what it could not before.
-            return self.leave(qmp, self.wanted.saturating_sub(self.more).min(self.boot));
-        }
-        match self.stuck_at().is_some_and(|at| at <= Instant::now()) {
+        // The guest has given back what it could not before.
+        let has_too_little = self.to_leave + self.more < self.wanted && self.to_leave < self.boot;
+        let is_stuck = self.stuck_at().is_some_and(|at| at <= Instant::now());
+        match has_too_little || is_stuck {
             true => self.leave(qmp, self.wanted.saturating_sub(self.more).min(self.boot)),
             false => Ok(()),
         }

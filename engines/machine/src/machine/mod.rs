@@ -9,6 +9,7 @@ mod placement;
 mod reason;
 pub mod saving;
 mod screen;
+mod sets;
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +40,7 @@ use crate::{
     files::{self, Conversations, Files, Persistent},
     links::{self, Speaker},
     memory::Memory,
-    plan::{Plan, Restore},
+    plan::Plan,
     prefix,
     qmp::Qmp,
     remembered::Remembered,
@@ -161,7 +162,7 @@ impl Machine {
             match running.begin(&self.plan, state.as_ref()) {
                 Ok(()) => Ok(running),
                 Err(mut error) => {
-                    end(running.pidfd.as_fd());
+                    process::end(running.pidfd.as_fd());
                     let words = last_words(&mut running.qmp.ears.errors);
                     if !words.is_empty() {
                         error.detail += &format!("; QEMU said: {words}");
@@ -173,7 +174,7 @@ impl Machine {
         match started {
             Ok(running) => {
                 self.running = Some(running);
-                match self.is_clone() {
+                match self.plan.is_clone() {
                     true => self.replace_adapters(),
                     false => Ok(()),
                 }
@@ -249,23 +250,19 @@ impl Machine {
                 if major >= OLDEST {
                     return Ok(running);
                 }
-                end(running.pidfd.as_fd());
+                process::end(running.pidfd.as_fd());
                 let detail = format!("found QEMU {major}.{minor}, expected {OLDEST}.0 or newer");
                 Err(Error::new(Cause::NotSupported, detail)
                     .hint("Install a newer one, or say where it is: hcsd --qemu."))
             }
             Err(error) => {
-                let code = end(running.pidfd.as_fd()).unwrap_or_default();
+                let code = process::end(running.pidfd.as_fd()).unwrap_or_default();
                 let words = last_words(&mut running.qmp.ears.errors);
                 Err(error.unwrap_or_else(|| {
                     Error::new(Cause::Unexpected, format!("QEMU has ended at once ({code}): {words}"))
                 }))
             }
         }
-    }
-
-    fn is_clone(&self) -> bool {
-        matches!(self.plan.restore, Some(Restore::Template { .. }))
     }
 
     fn running(&mut self) -> Result<&mut Running, Error> {
@@ -296,22 +293,20 @@ impl Machine {
     /// Readable when QEMU has said something that [`Machine::hear`] takes.
     pub fn readable(&self) -> Vec<BorrowedFd<'_>> {
         let Some(Running { qmp, viewers, .. }) = &self.running else { return Vec::new() };
-        let ears = qmp.ears.both().into_iter().filter_map(Tail::readable);
-        ears.chain([qmp.readable()]).chain(viewers.iter().map(AsFd::as_fd)).collect()
+        qmp.ears.readable().chain([qmp.readable()]).chain(viewers.iter().map(AsFd::as_fd)).collect()
     }
 
     /// When [`Machine::hear`] has something to do though nothing is readable.
     pub fn deadline(&self) -> Option<Instant> {
         let running = self.running.as_ref()?;
-        let pauses = running.qmp.ears.both().into_iter().filter_map(Tail::pause_ends);
         let waits = self.waits.iter().map(|wait| wait.until);
-        pauses.chain(waits).chain(running.sizes.stuck_at()).min()
+        waits.chain(running.qmp.ears.pause_ends()).chain(running.sizes.stuck_at()).min()
     }
 
     /// Takes what QEMU has said.
     pub fn hear(&mut self) -> Vec<Told> {
         let Some(running) = &mut self.running else { return Vec::new() };
-        running.qmp.ears.each().into_iter().filter(|tail| tail.readable().is_some()).for_each(Tail::take);
+        running.qmp.ears.take();
         running.let_viewers_in();
         let events = running.qmp.events().unwrap_or_default();
         for event in &events {
@@ -391,8 +386,7 @@ impl Running {
         if let Some(state) = state {
             self.take_over(state)?;
         }
-        let is_clone = matches!(plan.restore, Some(Restore::Template { .. }));
-        for adapter in plan.adapters.iter().filter(|adapter| is_clone || !adapter.connected) {
+        for adapter in plan.adapters.iter().filter(|adapter| plan.is_clone() || !adapter.connected) {
             self.connect(adapter.slot, false)?;
         }
         self.sizes.want(&mut self.qmp, plan.memory.mib)?;
@@ -406,13 +400,6 @@ impl Running {
         let arguments = json!({"name": devices::adapter_id(slot), "up": connected});
         self.qmp.run("set_link", arguments).map(|_| ())
     }
-}
-
-/// Kills a QEMU that is of no use, and waits for its death; its exit code.
-fn end(pidfd: BorrowedFd<'_>) -> Option<u32> {
-    // Who is dead already is only waited for.
-    let _ = process::signal(pidfd, Signal::KILL.as_raw());
-    process::wait(pidfd).ok().flatten()
 }
 
 /// Modules that lie beside a QEMU of a prefix are its own.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::Path,
     time::{Duration, Instant},
 };
@@ -12,16 +12,13 @@ use hcs_state::{
     replace::Replacement,
     runtime::{self, Description, Saved},
 };
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-};
+use rustix::{fs::OFlags, io::Errno};
 use serde_json::{Value, json};
 
 use super::{Machine, Running};
 use crate::{
     files,
-    memory::{Memory, nameless},
+    memory::{Memory, nameless, reopen},
     plan::{Plan, Restore, saved},
 };
 
@@ -161,10 +158,7 @@ impl Running {
             let failed = |errno: Errno| {
                 Error::from_errno(errno.raw_os_error(), "making room for the state of the devices")
             };
-            let own = format!("/proc/self/fd/{}", state.as_raw_fd());
-            let to_write =
-                rustix::fs::open(own, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-            self.move_by("migrate", to_write)?;
+            self.move_by("migrate", &reopen(&state, OFlags::WRONLY).map_err(failed)?)?;
             self.state = Some(state);
         }
         match &self.state {
@@ -177,22 +171,17 @@ impl Running {
     pub(super) fn take_over(&mut self, state: &File) -> Result<(), Error> {
         let failed =
             |errno: Errno| Error::from_errno(errno.raw_os_error(), "reading the state of the devices");
-        let own = format!("/proc/self/fd/{}", state.as_raw_fd());
-        let to_read =
-            rustix::fs::open(own, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-        self.move_by("migrate-incoming", to_read)
+        self.move_by("migrate-incoming", &reopen(state, OFlags::RDONLY).map_err(failed)?)
     }
 
-    fn move_by(&mut self, command: &str, file: OwnedFd) -> Result<(), Error> {
-        let added = self.qmp.run_with("add-fd", json!({}), Some(file.as_fd()))?;
-        let set = &added["fdset-id"];
-        self.qmp.forget_events("MIGRATION");
-        let moved = self.qmp.run(command, json!({"uri": format!("file:/dev/fdset/{set}")}));
-        // A device that cannot be saved says so at once.
-        let moved = moved.map_err(|error| Error { cause: Cause::NotSupported, ..error });
-        let moved = moved.and_then(|_| self.await_move());
-        let _ = self.qmp.run("remove-fd", json!({"fdset-id": set}));
-        moved
+    fn move_by(&mut self, command: &str, file: &OwnedFd) -> Result<(), Error> {
+        self.with_file(file.as_fd(), |running, given| {
+            running.qmp.forget_events("MIGRATION");
+            let moved = running.qmp.run(command, json!({"uri": format!("file:/dev/fdset/{}", given.set)}));
+            // A device that cannot be saved says so at once.
+            moved.map_err(|error| Error { cause: Cause::NotSupported, ..error })?;
+            running.await_move()
+        })
     }
 
     fn await_move(&mut self) -> Result<(), Error> {

@@ -1,16 +1,17 @@
 //! The screen of a machine: looked at by VNC, through a socket that is ours, and pictured.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use hcs_core::{Cause, Error};
 use rustix::{
-    fs::{MemfdFlags, Mode, OFlags},
+    fs::{MemfdFlags, OFlags},
     io::Errno,
     net::{SocketFlags, acceptfrom_with},
 };
 use serde_json::json;
 
 use super::{Machine, Running};
+use crate::memory::reopen;
 
 impl Machine {
     /// A picture of the screen, as a file of the form PNG.
@@ -28,16 +29,12 @@ impl Running {
     fn picture(&mut self) -> Result<OwnedFd, Error> {
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "making room for a picture");
         let file = rustix::fs::memfd_create("hcs-picture", MemfdFlags::CLOEXEC).map_err(failed)?;
-        // QEMU wants one that can be written and nothing else.
-        let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let to_write =
-            rustix::fs::open(own, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
-        let added = self.qmp.run_with("add-fd", json!({}), Some(to_write.as_fd()))?;
-        let set = added["fdset-id"].as_i64().unwrap_or(-1);
-        let arguments = json!({"filename": format!("/dev/fdset/{set}"), "device": "screen", "format": "png"});
-        let taken = self.qmp.run("screendump", arguments);
-        let _ = self.qmp.run("remove-fd", json!({"fdset-id": set}));
-        taken.map(|_| file)
+        let to_write = reopen(&file, OFlags::WRONLY).map_err(failed)?;
+        self.with_file(to_write.as_fd(), |running, given| {
+            let place = format!("/dev/fdset/{}", given.set);
+            running.qmp.run("screendump", json!({"filename": place, "device": "screen", "format": "png"}))
+        })?;
+        Ok(file)
     }
 
     /// Lets in who wants to look at the screen. QEMU speaks to them; who could connect may look.

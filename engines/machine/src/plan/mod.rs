@@ -168,6 +168,11 @@ impl Plan {
         most.saturating_sub(self.memory.boot_mib) & !1
     }
 
+    /// Whether it goes on where a template stands still, as others may.
+    pub fn is_clone(&self) -> bool {
+        matches!(self.restore, Some(Restore::Template { .. }))
+    }
+
     /// The sockets of the host that the machine has.
     pub fn sockets(&self) -> impl Iterator<Item = &str> {
         let serial = self.serial_ports.iter().flatten().map(|pipe| pipe.socket.as_str());
