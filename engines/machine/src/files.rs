@@ -4,16 +4,14 @@ use std::{
     fs::File,
     io::{Read, Write},
     ops::Range,
-    os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-        unix::fs::FileExt,
-    },
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
 
 use hcs_container::host_process::with_rights_of;
 use hcs_core::{Cause, Error};
 use hcs_disks::image::Image;
+use hcs_state::runtime::copy_memory;
 use rustix::{
     fs::{CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags},
     io::Errno,
@@ -261,35 +259,29 @@ impl Persistent {
             );
             return Err(Error::new(Cause::InvalidData, detail).at(&file.blame));
         };
-        // What is half copied is no part of the device, and what comes there next overwrites it.
-        self.copy(&image, &place).map_err(|error| {
+        copy_memory(&image, &self.file, &place).map_err(|error| {
+            // What is half copied is no part of the device, and what comes there next takes it for zeros.
+            let _ = self.clear(&place);
             Error::from_io(&error, format!("copying {} into memory", file.path)).at(&file.blame)
         })?;
         self.places.push(place);
         Ok(())
     }
 
-    fn copy(&self, image: &File, place: &Range<u64>) -> std::io::Result<()> {
-        let mut buffer = vec![0; 1 << 20];
-        let mut at = place.start;
-        while at < place.end {
-            let take = (place.end - at).min(buffer.len() as u64) as usize;
-            image.read_exact_at(&mut buffer[..take], at - place.start)?;
-            self.file.write_all_at(&buffer[..take], at)?;
-            at += take as u64;
-        }
-        Ok(())
-    }
-
     /// Takes away the file that begins at an offset: nothing is there then.
     pub fn unmap(&mut self, offset: u64) -> Result<(), Error> {
         let Some(index) = self.places.iter().position(|place| place.start == offset) else { return Ok(()) };
-        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(&self.file, how, offset, self.places[index].end - offset).map_err(|errno| {
+        self.clear(&self.places[index]).map_err(|errno| {
             Error::from_errno(errno.raw_os_error(), "taking a file out of persistent memory")
         })?;
         self.places.remove(index);
         Ok(())
+    }
+
+    /// Makes a place zero again.
+    fn clear(&self, place: &Range<u64>) -> Result<(), Errno> {
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&self.file, how, place.start, place.end - place.start)
     }
 }
 

@@ -12,12 +12,15 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    ops::RangeInclusive,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
-    time::{Duration, SystemTime},
 };
 
 use hcs_core::{Cause, Error};
+use hcs_disks::vhd::{self, Footer};
+
+use crate::fields::{long, word};
 
 const BLOCK: u64 = 4096;
 const SECTOR: u64 = 512;
@@ -28,9 +31,10 @@ const ENTRY: usize = 64;
 const ENTRIES: usize = 64;
 /// The size of a new one.
 const SIZE: u64 = 4 << 20;
+/// The sizes of those that are read.
+const SIZES: RangeInclusive<u64> = 4 * BLOCK..=4 << 30;
 /// The most that is read of a file.
 const LARGEST: u64 = 4 << 20;
-const FOOTER: usize = 512;
 
 /// What a file is for, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +81,7 @@ pub fn create_empty(path: &Path) -> Result<(), Error> {
     let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path);
     let file = made.map_err(|error| Error::from_io(&error, format!("making the file {}", path.display())))?;
     let write = || {
-        file.set_len(SIZE)?;
-        file.write_all_at(&footer(SIZE), SIZE)?;
+        vhd::make_fixed(&file, SIZE)?;
         let mut state = GuestState {
             file: file.try_clone()?,
             blocks: SIZE / BLOCK,
@@ -247,16 +250,6 @@ impl GuestState {
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(word)
-}
-
-fn long(bytes: &[u8], at: usize) -> u64 {
-    u64::from(word(bytes, at)) | u64::from(word(bytes, at + 4)) << 32
-}
-
 /// What of a header is ours to choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Header {
@@ -312,59 +305,16 @@ fn sums_agree(one: u32, other: u32) -> bool {
 /// How many bytes of a fixed VHD are the disk.
 fn data_size(file: &File) -> Result<u64, Error> {
     let length = file.metadata().map_err(failed)?.len();
-    let mut footer = [0; FOOTER];
-    if length < FOOTER as u64 || !length.is_multiple_of(SECTOR) {
+    if length < vhd::FOOTER || !length.is_multiple_of(SECTOR) {
         return Err(wrong(format!("it has {length} bytes, which no guest state file has")));
     }
-    file.read_exact_at(&mut footer, length - FOOTER as u64).map_err(failed)?;
-    let big = |at: usize| footer[at..at + 4].iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-    if !footer.starts_with(b"conectix") || big(64) != u64::from(checksum(&footer)) || big(60) != 2 {
-        return Err(wrong("it is no guest state file: its footer is damaged"));
+    let mut footer = [0; vhd::FOOTER as usize];
+    file.read_exact_at(&mut footer, length - vhd::FOOTER).map_err(failed)?;
+    match vhd::read(&footer, length)? {
+        Some(Footer::Fixed { size }) if SIZES.contains(&size) && size.is_multiple_of(SECTOR) => Ok(size),
+        Some(Footer::Fixed { .. }) => Err(wrong("its footer says that it has another size")),
+        _ => Err(wrong("it is no guest state file: it has not the footer of one")),
     }
-    let size = big(48) << 32 | big(52);
-    match size <= length - FOOTER as u64
-        && size.is_multiple_of(SECTOR)
-        && (4 * BLOCK..=4 << 30).contains(&size)
-    {
-        true => Ok(size),
-        false => Err(wrong("its footer says that it has another size")),
-    }
-}
-
-/// The sum of a footer without its own place, turned around.
-fn checksum(footer: &[u8; FOOTER]) -> u32 {
-    let all = footer.iter().enumerate().filter(|(at, _)| !(64..68).contains(at));
-    !all.map(|(_, byte)| u32::from(*byte)).sum::<u32>()
-}
-
-/// The footer of a fixed VHD.
-fn footer(size: u64) -> [u8; FOOTER] {
-    let mut footer = [0; FOOTER];
-    let mut put = |at: usize, bytes: &[u8]| footer[at..at + bytes.len()].copy_from_slice(bytes);
-    let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_800);
-    let seconds = SystemTime::now().duration_since(epoch).map_or(0, |since| since.as_secs() as u32);
-    let mut id = [0; 16];
-    // Two of the same id are no harm: nobody tells them apart by it.
-    let _ = rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty());
-    // So many cylinders with heads of 16 times 63 sectors as there is room for.
-    let cylinders = (size / SECTOR / (16 * 63)).min(u64::from(u16::MAX)) as u16;
-    put(0, b"conectix");
-    put(8, &2u32.to_be_bytes());
-    put(12, &0x0001_0000u32.to_be_bytes());
-    put(16, &u64::MAX.to_be_bytes());
-    put(24, &seconds.to_be_bytes());
-    put(28, b"hcs ");
-    put(32, &0x000a_0000u32.to_be_bytes());
-    put(36, b"Wi2k");
-    put(40, &size.to_be_bytes());
-    put(48, &size.to_be_bytes());
-    put(56, &cylinders.to_be_bytes());
-    put(58, &[16, 63]);
-    put(60, &2u32.to_be_bytes());
-    put(68, &id);
-    let sum = checksum(&footer);
-    footer[64..68].copy_from_slice(&sum.to_be_bytes());
-    footer
 }
 
 #[cfg(test)]

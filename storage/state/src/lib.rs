@@ -9,6 +9,7 @@
 //! The worker of a machine writes and reads them, the service looks at what they say before anything is started, and
 //! clients make empty ones.
 
+mod fields;
 pub mod guest;
 pub mod replace;
 pub mod runtime;

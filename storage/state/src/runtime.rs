@@ -14,6 +14,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
+    ops::Range,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
@@ -22,6 +23,8 @@ use hcs_core::{Cause, Error};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::fields::long;
 
 /// The version of the form that this release writes, and the only one that it reads.
 pub const VERSION: u32 = 1;
@@ -182,11 +185,7 @@ impl Header {
 
     fn read(bytes: &[u8; HEADER], length: u64) -> Result<Header, Error> {
         let wrong = |detail: String| Err(Error::new(Cause::InvalidData, detail));
-        let word = |index: usize| {
-            let mut word = [0; 8];
-            word.copy_from_slice(&bytes[index * 8..index * 8 + 8]);
-            u64::from_le_bytes(word)
-        };
+        let word = |index: usize| long(bytes, index * 8);
         if bytes.iter().all(|byte| *byte == 0) {
             return wrong("no machine was saved to it, or the saving came to no end".to_owned());
         }
@@ -252,9 +251,9 @@ impl Sum {
     }
 }
 
-/// Copies what of a memory is not zero to one that is zero.
-pub fn copy_memory(from: &File, to: &File) -> io::Result<()> {
-    copy(from, 0, to, 0, from.metadata()?.len(), &mut Sum::default())
+/// Copies what is not zero of the beginning of a file to a place in memory that is zero.
+pub fn copy_memory(from: &File, to: &File, place: &Range<u64>) -> io::Result<()> {
+    copy(from, 0, to, place.start, place.end - place.start, &mut Sum::default())
 }
 
 /// Copies what is not zero, and sums it up.

@@ -3,6 +3,8 @@
 
 use hcs_core::{Cause, Error};
 
+use crate::fields::{half, some, word};
+
 /// A variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variable {
@@ -38,20 +40,6 @@ const IN_FORCE: [u8; 2] = [0x3f, 0x3e];
 
 fn wrong(detail: &str) -> Error {
     Error::new(Cause::InvalidData, detail)
-}
-
-fn half(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from(half(bytes, at)) | u32::from(half(bytes, at + 2)) << 16
-}
-
-fn sixteen(bytes: &[u8], at: usize) -> [u8; 16] {
-    let mut part = [0; 16];
-    part.copy_from_slice(&bytes[at..at + 16]);
-    part
 }
 
 /// Packs variables.
@@ -93,8 +81,8 @@ pub fn unpack(mut packed: &[u8]) -> Result<Vec<Variable>, Error> {
         let (this, rest) = packed.split_at(length);
         variables.push(Variable {
             attributes: word(this, 8),
-            time: sixteen(this, 12),
-            vendor: sixteen(this, 28),
+            time: some(this, 12),
+            vendor: some(this, 28),
             name: this[PACKED..PACKED + name].to_vec(),
             data: this[PACKED + name..].to_vec(),
         });
@@ -135,8 +123,8 @@ pub fn of_volume(volume: &[u8]) -> Result<Vec<Variable>, Error> {
         let state = store[at + 2];
         let variable = Variable {
             attributes: word(store, at + 4),
-            time: sixteen(store, at + 16),
-            vendor: sixteen(store, at + 44),
+            time: some(store, at + 16),
+            vendor: some(store, at + 44),
             name: store[begin..begin + name].to_vec(),
             data: store[begin + name..end].to_vec(),
         };

@@ -132,7 +132,8 @@ impl Machine {
             // It comes and goes piece by piece, which nobody else must see.
             Some(theirs) => {
                 let own = nameless("hcs-growth", self.plan.growth_mib())?;
-                runtime::copy_memory(&theirs, &own).map_err(failed)?;
+                let length = theirs.metadata().map_err(failed)?.len();
+                runtime::copy_memory(&theirs, &own, &(0..length)).map_err(failed)?;
                 Some(own)
             }
         };
