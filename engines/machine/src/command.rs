@@ -132,7 +132,7 @@ fn machine(line: &mut Words, plan: &Plan, numbers: &Numbers) {
     line.pair("-global", format!("ICH9-LPC.disable_s4={}", u32::from(!plan.hibernation)));
     match numbers.kvm {
         Some(device) => {
-            line.pair("-add-fd", format!("fd={device},set={device}"));
+            line.file(device);
             line.pair("-accel", format!("kvm,device=/dev/fdset/{device}"));
         }
         None => line.pair("-accel", "tcg,thread=multi"),
@@ -212,7 +212,7 @@ fn serials(line: &mut Words, plan: &Plan) {
 fn boot(line: &mut Words, plan: &Plan, numbers: &Numbers) {
     if let Some([firmware, variables]) = numbers.firmware {
         for (name, file, read_only) in [("firmware", firmware, true), ("variables", variables, false)] {
-            line.pair("-add-fd", format!("fd={file},set={file}"));
+            line.file(file);
             let node = json!({
                 "node-name": name, "driver": "raw", "read-only": read_only,
                 "file": {"driver": "file", "filename": format!("/dev/fdset/{file}"), "locking": "off"},
@@ -234,7 +234,7 @@ fn disks(line: &mut Words, plan: &Plan, numbers: &Numbers) {
         line.pair("-device", format!("virtio-scsi-pci,id=scsi{index}"));
         for (disk, medium) in controller.disks.iter().zip(media) {
             let id = devices::disk_id(index, disk.lun);
-            line.pair("-add-fd", format!("fd={0},set={0}", medium.file));
+            line.file(medium.file);
             line.pair(
                 "-blockdev",
                 devices::node(&id, disk, medium.layout, i64::from(medium.file)).to_string(),
@@ -248,7 +248,7 @@ fn disks(line: &mut Words, plan: &Plan, numbers: &Numbers) {
 
 fn ports(line: &mut Words, plan: &Plan, numbers: &Numbers) {
     let log = numbers.log;
-    line.pair("-add-fd", format!("fd={log},set={log}"));
+    line.file(log);
     let heard = format!(",logfile=/dev/fdset/{log},logappend=on");
     for (number, socket) in numbers.serial_ports.iter().enumerate() {
         let behind = socket.map_or_else(
@@ -312,6 +312,11 @@ impl Words {
     fn pair(&mut self, option: &str, value: impl Into<String>) {
         self.0.push(option.to_owned());
         self.0.push(value.into());
+    }
+
+    /// A file that QEMU opens as `/dev/fdset/` and its number.
+    fn file(&mut self, number: RawFd) {
+        self.pair("-add-fd", format!("fd={number},set={number}"));
     }
 }
 

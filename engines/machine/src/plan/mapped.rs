@@ -15,6 +15,9 @@ const MOST_REGIONS: usize = 4;
 /// The most devices of persistent memory.
 const MOST_DEVICES: u32 = 128;
 
+/// What begins elsewhere than at a whole one cannot be mapped.
+const PAGE: u64 = 4096;
+
 /// The persistent memory of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersistentMemory {
@@ -169,8 +172,6 @@ fn fixed(format: Option<VirtualPMemImageFormat>, at: &str) -> Result<(), Error> 
 
 /// Plans a file in a device.
 pub fn file(offset: &str, mapping: &VirtualPMemMapping, at: &str) -> Result<MappedFile, Error> {
-    /// What begins elsewhere cannot be mounted.
-    const PAGE: u64 = 4096;
     let offset = offset.parse::<u64>().ok().filter(|offset| offset % PAGE == 0).ok_or_else(|| {
         let detail = format!("found {offset:?}, expected whole pages of {PAGE} bytes");
         Error::new(Cause::InvalidData, detail).at(at)
@@ -204,8 +205,6 @@ pub fn slots() -> std::ops::Range<u32> {
 
 /// Plans a region, for the first place.
 pub fn region(region: &SharedMemoryRegion, at: &str) -> Result<SharedRegion, Error> {
-    /// The smallest that can be mapped.
-    const PAGE: u64 = 4096;
     let wrong =
         |member: &str, detail: String| Error::new(Cause::InvalidData, detail).at(format!("{at}.{member}"));
     if region.hidden_from_guest == Some(true) {
