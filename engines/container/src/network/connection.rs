@@ -58,13 +58,22 @@ pub fn connect(
 
 /// The container's namespace and a conversation with its network.
 fn visit(init: BorrowedFd<'_>) -> Result<(OwnedFd, Netlink), Error> {
-    let failed =
-        |errno: Errno| Error::from_errno(errno.raw_os_error(), "entering the container's network namespace");
-    let here = || rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    let home = here().map_err(failed)?;
-    sys::enter_namespaces(init, libc::CLONE_NEWNET).map_err(failed)?;
-    let found = here().and_then(|namespace| Ok((namespace, Netlink::open()?)));
+    within(init, || Ok((here()?, Netlink::open()?))).map_err(|errno| {
+        Error::from_errno(errno.raw_os_error(), "entering the container's network namespace")
+    })
+}
+
+/// Does something in the network namespace of a file or a process, and comes back.
+pub fn within<T>(namespace: BorrowedFd<'_>, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    let home = here()?;
+    sys::enter_namespaces(namespace, libc::CLONE_NEWNET)?;
+    let done = act();
     // Everything of this process belongs to the host's network; without it, it must not go on.
-    sys::enter_namespaces(home.as_fd(), libc::CLONE_NEWNET).map_err(failed)?;
-    found.map_err(failed)
+    sys::enter_namespaces(home.as_fd(), libc::CLONE_NEWNET)?;
+    done
+}
+
+/// The network namespace that this process is in.
+fn here() -> Result<OwnedFd, Errno> {
+    rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }

@@ -41,14 +41,10 @@ pub fn named(name: &str, namespace: Option<&str>) -> Result<OwnedFd, Error> {
         Netlink::open()?.bring_up(&name)?;
         Ok(tap)
     };
-    let Some(path) = namespace else { return inside().map_err(failed) };
-    let namespace = connection::open(path)?;
-    let home = rustix::fs::open("/proc/self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(failed)?;
-    sys::enter_namespaces(namespace.as_fd(), libc::CLONE_NEWNET).map_err(failed)?;
-    let opened = inside();
-    // Everything of this process belongs to the host's network; without it, it must not go on.
-    sys::enter_namespaces(home.as_fd(), libc::CLONE_NEWNET).map_err(failed)?;
+    let opened = match namespace {
+        None => inside(),
+        Some(path) => connection::within(connection::open(path)?.as_fd(), inside),
+    };
     opened.map_err(failed)
 }
 
