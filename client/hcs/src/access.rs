@@ -53,19 +53,12 @@ pub fn closed_folder(path: &Path, user: u32) -> Option<PathBuf> {
 
 fn change(path: &Path, act: impl Fn(&mut List, bool)) -> Result<(), Error> {
     let about = fs::metadata(path).map_err(failed(path))?;
-    let mut list = match List::read(path, ACCESS).map_err(failed(path))? {
-        Some(list) => list,
-        None => List::of_mode(about.permissions().mode()),
-    };
-    act(&mut list, about.is_dir());
-    list.write(path, ACCESS).map_err(failed(path))?;
-    if about.is_dir() {
-        let mut list = match List::read(path, DEFAULT).map_err(failed(path))? {
-            Some(list) => list,
-            None => List::of_mode(about.permissions().mode()),
-        };
-        act(&mut list, true);
-        list.write(path, DEFAULT).map_err(failed(path))?;
+    let names: &[&str] = if about.is_dir() { &[ACCESS, DEFAULT] } else { &[ACCESS] };
+    for name in names {
+        let list = List::read(path, name).map_err(failed(path))?;
+        let mut list = list.unwrap_or_else(|| List::of_mode(about.permissions().mode()));
+        act(&mut list, about.is_dir());
+        list.write(path, name).map_err(failed(path))?;
     }
     Ok(())
 }

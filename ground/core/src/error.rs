@@ -158,6 +158,7 @@ impl From<DocumentError> for Error {
         Error::new(cause, format!("found {}, expected {}", error.found, error.expected)).at(error.path)
     }
 }
+
 /// Tells what was being done to a path when the operating system refused, for `map_err`.
 pub fn io_failure(path: &std::path::Path, doing: &str) -> impl Fn(std::io::Error) -> Error + use<> {
     let what = format!("{doing} {}", path.display());
