@@ -121,6 +121,16 @@ impl Guest {
         disk
     }
 
+    /// Firmware that boots it from its folder.
+    pub fn uefi(&self) -> schema::Uefi {
+        let entry = schema::UefiBootEntry::default()
+            .device_type(schema::UefiBootDevice::VmbFs)
+            .vmbfs_root_path(self.folder.display().to_string())
+            .device_path("\\kernel")
+            .optional_data("initrd=\\initrd console=ttyS0 quiet");
+        schema::Uefi::default().boot_this(entry)
+    }
+
     /// A machine that boots it.
     pub fn document(&self) -> schema::ComputeSystem {
         let text = |path: PathBuf| path.display().to_string();
@@ -158,6 +168,13 @@ impl Guest {
     pub fn console(&self) -> Console {
         Console::at(&self.port())
     }
+}
+
+/// A machine with so many MiB of memory instead.
+pub fn with_memory(machine: schema::VirtualMachine, mib: u64) -> schema::VirtualMachine {
+    let mut topology = machine.compute_topology.clone().unwrap_or_default();
+    topology.memory = Some(topology.memory.unwrap_or_default().size_in_mb(mib));
+    machine.compute_topology(topology)
 }
 
 /// The other end of a serial port.

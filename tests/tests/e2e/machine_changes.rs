@@ -13,12 +13,11 @@ use hcs::{
     schema::{
         Any, Attachment, AttachmentType, CpuGroup, Guid, ModifyRequestType, ModifySettingRequest,
         NetworkAdapter, NetworkLinux, NetworkMode, Scsi, SystemPropertyQuery, SystemPropertyType,
-        VirtualMachineMemory,
     },
 };
 use hcs_tests::{
     Service, host,
-    machine::{Console, Guest, SHELL},
+    machine::{Console, Guest, SHELL, with_memory},
     until,
 };
 use serde_json::json;
@@ -46,11 +45,7 @@ fn memory_grows_and_shrinks_as_the_guest_sees_it() {
     const SIZE: &str = "ComputeTopology/Memory/SizeInMB";
     let service = Service::start();
     let guest = Guest::make(service.root(), &format!("load virtio_balloon; load virtio_mem; {SHELL}"));
-    let document = guest.document_with(|machine| {
-        let mut topology = machine.compute_topology.clone().unwrap_or_default();
-        topology.memory = Some(VirtualMachineMemory::default().size_in_mb(2048u64));
-        machine.compute_topology(topology)
-    });
+    let document = guest.document_with(|machine| with_memory(machine, 2048));
     let system = service.running_from("vm", &document);
     assert_eq!(assigned(&system), 2048);
     let mut console = guest.console();

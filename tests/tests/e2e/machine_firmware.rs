@@ -11,7 +11,7 @@ use hcs::{
 };
 use hcs_tests::{
     Service, host,
-    machine::{Guest, SHELL},
+    machine::{Guest, SHELL, with_memory},
 };
 
 use crate::refused;
@@ -26,11 +26,8 @@ fn document(guest: &Guest, uefi: Uefi, disk: Option<&std::path::Path>) -> Comput
         let attachments = disk.map(|path| ("3".to_owned(), attachment(path)));
         let attachments: std::collections::BTreeMap<_, _> = attachments.into_iter().collect();
         let scsi = Scsi::default().attachments(attachments);
-        let mut topology = machine.compute_topology.clone().unwrap_or_default();
-        topology.memory = topology.memory.map(|memory| memory.size_in_mb(384u64));
-        machine
+        with_memory(machine, 384)
             .chipset(Chipset::default().uefi(uefi))
-            .compute_topology(topology)
             .devices(devices.scsi([("boot".to_owned(), scsi)]))
     })
 }
@@ -66,23 +63,15 @@ fn uefi_boots_the_disk_that_the_document_names() {
 fn uefi_boots_a_kernel_from_a_folder_of_the_host() {
     let service = Service::start();
     let guest = Guest::make(service.root(), SCRIPT);
-    let entry = |root: &str| {
-        let entry = UefiBootEntry::default()
-            .device_type(UefiBootDevice::VmbFs)
-            .vmbfs_root_path(root)
-            .device_path("\\kernel")
-            .optional_data("initrd=\\initrd console=ttyS0 quiet");
-        Uefi::default().boot_this(entry)
-    };
-    let root = guest.folder().display().to_string();
-    let system = service.running_from("vm", &document(&guest, entry(&root), None));
+    let document = document(&guest, guest.uefi(), None);
+    let system = service.running_from("vm", &document);
     let mut console = guest.console();
     let said = console.until("ready");
     assert!(said.contains("by UEFI"), "{said}");
     system.terminate().wait().unwrap();
     service.await_nothing_left();
     fs::rename(guest.folder().join("kernel"), guest.folder().join("other")).unwrap();
-    let system = service.client().create("vm", &document(&guest, entry(&root), None)).wait().unwrap();
+    let system = service.client().create("vm", &document).wait().unwrap();
     let error = refused(system.start().wait(), Cause::FileNotFound);
     assert!(error.message.contains("BootThis.DevicePath"), "{error}");
 }

@@ -12,7 +12,7 @@ use hcs::{
 };
 use hcs_tests::{
     Service, host,
-    machine::{Guest, SHELL},
+    machine::{Guest, SHELL, with_memory},
     until,
 };
 
@@ -42,9 +42,7 @@ fn file(path: PathBuf, text: &str, mib: u64) -> String {
 fn with(guest: &Guest, controller: VirtualPMemController) -> ComputeSystem {
     guest.document_with(|machine| {
         let devices = machine.devices.clone().unwrap_or_default();
-        let mut topology = machine.compute_topology.clone().unwrap_or_default();
-        topology.memory = topology.memory.map(|memory| memory.size_in_mb(320u64));
-        machine.compute_topology(topology).devices(devices.virtual_pmem(controller))
+        with_memory(machine, 320).devices(devices.virtual_pmem(controller))
     })
 }
 

@@ -12,8 +12,8 @@ use hcs::{
     schema::{
         Any, Attachment, AttachmentType, Chipset, ComPort, ComputeSystem, Keyboard, ModifyRequestType,
         ModifySettingRequest, Mouse, NetworkAdapter, NetworkLinux, NetworkMode, RestoreState, SaveOptions,
-        SaveType, Scsi, SecuritySettings, SharedMemoryRegion, State, Uefi, UefiBootDevice, UefiBootEntry,
-        VideoMonitor, VirtualMachineMemory, VirtualPMemController, VirtualPMemDevice,
+        SaveType, Scsi, SecuritySettings, SharedMemoryRegion, State, VideoMonitor, VirtualMachineMemory,
+        VirtualPMemController, VirtualPMemDevice,
     },
 };
 use hcs_tests::{
@@ -346,11 +346,6 @@ fn a_machine_with_every_kind_of_device_goes_on() {
     }
     let mut document = document(&guest, &disk, &guest.port());
     let machine = document.virtual_machine.take().unwrap();
-    let entry = UefiBootEntry::default()
-        .device_type(UefiBootDevice::VmbFs)
-        .vmbfs_root_path(guest.folder().display().to_string())
-        .device_path("\\kernel")
-        .optional_data("initrd=\\initrd console=ttyS0 quiet");
     let linux = NetworkLinux::default().mode(NetworkMode::User);
     let persistent = VirtualPMemDevice::default().host_path(pmem.display().to_string());
     let region = SharedMemoryRegion::default().section_name(section.display().to_string()).length(1u64 << 20);
@@ -365,7 +360,7 @@ fn a_machine_with_every_kind_of_device_goes_on() {
     topology.memory = Some(VirtualMachineMemory::default().size_in_mb(512u64).enable_hot_hint(true));
     document.virtual_machine = Some(
         machine
-            .chipset(Chipset::default().uefi(Uefi::default().boot_this(entry)))
+            .chipset(Chipset::default().uefi(guest.uefi()))
             .compute_topology(topology)
             .devices(devices)
             .security_settings(SecuritySettings::default().enable_tpm(true)),

@@ -10,13 +10,11 @@ use std::{
 
 use hcs::{
     Cause,
-    schema::{
-        Chipset, Keyboard, Mouse, RdpConnectionOptions, Uefi, UefiBootDevice, UefiBootEntry, VideoMonitor,
-    },
+    schema::{Chipset, Keyboard, Mouse, RdpConnectionOptions, VideoMonitor},
 };
 use hcs_tests::{
     Service,
-    machine::{Guest, SHELL},
+    machine::{Guest, SHELL, with_memory},
 };
 
 use crate::refused;
@@ -59,23 +57,15 @@ fn a_screen_is_seen_pictured_and_typed_at() {
     let service = Service::start();
     let guest = Guest::make(service.root(), &format!("load virtio_input; {SHELL}"));
     let vnc = service.root().join("screen");
-    let entry = UefiBootEntry::default()
-        .device_type(UefiBootDevice::VmbFs)
-        .vmbfs_root_path(guest.folder().display().to_string())
-        .device_path("\\kernel")
-        .optional_data("initrd=\\initrd console=ttyS0 quiet");
     let document = guest.document_with(|machine| {
         let devices = machine.devices.clone().unwrap_or_default();
-        let mut topology = machine.compute_topology.clone().unwrap_or_default();
-        topology.memory = topology.memory.map(|memory| memory.size_in_mb(384u64));
         let options = RdpConnectionOptions::default().named_pipe(vnc.display().to_string());
         let monitor = VideoMonitor::default()
             .horizontal_resolution(800u16)
             .vertical_resolution(600u16)
             .connection_options(options);
-        machine
-            .chipset(Chipset::default().uefi(Uefi::default().boot_this(entry)))
-            .compute_topology(topology)
+        with_memory(machine, 384)
+            .chipset(Chipset::default().uefi(guest.uefi()))
             .devices(devices.video_monitor(monitor).keyboard(Keyboard::default()).mouse(Mouse::default()))
     });
     let system = service.running_from("vm", &document);
