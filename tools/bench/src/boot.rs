@@ -1,12 +1,9 @@
 //! A cold boot: from the call that makes a machine to the first program of its user, beside the same command line of QEMU
-//! run bare. What is open in the service's QEMU is named by its path in the bare one.
+//! run bare.
 
 use std::{
-    fs,
     io::Read,
-    os::unix::{fs::PermissionsExt, net::UnixStream},
-    path::Path,
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -14,8 +11,8 @@ use hcs::schema::ComputeSystem;
 use hcs_tests::machine::{self, Guest};
 
 use crate::{
-    Outcome,
-    figures::{Figures, heading},
+    Outcome, bare,
+    figures::{compared, in_turns},
     service::Service,
     usage,
 };
@@ -31,28 +28,16 @@ const THERE: &[u8] = b"ready";
 /// Measures.
 pub fn measure() -> Outcome {
     let qemu = machine::qemu();
-    let service = Service::start_with(&["--qemu".as_ref(), qemu.as_os_str()])?;
-    fs::set_permissions(service.folder(), fs::Permissions::from_mode(0o711))?;
+    let service = Service::start_for_machines(&qemu)?;
     let guest = Guest::make(service.folder(), "echo ready; read line");
     let document = guest.document();
     let (line, memory) = line_and_memory(&service, &guest, &document)?;
-    let (mut ours, mut bare) = (Figures::default(), Figures::default());
-    for pair in 0..PAIRS {
-        // Who comes first may find the machine in another state than who comes second.
-        for which in [pair % 2, (pair + 1) % 2] {
-            match which {
-                0 => ours.add(through_service(&service, &guest, &document)?),
-                _ => bare.add(by_itself(&qemu, &line, &guest)?),
-            }
-        }
-    }
-    println!(
-        "{}\n{}\n{}",
-        heading(),
-        ours.line("hcs, create to user space"),
-        bare.line("the same QEMU, bare")
-    );
-    let ratio = ours.percentile(0.5).as_secs_f64() / bare.percentile(0.5).as_secs_f64();
+    let figures = in_turns(
+        PAIRS,
+        || through_service(&service, &guest, &document),
+        || bare::run(&qemu, &line, &guest.port(), Stdio::null, |_| await_guest(&guest)),
+    )?;
+    let ratio = compared(["hcs, create to user space", "the same QEMU, bare"], &figures);
     println!("ratio of the medians of {PAIRS} pairs: {ratio:.3} (promised: {AT_MOST})");
     println!("worker beside QEMU: {memory} KiB (promised: {AT_MOST_KIB})");
     match ratio <= AT_MOST && memory <= AT_MOST_KIB {
@@ -72,38 +57,10 @@ fn through_service(service: &Service, guest: &Guest, document: &ComputeSystem) -
     Ok(took)
 }
 
-fn by_itself(qemu: &Path, line: &[String], guest: &Guest) -> Outcome<Duration> {
-    let prefix = qemu.parent().and_then(Path::parent).ok_or("QEMU is in no folder")?;
-    let modules = prefix.join(format!("lib/{}-linux-gnu/qemu", std::env::consts::ARCH));
-    let begin = Instant::now();
-    let mut process = Command::new(qemu)
-        .args(line)
-        .env("QEMU_MODULE_DIR", modules)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let there = await_guest(guest);
-    let took = begin.elapsed();
-    process.kill()?;
-    process.wait()?;
-    let _ = fs::remove_file(guest.port());
-    there.map(|()| took)
-}
-
 /// Waits until the guest says that it is there.
 pub fn await_guest(guest: &Guest) -> Outcome {
     const PATIENCE: Duration = Duration::from_secs(60);
-    let deadline = Instant::now() + PATIENCE;
-    let mut console = loop {
-        match UnixStream::connect(guest.port()) {
-            Ok(console) => break console,
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
-            // The bare one makes its socket a moment later.
-            Err(_) => std::thread::sleep(Duration::from_micros(200)),
-        }
-    };
-    console.set_read_timeout(Some(PATIENCE))?;
+    let mut console = bare::connect(&guest.port(), PATIENCE)?;
     let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
     while !said.windows(THERE.len()).any(|part| part == THERE) {
         match console.read(&mut buffer)? {
@@ -123,50 +80,10 @@ fn line_and_memory(
     let system = service.client()?.create("boot", document).wait()?;
     system.start().wait()?;
     await_guest(guest)?;
-    let of_machine = |worker: &u32| usage::children(*worker).len() == 1;
-    let worker = usage::children(service.pid()).into_iter().find(of_machine).ok_or("there is no worker")?;
+    let worker = service.worker()?;
     let qemu = usage::children(worker)[0];
     let memory = usage::proportional_kib(worker).ok_or("the worker has gone")?;
-    let bare = bare(qemu, &guest.port())?;
+    let line = bare::line(qemu, &guest.port())?;
     system.terminate().wait()?;
-    Ok((bare, memory))
-}
-
-/// The command line of a QEMU of the service, as it runs bare, with its serial port at this socket.
-pub fn bare(qemu: u32, port: &Path) -> Outcome<Vec<String>> {
-    let line = fs::read_to_string(format!("/proc/{qemu}/cmdline"))?;
-    let words: Vec<&str> = line.trim_end_matches('\0').split('\0').skip(1).collect();
-    let mut bare = Vec::new();
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        match word {
-            // It runs at once, and nobody asks it anything.
-            "-S" => {}
-            "-add-fd" => drop(words.next()),
-            _ => bare.push(by_path(word, qemu, port)?),
-        }
-    }
-    Ok(bare)
-}
-
-/// A word without descriptors.
-fn by_path(word: &str, qemu: u32, port: &Path) -> Outcome<String> {
-    const OWN: &str = "/proc/self/fd/";
-    if let Some(number) = word.strip_prefix(OWN) {
-        return Ok(fs::read_link(format!("/proc/{qemu}/fd/{number}"))?.display().to_string());
-    }
-    if word.starts_with("memory-backend-file,id=ram,") && word.contains("share=on") {
-        // Its own memory is that of nobody else.
-        let size = word.split(',').find(|part| part.starts_with("size=")).ok_or("memory has no size")?;
-        return Ok(format!("memory-backend-memfd,id=ram,{size},share=on"));
-    }
-    let word = word.replace(OWN, &format!("/proc/{qemu}/fd/"));
-    let word = word.split(",logfile=").next().unwrap_or_default();
-    Ok(match word {
-        "socket,id=monitor,fd=0" => "null,id=monitor".to_owned(),
-        _ if word.starts_with("socket,id=com0,") => {
-            format!("socket,id=com0,path={},server=on,wait=off", port.display())
-        }
-        word => word.to_owned(),
-    })
+    Ok((line, memory))
 }

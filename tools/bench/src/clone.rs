@@ -4,10 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt},
-        net::UnixStream,
-    },
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -15,13 +12,13 @@ use std::{
 
 use hcs::{
     System, saved,
-    schema::{ComputeSystem, RestoreState, SaveOptions, SaveType, VirtualMachineMemory},
+    schema::{ComputeSystem, RestoreState, SaveOptions, SaveType},
 };
-use hcs_tests::machine::{self, Guest};
+use hcs_tests::machine::{self, Guest, with_memory};
 
 use crate::{
-    Outcome, boot,
-    figures::{Figures, heading},
+    Outcome, bare, boot,
+    figures::{compared, in_turns, timed},
     service::Service,
     usage,
 };
@@ -41,14 +38,9 @@ const AT_MOST_OF_DD: f64 = 1.3;
 /// Measures.
 pub fn measure() -> Outcome {
     let qemu = machine::qemu();
-    let service = Service::start_with(&["--qemu".as_ref(), qemu.as_os_str()])?;
-    fs::set_permissions(service.folder(), fs::Permissions::from_mode(0o711))?;
+    let service = Service::start_for_machines(&qemu)?;
     let guest = Guest::make(service.folder(), "echo ready; while :; do echo tick; usleep 1000; done");
-    let document = guest.document_with(|machine| {
-        let mut topology = machine.compute_topology.clone().unwrap_or_default();
-        topology.memory = Some(VirtualMachineMemory::default().size_in_mb(MIB));
-        machine.compute_topology(topology)
-    });
+    let document = guest.document_with(|machine| with_memory(machine, MIB));
     let kept = [save(&service, &guest, &document)?, clones(&service, &guest, &document, &qemu)?];
     match kept.iter().all(|kept| *kept) {
         true => Ok(()),
@@ -75,32 +67,17 @@ fn save(service: &Service, guest: &Guest, document: &ComputeSystem) -> Outcome<b
     system.pause(None).wait()?;
     let options =
         SaveOptions::default().save_type(SaveType::ToFile).save_state_file_path(file.display().to_string());
-    let worker = worker(service)?;
-    let (mut ours, mut dd) = (Figures::default(), Figures::default());
+    let worker = service.worker()?;
+    let save = || timed(|| Ok(system.save(&options).wait()?));
     // The first time the devices tell their state, which dd has none of.
-    let began = Instant::now();
-    system.save(&options).wait()?;
-    let first = began.elapsed();
+    let first = save()?;
     let touched = memory_of(worker)?;
     let allocated = fs::metadata(&file)?.blocks() * 512;
-    for pair in 0..PAIRS {
-        for which in [pair % 2, (pair + 1) % 2] {
-            match which {
-                0 => ours.time(|| system.save(&options).wait())?,
-                _ => dd.time(|| write_as_much(&file, &copy, allocated))?,
-            }
-        }
-    }
+    let figures = in_turns(PAIRS, save, || timed(|| write_as_much(&file, &copy, allocated)))?;
     system.terminate().wait()?;
     fs::remove_file(&file)?;
     fs::remove_file(&copy)?;
-    println!(
-        "{}\n{}\n{}",
-        heading(),
-        ours.line("a machine saved to a file"),
-        dd.line("dd with fsync of as many bytes")
-    );
-    let of_dd = ours.percentile(0.5).as_secs_f64() / dd.percentile(0.5).as_secs_f64();
+    let of_dd = compared(["a machine saved to a file", "dd with fsync of as many bytes"], &figures);
     let of_memory = allocated as f64 / touched as f64;
     println!("ratio of the medians: {of_dd:.2} (promised: {AT_MOST_OF_DD}); the first time {first:?}");
     println!(
@@ -121,12 +98,6 @@ fn write_as_much(file: &Path, copy: &Path, bytes: u64) -> Outcome {
     if status.success() { Ok(()) } else { Err("dd fails".into()) }
 }
 
-/// The worker of the only machine.
-fn worker(service: &Service) -> Outcome<u32> {
-    let of_machine = |worker: &u32| usage::children(*worker).len() == 1;
-    Ok(usage::children(service.pid()).into_iter().find(of_machine).ok_or("there is no worker")?)
-}
-
 /// A descriptor of a worker that is a file of this name in memory.
 fn nameless(worker: u32, name: &str) -> Outcome<PathBuf> {
     for entry in fs::read_dir(format!("/proc/{worker}/fd"))? {
@@ -145,7 +116,7 @@ fn memory_of(worker: u32) -> Outcome<u64> {
 
 fn clones(service: &Service, guest: &Guest, document: &ComputeSystem, qemu: &Path) -> Outcome<bool> {
     let template = running(service, guest, "template", document)?;
-    let of_template = worker(service)?;
+    let of_template = service.worker()?;
     template.pause(None).wait()?;
     template.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait()?;
     let state = nameless(of_template, "hcs-state")?;
@@ -164,9 +135,12 @@ fn clones(service: &Service, guest: &Guest, document: &ComputeSystem, qemu: &Pat
         Ok(system)
     };
     let first = clone(0)?;
-    let workers = usage::children(service.pid()).into_iter().filter(|worker| *worker != of_template);
-    let of_clone = workers.flat_map(usage::children).next().ok_or("the clone has no QEMU")?;
-    let mut line = boot::bare(of_clone, &port(service, 1000))?;
+    let clones = || {
+        let workers = service.workers().into_iter().filter(|worker| *worker != of_template);
+        workers.flat_map(usage::children)
+    };
+    let of_clone = clones().next().ok_or("the clone has no QEMU")?;
+    let mut line = bare::line(of_clone, &port(service, 1000))?;
     for word in &mut line {
         match word.as_str() {
             "defer" => *word = format!("file:{}", state.display()),
@@ -175,21 +149,21 @@ fn clones(service: &Service, guest: &Guest, document: &ComputeSystem, qemu: &Pat
         }
     }
     line.extend(["-global", "migration.x-ignore-shared=on"].map(str::to_owned));
-    let (mut ours, mut bare) = (Figures::default(), Figures::default());
-    for pair in 0..PAIRS {
-        for which in [pair % 2, (pair + 1) % 2] {
-            match which {
-                0 => {
-                    let began = Instant::now();
-                    let system = clone(1)?;
-                    await_tick(&port(service, 1)).map_err(|error| format!("ours: {error}"))?;
-                    ours.add(began.elapsed());
-                    system.terminate().wait()?;
-                }
-                _ => bare.add(by_itself(qemu, &line, &port(service, 1000))?),
-            }
-        }
-    }
+    let through_service = || {
+        let began = Instant::now();
+        let system = clone(1)?;
+        await_tick(&port(service, 1)).map_err(|error| format!("ours: {error}"))?;
+        let took = began.elapsed();
+        system.terminate().wait()?;
+        Ok(took)
+    };
+    let by_itself = || {
+        let port = port(service, 1000);
+        bare::run(qemu, &line, &port, Stdio::piped, |process| {
+            go_on(process).and_then(|()| await_tick(&port)).map_err(|error| format!("bare: {error}").into())
+        })
+    };
+    let figures = in_turns(PAIRS, through_service, by_itself)?;
     let mut all = vec![first];
     for number in 1..CLONES {
         all.push(clone(number)?);
@@ -197,20 +171,13 @@ fn clones(service: &Service, guest: &Guest, document: &ComputeSystem, qemu: &Pat
     for number in 0..CLONES {
         await_tick(&port(service, number))?;
     }
-    let workers = usage::children(service.pid()).into_iter().filter(|worker| *worker != of_template);
-    let mut memory: Vec<u64> = workers.flat_map(usage::children).filter_map(private_kib).collect();
+    let mut memory: Vec<u64> = clones().filter_map(usage::private_kib).collect();
     memory.sort_unstable();
     for system in all {
         system.terminate().wait()?;
     }
     template.terminate().wait()?;
-    println!(
-        "{}\n{}\n{}",
-        heading(),
-        ours.line("a clone, create to its first word"),
-        bare.line("the same QEMU, bare")
-    );
-    let ratio = ours.percentile(0.5).as_secs_f64() / bare.percentile(0.5).as_secs_f64();
+    let ratio = compared(["a clone, create to its first word", "the same QEMU, bare"], &figures);
     println!("ratio of the medians of {PAIRS} pairs: {ratio:.2} (promised: {AT_MOST})");
     println!("private memory of {CLONES} clones of {MIB} MiB, in KiB: {memory:?} (promised: {AT_MOST_KIB})");
     Ok(ratio <= AT_MOST && memory.last().is_some_and(|most| *most <= AT_MOST_KIB))
@@ -222,38 +189,10 @@ fn port(service: &Service, number: usize) -> PathBuf {
 
 /// Waits for the next word of a guest.
 fn await_tick(port: &Path) -> Outcome {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let mut console = loop {
-        match UnixStream::connect(port) {
-            Ok(console) => break console,
-            Err(error) if Instant::now() > deadline => return Err(error.into()),
-            Err(_) => std::thread::sleep(Duration::from_micros(200)),
-        }
-    };
-    console.set_read_timeout(Some(Duration::from_secs(20)))?;
-    match console.read(&mut [0; 64])? {
+    match bare::connect(port, Duration::from_secs(20))?.read(&mut [0; 64])? {
         0 => Err("the guest says nothing".into()),
         _ => Ok(()),
     }
-}
-
-fn by_itself(qemu: &Path, line: &[String], port: &Path) -> Outcome<Duration> {
-    let prefix = qemu.parent().and_then(Path::parent).ok_or("QEMU is in no folder")?;
-    let modules = prefix.join(format!("lib/{}-linux-gnu/qemu", std::env::consts::ARCH));
-    let began = Instant::now();
-    let mut process = Command::new(qemu)
-        .args(line)
-        .env("QEMU_MODULE_DIR", modules)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let there = go_on(&mut process).and_then(|()| await_tick(port));
-    let took = began.elapsed();
-    process.kill()?;
-    process.wait()?;
-    let _ = fs::remove_file(port);
-    there.map(|()| took).map_err(|error| format!("bare: {error}").into())
 }
 
 /// Lets a QEMU go on as soon as it has taken the state over: what was saved stood still.
@@ -272,13 +211,4 @@ fn go_on(process: &mut Child) -> Outcome {
     ask("qmp_capabilities", "return")?;
     while ask("query-status", "status")?.contains("inmigrate") {}
     ask("cont", "return").map(|_| ())
-}
-
-/// What a process has for itself.
-fn private_kib(process: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
-    let of = |name: &str| -> Option<u64> {
-        text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
-    };
-    Some(of("Private_Dirty:")? + of("Private_Clean:")?)
 }

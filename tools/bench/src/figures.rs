@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Outcome;
+
 /// The durations of one thing done many times.
 #[derive(Default)]
 pub struct Figures(Vec<Duration>);
@@ -33,6 +35,35 @@ impl Figures {
         let micros = |share| self.percentile(share).as_secs_f64() * 1e6;
         format!("{name:<44} {:>9.1} {:>9.1} {:>9.1}", micros(0.5), micros(0.9), micros(0.99))
     }
+}
+
+/// How long something takes.
+pub fn timed(action: impl FnOnce() -> Outcome) -> Outcome<Duration> {
+    let begin = Instant::now();
+    action()?;
+    Ok(begin.elapsed())
+}
+
+/// Two things, each done so often, and how long they take.
+pub fn in_turns(
+    pairs: usize,
+    mut one: impl FnMut() -> Outcome<Duration>,
+    mut other: impl FnMut() -> Outcome<Duration>,
+) -> Outcome<[Figures; 2]> {
+    let mut figures = [Figures::default(), Figures::default()];
+    for pair in 0..pairs {
+        // Who comes first may find the machine in another state than who comes second.
+        for which in [pair % 2, (pair + 1) % 2] {
+            figures[which].add(if which == 0 { one()? } else { other()? });
+        }
+    }
+    Ok(figures)
+}
+
+/// Tells such figures by their names; the ratio of their medians.
+pub fn compared(names: [&str; 2], [one, other]: &[Figures; 2]) -> f64 {
+    println!("{}\n{}\n{}", heading(), one.line(names[0]), other.line(names[1]));
+    one.percentile(0.5).as_secs_f64() / other.percentile(0.5).as_secs_f64()
 }
 
 /// The heading above such lines.

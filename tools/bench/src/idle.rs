@@ -24,8 +24,7 @@ pub fn measure() -> Outcome {
     }
     // What is made ready for the next one is none of theirs.
     thread::sleep(Duration::from_millis(200));
-    let of_containers = |worker: &u32| usage::children(*worker).len() == 1;
-    let workers: Vec<u32> = usage::children(service.pid()).into_iter().filter(of_containers).collect();
+    let workers = service.workers();
     if workers.len() != CONTAINERS {
         return Err(format!("{CONTAINERS} containers have {} workers", workers.len()).into());
     }

@@ -11,6 +11,7 @@
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
+mod bare;
 mod boot;
 mod bundle;
 mod call;

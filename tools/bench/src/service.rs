@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     fs,
-    os::unix::net::UnixDatagram,
+    os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
@@ -12,7 +12,7 @@ use std::{
 
 use hcs::{Client, link::Options};
 
-use crate::Outcome;
+use crate::{Outcome, usage};
 
 /// The service and its folder.
 pub struct Service {
@@ -26,8 +26,14 @@ impl Service {
         Service::start_with(&[])
     }
 
-    /// The same, with these arguments beside.
-    pub fn start_with(arguments: &[&OsStr]) -> Outcome<Service> {
+    /// The same, for machines of this QEMU, which find their files in its folder.
+    pub fn start_for_machines(qemu: &Path) -> Outcome<Service> {
+        let service = Service::start_with(&["--qemu".as_ref(), qemu.as_os_str()])?;
+        fs::set_permissions(service.folder(), fs::Permissions::from_mode(0o711))?;
+        Ok(service)
+    }
+
+    fn start_with(arguments: &[&OsStr]) -> Outcome<Service> {
         let folder = parent().join(format!("hcs-bench-{}", std::process::id()));
         fs::create_dir_all(folder.join("rootfs"))?;
         let ready = UnixDatagram::bind(folder.join("notify"))?;
@@ -52,6 +58,17 @@ impl Service {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Its workers that have a system that runs: the others have no child.
+    pub fn workers(&self) -> Vec<u32> {
+        let has_system = |worker: &u32| usage::children(*worker).len() == 1;
+        usage::children(self.pid()).into_iter().filter(has_system).collect()
+    }
+
+    /// The worker of its only system.
+    pub fn worker(&self) -> Outcome<u32> {
+        Ok(*self.workers().first().ok_or("there is no worker")?)
     }
 
     /// A client of it.

@@ -133,7 +133,19 @@ pub fn children(pid: u32) -> Vec<u32> {
 
 /// The memory that a process has, shared pages counted in parts, in KiB.
 pub fn proportional_kib(pid: u32) -> Option<u64> {
+    rollup(pid, &["Pss:"])
+}
+
+/// The memory that a process has for itself, in KiB.
+pub fn private_kib(pid: u32) -> Option<u64> {
+    rollup(pid, &["Private_Dirty:", "Private_Clean:"])
+}
+
+/// The sum of some of what the kernel tells of a process's memory.
+fn rollup(pid: u32, names: &[&str]) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-    line.split_whitespace().next()?.parse().ok()
+    let of = |name: &&str| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(*name))?.split_whitespace().next()?.parse().ok()
+    };
+    names.iter().map(of).sum()
 }
