@@ -6,13 +6,13 @@ use std::{
     io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
 use hcs::schema;
+use hcs_initrd::{Archive, Image, Modules};
 
-use crate::host;
+use crate::{binaries, host};
 
 /// Where it was fetched to: below the target folder that this program is in.
 fn fetched() -> PathBuf {
@@ -57,19 +57,41 @@ impl Guest {
     pub fn make(folder: &Path, script: &str) -> Guest {
         let folder = folder.join("guest");
         fs::create_dir_all(&folder).expect("a folder for the guest");
-        let kernel = fs::read_dir(fetched().join("kernel/boot"))
-            .expect("the kernel; `cargo xtask machines` fetches it")
-            .flatten()
-            .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz"))
-            .expect("a kernel");
         let guest = Guest { folder };
-        fs::copy(kernel.path(), guest.kernel()).expect("copying the kernel");
+        fs::copy(kernel(), guest.kernel()).expect("copying the kernel");
         fs::write(guest.initrd(), initrd(script)).expect("writing the initrd");
-        for file in [guest.kernel(), guest.initrd()] {
+        guest.open_to_machines();
+        guest
+    }
+
+    /// Makes a utility machine: its init is the agent, and beside it there is a busybox.
+    pub fn utility(folder: &Path) -> Guest {
+        let guest = Guest { folder: folder.join("guest") };
+        fs::create_dir_all(&guest.folder).expect("a folder for the guest");
+        let applets = host("/bin/busybox", &["--list"]);
+        let image = Image {
+            kernel: kernel(),
+            modules: modules_folder(),
+            agent: agent(&guest.folder),
+            more_modules: Vec::new(),
+            files: vec![("/bin/busybox".into(), "bin/busybox".to_owned())],
+            links: applets
+                .lines()
+                .filter(|name| *name != "busybox")
+                .map(|name| (format!("bin/{name}"), "busybox".to_owned()))
+                .collect(),
+        };
+        let built = image.build(&guest.folder).expect("building the image");
+        println!("the image has {} KiB", built.bytes >> 10);
+        guest.open_to_machines();
+        guest
+    }
+
+    fn open_to_machines(&self) {
+        for file in [self.kernel(), self.initrd()] {
             fs::set_permissions(file, fs::Permissions::from_mode(0o644))
                 .expect("rights of the guest's files");
         }
-        guest
     }
 
     /// Where its files are.
@@ -262,27 +284,24 @@ impl Console {
 
 /// An archive of the kernel's form: busybox, modules, and what runs them.
 fn initrd(script: &str) -> Vec<u8> {
-    let mut archive = Cpio::default();
+    let mut archive = Archive::default();
     for folder in ["bin", "dev", "proc", "sys", "modules", "tmp", "mnt"] {
-        archive.add(folder, 0o040_755, b"");
+        archive.folder(folder);
     }
-    archive.add("bin/busybox", 0o100_755, &fs::read("/bin/busybox").expect("busybox"));
-    archive.add("bin/sh", 0o120_777, b"busybox");
-    let folder = modules_folder();
-    let depends = fs::read_to_string(folder.join("modules.dep")).expect("modules.dep");
-    let mut loaded = Vec::new();
+    archive.file("bin/busybox", 0o755, &fs::read("/bin/busybox").expect("busybox"));
+    archive.link("bin/sh", "busybox");
+    let kernel = Modules::find(&modules_folder()).expect("modules of the kernel");
+    let mut packed = Vec::new();
     for name in MODULES.iter().chain(MORE_MODULES) {
-        let files = modules(&depends, name);
-        for file in &files {
-            if !loaded.contains(file) {
-                let unpacked =
-                    Command::new("xz").arg("-dc").arg(folder.join(file)).output().expect("running xz");
-                archive.add(&format!("modules/{}", plain(file)), 0o100_644, &unpacked.stdout);
-                loaded.push(file.clone());
+        let modules = kernel.with_needs(&[name]).expect("a module and what it needs");
+        let list: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
+        archive.file(&format!("modules/{name}.list"), 0o644, list.join("\n").as_bytes());
+        for module in modules {
+            if !packed.contains(&module.name) {
+                archive.file(&format!("modules/{}", module.name), 0o644, &module.content);
+                packed.push(module.name);
             }
         }
-        let list: Vec<&str> = files.iter().map(|file| plain(file)).collect();
-        archive.add(&format!("modules/{name}.list"), 0o100_644, list.join("\n").as_bytes());
     }
     let wanted = MODULES.join(" ");
     let init = format!(
@@ -296,69 +315,34 @@ stty -echo
 {script}
 "
     );
-    archive.add("init", 0o100_755, init.as_bytes());
+    archive.file("init", 0o755, init.as_bytes());
     archive.finish()
 }
 
 /// Where the kernel's modules are.
 fn modules_folder() -> PathBuf {
-    let folder = fs::read_dir(fetched().join("kernel/usr/lib/modules"))
+    fs::read_dir(fetched().join("kernel/usr/lib/modules"))
         .expect("the modules; `cargo xtask machines` fetches them")
         .flatten()
         .next()
         .expect("modules of a kernel")
-        .path();
-    if !folder.join("modules.dep").exists() {
-        let version = folder.file_name().expect("a version").to_string_lossy().into_owned();
-        let base = fetched().join("kernel/usr");
-        // It looks for lib/modules there.
-        host("depmod", &["-b", base.to_str().expect("a path"), &version]);
-    }
-    folder
+        .path()
 }
 
-/// The name of a module's file.
-fn plain(file: &str) -> &str {
-    file.rsplit('/').next().unwrap_or_default().split('.').next().unwrap_or_default()
+/// The kernel that was fetched.
+fn kernel() -> PathBuf {
+    fs::read_dir(fetched().join("kernel/boot"))
+        .expect("the kernel; `cargo xtask machines` fetches it")
+        .flatten()
+        .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz"))
+        .expect("a kernel")
+        .path()
 }
 
-/// The files of a module, each behind those that it needs. What is built into the kernel has none.
-fn modules(depends: &str, name: &str) -> Vec<String> {
-    let line = depends.lines().find(|line| plain(line.split(':').next().unwrap_or_default()) == name);
-    let Some((own, needs)) = line.and_then(|line| line.split_once(':')) else { return Vec::new() };
-    // Those that are needed first come last.
-    needs.split_whitespace().rev().chain([own]).map(str::to_owned).collect()
-}
-
-/// An archive as `cpio -H newc` writes it.
-#[derive(Default)]
-struct Cpio {
-    bytes: Vec<u8>,
-    entries: u32,
-}
-
-impl Cpio {
-    fn add(&mut self, name: &str, mode: u32, content: &[u8]) {
-        self.entries += 1;
-        let fields =
-            [self.entries, mode, 0, 0, 1, 0, content.len() as u32, 0, 0, 0, 0, name.len() as u32 + 1, 0];
-        self.bytes.extend(b"070701");
-        for field in fields {
-            self.bytes.extend(format!("{field:08X}").bytes());
-        }
-        self.bytes.extend(name.bytes());
-        self.bytes.push(0);
-        self.pad();
-        self.bytes.extend(content);
-        self.pad();
-    }
-
-    fn pad(&mut self) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.add("TRAILER!!!", 0, b"");
-        self.bytes
-    }
+/// The agent as it is shipped, without what only debuggers read.
+fn agent(folder: &Path) -> PathBuf {
+    let stripped = folder.join("hcs-guest");
+    let (from, to) = (binaries::find("hcs-guest").display().to_string(), stripped.display().to_string());
+    host("strip", &["-s", "-o", &to, &from]);
+    stripped
 }

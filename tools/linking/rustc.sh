@@ -1,12 +1,13 @@
 #!/bin/sh
-# Cargo runs this in front of rustc for the crates of this workspace. It changes how two of them are linked, which
+# Cargo runs this in front of rustc for the crates of this workspace. It changes how three of them are linked, which
 # Cargo has no stable way to say for a single crate:
 #
 # - hcs-worker is linked statically (ordinary GNU target), because it is exec'd for every compute system and
 #   static exec+exit costs half of the dynamic one.
+# - hcs-guest is, because it runs in guests of which nothing is known.
 # - libcomputecore.so gets its versioned symbol list in place of the nameless one that rustc makes.
 case "${CARGO_BIN_NAME:-}:${CARGO_CRATE_NAME:-}" in
-hcs-worker:*)
+hcs-worker:* | hcs-guest:*)
     exec "$@" -C target-feature=+crt-static -C relocation-model=static
     ;;
 :computecore)

@@ -38,6 +38,8 @@ pub struct Numbers {
     pub shared: Vec<Mapping>,
     /// Where the trusted platform module is spoken to.
     pub tpm: Option<RawFd>,
+    /// Where the agent in the guest is spoken to.
+    pub guest: Option<RawFd>,
     /// Where the consoles of the guest are heard too.
     pub log: RawFd,
 }
@@ -56,6 +58,9 @@ const MACHINE: &str = "pc-q35-9.0";
 
 /// The descriptor at which QEMU is spoken to: its standard input.
 const MONITOR: RawFd = 0;
+
+/// What the agent in the guest finds its port by.
+pub const GUEST_PORT: &str = "io.hcs.guest";
 
 /// Everything after the program's name.
 pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
@@ -102,6 +107,7 @@ pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
     }
     mapped(&mut line, plan, numbers);
     ports(&mut line, plan, numbers);
+    guest(&mut line, numbers);
     screen(&mut line, plan);
     if let Some(socket) = numbers.tpm {
         line.pair("-chardev", format!("socket,id=tpm,fd={socket}"));
@@ -269,6 +275,14 @@ fn ports(line: &mut Words, plan: &Plan, numbers: &Numbers) {
         let place = if port.console && port.number == 0 { 0 } else { port.number + 1 };
         line.pair("-device", format!("{driver},id={id},bus=ports.0,nr={place},chardev={id}{name}"));
     }
+}
+
+/// The port of the agent has a controller of its own, so that nobody who is slow at another port holds it up.
+fn guest(line: &mut Words, numbers: &Numbers) {
+    let Some(socket) = numbers.guest else { return };
+    line.pair("-chardev", format!("socket,id=guest,fd={socket}"));
+    line.pair("-device", "virtio-serial-pci,id=agent,max_ports=2");
+    line.pair("-device", format!("virtserialport,id=guest,bus=agent.0,nr=1,chardev=guest,name={GUEST_PORT}"));
 }
 
 fn screen(line: &mut Words, plan: &Plan) {

@@ -13,7 +13,7 @@ fn plan(text: &str) -> Plan {
 fn a_document_becomes_this_command_line() {
     let mut plan = plan(
         r#"{"SchemaVersion":{"Major":2,"Minor":1},"VirtualMachine":{
-            "StopOnReset":true,
+            "StopOnReset":true,"GuestConnection":{},
             "Chipset":{"UseUtc":true,"BaseBoardSerialNumber":"B1","ChassisAssetTag":"T",
                 "LinuxKernelDirect":{"KernelFilePath":"/k","InitRdPath":"/i","KernelCmdLine":"console=ttyS0, quiet"}},
             "ComputeTopology":{"Memory":{"SizeInMB":256,"EnableHotHint":true},"Processor":{"Count":2,"Limit":50000,"Weight":200}},
@@ -39,6 +39,7 @@ fn a_document_becomes_this_command_line() {
         adapters: vec![Some(16)],
         log: 17,
         memory: [Some(18), Some(19)],
+        guest: Some(20),
         ..Numbers::default()
     };
     let expected = include_str!("command.golden").trim_end();
@@ -92,7 +93,7 @@ fn what_cannot_be_is_refused_where_it_stands() {
             r#"{"ComputeTopology":{"Memory":{"SizeInMB":64},"Processor":{"Limit":100001}}}"#.to_owned(),
             "$.VirtualMachine.ComputeTopology.Processor.Limit",
         ),
-        (with(r#","GuestConnection":{"UseVsock":true}"#), "$.VirtualMachine.GuestConnection"),
+        (with(r#","GuestConnection":{"UseVsock":true}"#), "$.VirtualMachine.GuestConnection.UseVsock"),
         (
             with(r#","Devices":{"Scsi":{"x":{"Attachments":{"0":{"Type":"ExtensibleVirtualDisk","Path":"/d"}}}}}"#),
             "$.VirtualMachine.Devices.Scsi[\"x\"].Attachments[\"0\"].Type",

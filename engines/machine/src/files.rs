@@ -43,6 +43,7 @@ pub struct Files {
     persistent: Vec<(Persistent, Mapping)>,
     shared: Vec<(File, Mapping)>,
     tpm: Option<OwnedFd>,
+    guest: Option<OwnedFd>,
     log: OwnedFd,
     /// Not for QEMU, but for us: where one waits who wants to look at the screen.
     viewers: Option<OwnedFd>,
@@ -54,6 +55,8 @@ pub struct Conversations {
     pub adapters: Vec<Option<OwnedFd>>,
     /// The trusted platform module.
     pub tpm: Option<OwnedFd>,
+    /// The agent in the guest.
+    pub guest: Option<OwnedFd>,
     /// The consoles of the guest.
     pub log: OwnedFd,
     /// Its memory.
@@ -65,7 +68,7 @@ pub struct Conversations {
 impl Files {
     /// Opens and makes them; what others are behind is there already. On failure no socket is left.
     pub fn open(plan: &Plan, conversations: Conversations) -> Result<Files, Error> {
-        let Conversations { adapters, tpm, log, memory, firmware } = conversations;
+        let Conversations { adapters, tpm, guest, log, memory, firmware } = conversations;
         let host = &plan.host;
         let (mut kernel, mut initrd) = (None, None);
         if let Some(files) = plan.boot.kernel() {
@@ -111,6 +114,7 @@ impl Files {
             persistent,
             shared,
             tpm,
+            guest,
             log,
             viewers,
         })
@@ -149,6 +153,7 @@ impl Files {
             persistent: self.persistent.iter().map(|(_, mapping)| *mapping).collect(),
             shared: self.shared.iter().map(|(_, mapping)| *mapping).collect(),
             tpm: self.tpm.as_ref().map(OwnedFd::as_raw_fd),
+            guest: self.guest.as_ref().map(OwnedFd::as_raw_fd),
             log: self.log.as_raw_fd(),
         }
     }
@@ -159,8 +164,14 @@ impl Files {
         let files =
             files.chain(self.firmware.iter().flatten()).chain([&self.memory.boot]).chain(&self.memory.more);
         let disks = self.disks.iter().flatten().map(|(file, _)| file);
-        let sockets =
-            self.serial_ports.iter().flatten().chain(&self.virtio_ports).chain([&self.log]).chain(&self.tpm);
+        let sockets = self
+            .serial_ports
+            .iter()
+            .flatten()
+            .chain(&self.virtio_ports)
+            .chain([&self.log])
+            .chain(&self.tpm)
+            .chain(&self.guest);
         let adapters = self.adapters.iter().flatten();
         let persistent = self.persistent.iter().map(|(persistent, _)| &persistent.file);
         let mapped = persistent.chain(self.shared.iter().map(|(file, _)| file));

@@ -126,6 +126,11 @@ impl Qmp {
         self.socket.as_fd()
     }
 
+    /// Whether something has come that was not told yet: nothing more need come for it, so a poll would not see it.
+    pub fn has_untold(&self) -> bool {
+        !self.events.is_empty() || self.received.contains(&b'\n')
+    }
+
     /// What has happened since the last time this was asked; nothing is waited for. `None` when QEMU has hung up and
     /// everything is told.
     pub fn events(&mut self) -> Option<Vec<Event>> {

@@ -20,6 +20,9 @@ pub struct Arguments {
     /// QEMU, 9.0 or newer; by default the one of the system.
     #[arg(long, env = "HCS_QEMU", value_name = "PATH")]
     qemu: Option<PathBuf>,
+    /// How long the start of a virtual machine waits for the agent in it.
+    #[arg(long, env = "HCS_GUEST_PATIENCE", value_name = "SECONDS", default_value_t = 120)]
+    guest_patience: u32,
 }
 
 /// The service's folders and programs.
@@ -35,6 +38,8 @@ pub struct Config {
     pub worker: PathBuf,
     /// QEMU, if it is not to be looked for.
     pub qemu: Option<PathBuf>,
+    /// How long the start of a virtual machine waits for the agent in it, in seconds.
+    pub guest_patience: u32,
     /// The folder of this service's cgroups. Services with different roots never meet there.
     pub cgroup_parent: String,
 }
@@ -57,6 +62,7 @@ impl From<Arguments> for Config {
             socket: arguments.socket.unwrap_or_else(|| run.join("hcs.sock")),
             worker: arguments.worker.unwrap_or_else(beside),
             qemu: arguments.qemu,
+            guest_patience: arguments.guest_patience,
             run,
             state,
             cgroup_parent,

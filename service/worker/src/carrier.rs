@@ -169,21 +169,22 @@ impl Carrier {
         self.join_talk(stream);
     }
 
-    /// Sends by the stream what is said into this pipe.
+    /// Sends by the stream what is said into this pipe. The pipe of a stream that is gone already is closed.
     pub fn join_source(&mut self, stream: Stream, pipe: OwnedFd) {
-        // One that cannot be read without waiting would stop everything.
-        match set_nonblocking(&pipe) {
-            Ok(()) => drop(self.joints.insert(stream, Joint::Source(pipe))),
-            Err(_) => self.reset(stream),
-        }
+        self.join(stream, pipe, Joint::Source);
     }
 
-    /// Writes what comes by the stream into this pipe.
+    /// Writes what comes by the stream into this pipe. The pipe of a stream that is gone already is closed.
     pub fn join_sink(&mut self, stream: Stream, pipe: OwnedFd) {
         let sink = |pipe| Joint::Sink { pipe, waiting: VecDeque::new(), written: 0, is_over: false };
+        self.join(stream, pipe, sink);
+    }
+
+    fn join(&mut self, stream: Stream, pipe: OwnedFd, joint: impl FnOnce(OwnedFd) -> Joint) {
+        // One that cannot be read or written without waiting would stop everything.
         match set_nonblocking(&pipe) {
-            Ok(()) => drop(self.joints.insert(stream, sink(pipe))),
-            Err(_) => self.reset(stream),
+            Ok(()) if self.mux.has(stream) => drop(self.joints.insert(stream, joint(pipe))),
+            _ => self.reset(stream),
         }
     }
 
@@ -222,6 +223,14 @@ impl Carrier {
         match self.joints.get(&stream)? {
             Joint::Source(pipe) | Joint::Sink { pipe, .. } => Some(pipe),
             Joint::Talk { .. } => None,
+        }
+    }
+
+    /// Whether everything that was said into the pipe of a stream until now is sent.
+    pub fn is_drained(&self, stream: Stream) -> bool {
+        match self.joints.get(&stream) {
+            Some(Joint::Source(pipe)) => rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes == 0),
+            _ => true,
         }
     }
 

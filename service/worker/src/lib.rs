@@ -9,6 +9,7 @@
 pub mod carrier;
 pub mod connection;
 mod engine;
+mod guest;
 mod name;
 mod output;
 mod properties;

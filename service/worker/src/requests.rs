@@ -6,7 +6,7 @@ use hcs_container::{Bare, Container, console::Size};
 use hcs_core::{Cause, Error};
 use hcs_ipc::worker::{Answer, Request};
 use hcs_machine::{Machine, machine::changes::Progress};
-use hcs_schema::Any;
+use hcs_schema::{Any, Properties};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{engine::Engine, properties, system::System, tracked::Ends};
@@ -37,6 +37,9 @@ pub fn handle(system: &mut System, number: u64, request: Request, fds: Vec<Owned
 }
 
 fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) -> Result<Answered, Error> {
+    if let Some(answered) = in_guest(system, number, &request)? {
+        return Ok(answered);
+    }
     match request {
         Request::Create { plan } => {
             let plan = parse(&plan)?;
@@ -49,7 +52,12 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         Request::CreateBare { cgroup_parent, name } => {
             system.create(|| Ok(Engine::Bare(Bare::create(&cgroup_parent, &name)?)))?;
         }
-        Request::Start => system.start()?,
+        Request::Start => {
+            system.start()?;
+            if system.await_guest(number)? {
+                return Ok(Answered::Later);
+            }
+        }
         Request::ShutDown { grace_milliseconds } => {
             system.shut_down(Duration::from_millis(grace_milliseconds))?;
         }
@@ -78,6 +86,10 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::Memory => return Ok(document(&properties::memory(system)?)),
         Request::SharedRegions => return Ok(document(&properties::shared_regions(system)?)),
+        Request::GuestConnection | Request::Heartbeat => {
+            let detail = "the virtual machine has no connection to its guest";
+            return Err(Error::new(Cause::NotConfigured, detail));
+        }
         Request::ProcessList => return Ok(document(&properties::process_list(system)?)),
         Request::CreateProcess { plan } => return Ok(started(system.start_process(&parse(&plan)?)?)),
         Request::Signal { process_id, signal } => system.signal(process_id, signal)?,
@@ -93,6 +105,37 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
     Ok(Answered::Now(Answer::Done, Vec::new()))
 }
 
+/// What the agent in a machine does; nothing if it is not for it.
+fn in_guest(system: &mut System, number: u64, request: &Request) -> Result<Option<Answered>, Error> {
+    if system.guest().is_none() {
+        return Ok(None);
+    }
+    if matches!(request, Request::CreateProcess { .. }) {
+        system.runs()?;
+    }
+    let Some(guest) = system.guest() else { return Ok(None) };
+    match request {
+        Request::CreateProcess { plan } => guest.start_process(number, &parse(plan)?)?,
+        Request::Signal { process_id, signal } => guest.signal(number, *process_id, *signal)?,
+        Request::ResizeConsole { process_id, rows, columns } => {
+            guest.resize(number, *process_id, Size { rows: *rows, columns: *columns })?;
+        }
+        Request::ProcessList => guest.properties(number, &["ProcessList"])?,
+        Request::Heartbeat => guest.knock(number)?,
+        Request::GuestConnection => {
+            let info = Some(guest.info()?);
+            return Ok(Some(document(&Properties { guest_connection_info: info, ..Properties::default() })));
+        }
+        Request::ProcessInfo { process_id } => return Ok(Some(started(guest.ends(*process_id)?))),
+        Request::CloseStdin { process_id } => {
+            guest.close_stdin(*process_id)?;
+            return Ok(Some(Answered::Now(Answer::Done, Vec::new())));
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(Answered::Later))
+}
+
 fn parse<T: DeserializeOwned>(plan: &Any) -> Result<T, Error> {
     serde_json::from_str(plan.get()).map_err(|error| {
         Error::new(Cause::Unexpected, format!("the worker does not understand the plan: {error}"))
@@ -104,11 +147,6 @@ fn document(value: &impl Serialize) -> Answered {
 }
 
 fn started(ends: Ends) -> Answered {
-    let answer = Answer::Started {
-        process_id: ends.process_id,
-        stdin: ends.stdin.is_some(),
-        stdout: ends.stdout.is_some(),
-        stderr: ends.stderr.is_some(),
-    };
-    Answered::Now(answer, [ends.stdin, ends.stdout, ends.stderr].into_iter().flatten().collect())
+    let (answer, fds) = ends.into_answer();
+    Answered::Now(answer, fds)
 }

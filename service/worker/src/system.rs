@@ -26,6 +26,7 @@ use hcs_machine::{
 
 use crate::{
     engine::Engine,
+    guest::Guest,
     output::Output,
     relay::{Flow, Relay},
     tracked::{Ends, Tracked, track},
@@ -43,6 +44,8 @@ pub struct System {
     ending: Option<Ending>,
     started: Option<(SystemTime, Instant)>,
     memory: MemoryKills,
+    /// The guest of a machine, if an agent speaks for it.
+    guest: Option<Guest>,
 }
 
 /// What the memory limit of the container has done, as far as it was told.
@@ -79,6 +82,7 @@ impl System {
             ending: None,
             started: None,
             memory: MemoryKills::default(),
+            guest: None,
         }
     }
 
@@ -89,7 +93,27 @@ impl System {
 
     /// What is known of its processes.
     pub fn records(&self) -> Vec<ProcessRecord> {
-        self.processes.values().map(|tracked| tracked.record.clone()).collect()
+        let own = self.processes.values().map(|tracked| tracked.record.clone());
+        own.chain(self.guest.iter().flat_map(Guest::records)).collect()
+    }
+
+    /// The guest of a machine, if an agent speaks for it.
+    pub fn guest(&mut self) -> Option<&mut Guest> {
+        self.guest.as_mut()
+    }
+
+    /// The same, only to be looked at.
+    pub fn heard_guest(&self) -> Option<&Guest> {
+        self.guest.as_ref()
+    }
+
+    /// Has the start under this number wait for the agent of a machine that has begun; says whether there is one.
+    pub fn await_guest(&mut self, number: u64) -> Result<bool, Error> {
+        let Ok(machine) = self.machine() else { return Ok(false) };
+        let patience = machine.guest_patience();
+        let Some(port) = machine.take_guest() else { return Ok(false) };
+        self.guest = Some(Guest::new(port, number, patience)?);
+        Ok(true)
     }
 
     /// Makes it.
@@ -195,7 +219,13 @@ impl System {
         if self.ending.is_some() {
             return Err(Cause::SystemAlreadyStopped.into());
         }
-        self.engine_mut()?.ask_to_end()?;
+        match (&mut self.guest, &mut self.engine) {
+            (Some(guest), Some(Engine::Machine(machine))) if guest.is_connected() => {
+                guest.ask_to_end()?;
+                machine.is_told_to_end();
+            }
+            _ => self.engine_mut()?.ask_to_end()?,
+        }
         if self.engine_mut()?.machine().is_some() {
             // It goes on until it has come to its end by itself.
             return Ok(());
@@ -271,11 +301,17 @@ impl System {
         Ok(())
     }
 
+    /// Whether processes can be started.
+    pub fn runs(&self) -> Result<(), Error> {
+        match self.phase == Phase::Running && self.ending.is_none() {
+            true => Ok(()),
+            false => Err(Cause::InvalidState.into()),
+        }
+    }
+
     /// Starts a process.
     pub fn start_process(&mut self, plan: &ProcessPlan) -> Result<Ends, Error> {
-        if self.phase != Phase::Running || self.ending.is_some() {
-            return Err(Cause::InvalidState.into());
-        }
+        self.runs()?;
         let started = self.engine()?.start_process(plan)?;
         let (tracked, ends) = track(started, plan)?;
         // An ended process of the same number makes room for this one.
@@ -301,11 +337,7 @@ impl System {
     /// Changes the size of a process's console.
     pub fn resize(&mut self, process_id: u32, size: Size) -> Result<(), Error> {
         let shared = self.live(process_id)?.console.as_ref();
-        let shared = shared.ok_or_else(|| {
-            Error::new(Cause::NotSupported, "the process has no console")
-                .at("$.ConsoleSize")
-                .hint("Create the process with EmulateConsole.")
-        })?;
+        let shared = shared.ok_or_else(no_console)?;
         shared.console.resize(size)
     }
 
@@ -439,4 +471,11 @@ impl System {
     pub fn container(&self) -> Result<&Container, Error> {
         self.engine()?.container()
     }
+}
+
+/// The size of what is not there cannot be changed.
+pub fn no_console() -> Error {
+    Error::new(Cause::NotSupported, "the process has no console")
+        .at("$.ConsoleSize")
+        .hint("Create the process with EmulateConsole.")
 }

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use hcs_container::{Process, ProcessPlan, console::Console};
 use hcs_core::Error;
-use hcs_ipc::worker::ProcessRecord;
+use hcs_ipc::worker::{Answer, ProcessRecord};
 
 use crate::{output::Output, relay::Relay};
 
@@ -43,6 +43,7 @@ impl Shared {
 }
 
 /// The pipe ends of a process, for the client.
+#[derive(Debug)]
 pub struct Ends {
     /// The process's id in the container.
     pub process_id: u32,
@@ -52,6 +53,19 @@ pub struct Ends {
     pub stdout: Option<OwnedFd>,
     /// Read end.
     pub stderr: Option<OwnedFd>,
+}
+
+impl Ends {
+    /// How hcsd is told of them.
+    pub fn into_answer(self) -> (Answer, Vec<OwnedFd>) {
+        let answer = Answer::Started {
+            process_id: self.process_id,
+            stdin: self.stdin.is_some(),
+            stdout: self.stdout.is_some(),
+            stderr: self.stderr.is_some(),
+        };
+        (answer, [self.stdin, self.stdout, self.stderr].into_iter().flatten().collect())
+    }
 }
 
 /// What is kept of a process that was started, and what its client gets.

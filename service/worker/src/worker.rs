@@ -7,6 +7,7 @@ use std::{
 };
 
 use hcs_container::zygote::{self, Twin};
+use hcs_core::Exit;
 use hcs_ipc::{
     Message,
     worker::{Answer, FromWorker, Hello, Notice, Numbered, Phase, Request, VERSIONS, Welcome},
@@ -19,7 +20,9 @@ use rustix::{
 };
 
 use crate::{
+    carrier::Which as Part,
     connection::{Broken, Connection},
+    guest::{self, Guest},
     name,
     requests::{self, Answered},
     system::System,
@@ -48,6 +51,7 @@ enum Ready {
     Input(u32),
     Unread(u32),
     Monitor,
+    Guest(Part),
 }
 
 /// Which of two processes this is after one has become two.
@@ -86,6 +90,7 @@ impl Worker {
             if self.system.hears_at().is_some_and(|deadline| deadline <= now) {
                 self.hear();
             }
+            self.hear_guest();
             if *self.system.phase() != Phase::Idle {
                 self.idle_until = None;
             }
@@ -127,6 +132,12 @@ impl Worker {
             who.push(Ready::Monitor);
             fds.push(PollFd::from_borrowed_fd(monitor, PollFlags::IN));
         }
+        if let Some(guest) = self.system.heard_guest() {
+            for (which, fd, wanted) in guest.interest() {
+                who.push(Ready::Guest(which));
+                fds.push(PollFd::from_borrowed_fd(fd, wanted));
+            }
+        }
         // Last: what processes say comes before the end of the system.
         if let Some(init) = self.system.init() {
             who.push(Ready::Init);
@@ -149,7 +160,8 @@ impl Worker {
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let until = [self.system.deadline(), self.system.hears_at(), self.gives_up_at()];
+        let guest = self.system.heard_guest().and_then(Guest::deadline);
+        let until = [self.system.deadline(), self.system.hears_at(), guest, self.gives_up_at()];
         let until = until.into_iter().flatten().min()?;
         let left = until.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) })
@@ -167,6 +179,11 @@ impl Worker {
             Ready::Input(process_id) => self.system.pump(process_id),
             Ready::Unread(process_id) => self.system.discard_output(process_id),
             Ready::Monitor => self.hear(),
+            Ready::Guest(which) => {
+                if let Some(guest) = self.system.guest() {
+                    guest.ready(which);
+                }
+            }
             Ready::Init => match self.system.init_ended() {
                 Ok(Some(notice)) => self.ended(notice),
                 Ok(None) => {}
@@ -293,6 +310,28 @@ impl Worker {
         }
     }
 
+    /// What the guest of a machine has told, and the start that has waited for it for too long.
+    fn hear_guest(&mut self) {
+        let Some(guest) = self.system.guest() else { return };
+        let is_late = guest.expire().is_some();
+        for told in guest.take_told() {
+            match told {
+                guest::Told::Settled(number, outcome) => {
+                    let (answer, fds) =
+                        outcome.unwrap_or_else(|error| (Answer::Failed(error.into()), Vec::new()));
+                    // A hcsd that has gone meanwhile does not ask any more.
+                    let _ = self.answer(number, answer, fds);
+                }
+                guest::Told::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),
+                guest::Told::Closed => self.notify(Notice::GuestConnectionClosed),
+            }
+        }
+        // A machine that nobody can reach is of no use to who wanted to reach it.
+        if is_late && let Err(error) = self.system.terminate(Exit::TerminatedByService) {
+            eprintln!("hcs-worker: ending a machine whose guest does not answer: {error}");
+        }
+    }
+
     fn notify(&mut self, notice: Notice) {
         if let Some(connection) = self.connection.as_mut().filter(|connection| connection.greeted)
             && connection.send(&FromWorker::Notice(notice), Vec::new()).is_err()
@@ -309,6 +348,10 @@ impl Worker {
                 self.notify(notice);
             }
         }
+        if let Some(guest) = self.system.guest() {
+            guest.cut();
+        }
+        self.hear_guest();
         for number in std::mem::take(&mut self.waiting_for_end) {
             let _ = self.answer(number, Answer::Done, Vec::new());
         }

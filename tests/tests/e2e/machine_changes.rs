@@ -123,7 +123,8 @@ fn disks_come_and_go() {
     assert_eq!(content(&mut console, 5), "third");
     modify(0, remove, json!({})).unwrap();
     refused(modify(0, remove, json!({})), Cause::NotFound);
-    console.run("! test -e /sys/class/scsi_device/0:0:0:0");
+    // The guest's kernel hears of it and takes a moment.
+    console.run("for n in 1 2 3 4 5 6 7 8 9 10; do test -e /sys/class/scsi_device/0:0:0:0 || break; sleep 1; done; ! test -e /sys/class/scsi_device/0:0:0:0");
     // A disk of the host, which an image is not.
     let device = host("losetup", &["--find", "--show", &second]).trim().to_owned();
     host("chmod", &["666", &device]);

@@ -160,6 +160,10 @@ pub enum Request {
     SharedRegions,
     /// Its processes.
     ProcessList,
+    /// What the agent in a virtual machine has said of itself.
+    GuestConnection,
+    /// Whether the agent in a virtual machine answers.
+    Heartbeat,
     /// Start a process from this plan. Answer: [`Answer::Started`].
     CreateProcess {
         /// A process plan of the container engine.
@@ -276,6 +280,8 @@ pub enum Notice {
         /// A CrashReport document.
         report: Any,
     },
+    /// The connection to the agent in a virtual machine is gone.
+    GuestConnectionClosed,
     /// The system ended, and everything it owned is gone.
     SystemExited(Exit),
 }

@@ -197,6 +197,11 @@ impl Mux {
         }
     }
 
+    /// Whether the stream is there, or about to be.
+    pub fn has(&self, stream: Stream) -> bool {
+        self.streams.contains_key(&stream.0)
+    }
+
     /// How much [`Mux::send`] takes now.
     pub fn room(&self, stream: Stream) -> usize {
         let Some(flow) = self.streams.get(&stream.0) else { return 0 };

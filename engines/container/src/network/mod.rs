@@ -14,4 +14,12 @@ pub(crate) mod resolver;
 pub mod tap;
 pub(crate) mod user_mode;
 
+use hcs_core::Error;
+
 pub use plan::{Network, interface_name, namespace_path};
+
+/// Sets up the loopback interface of the namespace that this process is in.
+pub fn loopback_up() -> Result<(), Error> {
+    crate::sys::loopback_up()
+        .map_err(|errno| Error::from_errno(errno.raw_os_error(), "setting up the loopback interface"))
+}

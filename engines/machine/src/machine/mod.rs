@@ -16,7 +16,7 @@ use std::{
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use hcs_container::{
@@ -92,6 +92,8 @@ struct Running {
     state: Option<File>,
     /// Its QEMU, major and minor.
     version: [u64; 2],
+    /// Where the agent in the guest is spoken to, until it is given away.
+    guest: Option<OwnedFd>,
     /// Where one waits who wants to look at the screen.
     viewers: Option<OwnedFd>,
 }
@@ -153,12 +155,15 @@ impl Machine {
             remembered.tpm.as_ref().map(|memory| tpm::start(host, &self.cgroup, memory)).transpose()?;
         let (socket, tpm) = module.unzip();
         let (memory, state) = self.beginning()?;
-        let conversations = Conversations { adapters: sockets, tpm: socket, log, memory, firmware };
+        let (ours, theirs) = self.plan.guest.then(conversation).transpose().map_err(failed)?.unzip();
+        let conversations =
+            Conversations { adapters: sockets, tpm: socket, guest: theirs, log, memory, firmware };
         let mut files = Files::open(&self.plan, conversations)?;
         let viewers = files.viewers();
         let spawned = self.spawn(&files, Ears { errors, consoles }, say);
         let started = spawned.and_then(|mut running| {
-            running = Running { viewers, speakers, tpm, remembered: Some(remembered), ..running };
+            running =
+                Running { viewers, guest: ours, speakers, tpm, remembered: Some(remembered), ..running };
             match running.begin(&self.plan, state.as_ref()) {
                 Ok(()) => Ok(running),
                 Err(mut error) => {
@@ -188,9 +193,7 @@ impl Machine {
 
     fn spawn(&self, files: &Files, ears: Ears, say: OwnedFd) -> Result<Running, Error> {
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
-        let (ours, theirs) =
-            rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                .map_err(failed)?;
+        let (ours, theirs) = conversation().map_err(failed)?;
         let path = PathBuf::from(&self.plan.host.qemu);
         let mut arguments = vec!["qemu".to_owned()];
         // Firmware that lies beside a QEMU is its own; by itself it looks where it was built for.
@@ -241,6 +244,7 @@ impl Machine {
             memory,
             state: None,
             version: [0; 2],
+            guest: None,
             viewers: None,
         };
         match running.qmp.begin() {
@@ -278,6 +282,21 @@ impl Machine {
         Ok(())
     }
 
+    /// Where the agent in the guest is spoken to, if there is one. Whoever takes it has it.
+    pub fn take_guest(&mut self) -> Option<OwnedFd> {
+        self.running.as_mut()?.guest.take()
+    }
+
+    /// How long its start waits for the agent.
+    pub fn guest_patience(&self) -> Duration {
+        Duration::from_secs(u64::from(self.plan.host.guest_patience))
+    }
+
+    /// The agent is asked to end the machine.
+    pub fn is_told_to_end(&mut self) {
+        self.is_asked_to_end = true;
+    }
+
     /// Presses the power button. A guest takes its time, and what it is about to save is worth more than that.
     pub fn ask_to_end(&mut self) -> Result<(), Error> {
         self.running()?.qmp.run("system_powerdown", Value::Null)?;
@@ -300,7 +319,13 @@ impl Machine {
     pub fn deadline(&self) -> Option<Instant> {
         let running = self.running.as_ref()?;
         let waits = self.waits.iter().map(|wait| wait.until);
-        waits.chain(running.qmp.ears.pause_ends()).chain(running.sizes.stuck_at()).min()
+        let untold = running.qmp.has_untold().then(Instant::now);
+        untold
+            .into_iter()
+            .chain(waits)
+            .chain(running.qmp.ears.pause_ends())
+            .chain(running.sizes.stuck_at())
+            .min()
     }
 
     /// Takes what QEMU has said.
@@ -400,6 +425,11 @@ impl Running {
         let arguments = json!({"name": devices::adapter_id(slot), "up": connected});
         self.qmp.run("set_link", arguments).map(|_| ())
     }
+}
+
+/// Two ends, one for us and one for QEMU.
+fn conversation() -> Result<(OwnedFd, OwnedFd), Errno> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
 }
 
 /// Modules that lie beside a QEMU of a prefix are its own.

@@ -74,6 +74,9 @@ pub struct Plan {
     pub display: Option<Display>,
     /// Where its firmware remembers; without that it forgets.
     pub guest_state: Option<GuestStateFile>,
+    /// Whether there is an agent in it, which has a port to its worker.
+    #[serde(default)]
+    pub guest: bool,
     /// What it is restored from; without that it boots.
     pub restore: Option<Restore>,
     /// Where the memory of a guest that crashes is written.
@@ -102,6 +105,9 @@ pub struct Host {
     pub group: u32,
     /// The memory of the host, beyond which no machine grows.
     pub memory_mib: u64,
+    /// How long the start of a machine waits for the agent in it, in seconds.
+    #[serde(default)]
+    pub guest_patience: u32,
     /// What its processors can do, as a VmProcessorRequirements document, where a guest has the processors themselves.
     pub processor: Option<serde_json::Value>,
 }
@@ -150,6 +156,7 @@ impl Plan {
             tpm: machine.security_settings.as_ref().is_some_and(|security| security.enable_tpm == Some(true)),
             display: display::plan(&devices)?,
             guest_state: guest_state(machine)?,
+            guest: guest(machine)?,
             restore: saved::plan(machine)?,
             dump: dump::plan(&devices)?,
         };
@@ -180,6 +187,17 @@ impl Plan {
         let screen = self.display.iter().filter_map(|display| display.pipe.as_ref());
         serial.chain(virtio).chain(screen.map(|pipe| pipe.socket.as_str()))
     }
+}
+
+/// Whether the start waits for an agent.
+fn guest(machine: &VirtualMachine) -> Result<bool, Error> {
+    let Some(connection) = &machine.guest_connection else { return Ok(false) };
+    if connection.use_vsock == Some(true) {
+        return Err(Error::new(Cause::NotSupported, "found true; the agent is reached by a port of its own")
+            .at("$.VirtualMachine.GuestConnection.UseVsock")
+            .hint("Leave it out, and run hcs-guest in the guest."));
+    }
+    Ok(true)
 }
 
 fn guest_state(machine: &VirtualMachine) -> Result<Option<GuestStateFile>, Error> {

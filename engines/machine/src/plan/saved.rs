@@ -99,6 +99,7 @@ impl Plan {
             ("boot", json!(boot)),
             ("disks of its controllers", json!(self.controllers.iter().map(disks).collect::<Vec<_>>())),
             ("places of adapters", json!(slots)),
+            ("agent", json!(self.guest)),
             ("ports", json!(ports.collect::<Vec<_>>())),
             ("mapped pipes", json!(self.pipes.iter().map(|pipe| pipe.number).collect::<Vec<_>>())),
             ("persistent memory", json!(persistent)),

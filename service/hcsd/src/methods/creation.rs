@@ -225,6 +225,7 @@ async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::p
         user,
         group: machine_users::GROUP,
         memory_mib: memory.total_bytes >> 20,
+        guest_patience: service.config.guest_patience,
         processor: kvm.then(host::processor_requirements),
     })
 }

@@ -9,8 +9,9 @@ use hcs_ipc::{
     worker::{Answer, Request},
 };
 use hcs_schema::{
-    Any, ConsoleImage, ConsoleImageQuery, Properties, PropertyResponse, SystemPropertyQuery,
-    SystemPropertyType, SystemQuery,
+    Any, ConsoleImage, ConsoleImageQuery, IntegrationComponentOperatingStateReason,
+    IntegrationComponentOperationalState, IntegrationComponentStatus, OsType, Properties, PropertyResponse,
+    SystemPropertyQuery, SystemPropertyType, SystemQuery,
 };
 use serde_json::json;
 
@@ -66,10 +67,12 @@ async fn add(system: &System, kind: SystemPropertyType, properties: &mut Propert
             properties.shared_memory_region_info = answer.shared_memory_region_info;
         }
         SystemPropertyType::GuestConnection if system.is_machine => {
-            return Err(Error::new(
-                Cause::NotConfigured,
-                "the virtual machine has no connection to its guest",
-            ));
+            properties.guest_connection_info =
+                ask(system, Request::GuestConnection).await?.guest_connection_info;
+            properties.runtime_os_type = Some(OsType::Linux);
+        }
+        SystemPropertyType::ICHeartbeatStatus if system.is_machine => {
+            properties.ic_heartbeat_status = Any::from_value(&heartbeat(system).await?).ok();
         }
         other => {
             let what = if system.is_machine { "virtual machine" } else { "container" };
@@ -77,6 +80,21 @@ async fn add(system: &System, kind: SystemPropertyType, properties: &mut Propert
         }
     }
     Ok(())
+}
+
+/// Whether the guest's agent answers: one that hangs is told from one that has gone.
+async fn heartbeat(system: &System) -> Result<IntegrationComponentStatus, Error> {
+    use IntegrationComponentOperatingStateReason as Reason;
+    use IntegrationComponentOperationalState as State;
+    let (state, reason) = match system.ask(Call::GetProperties, Request::Heartbeat).await {
+        Ok(_) => (State::Ok, None),
+        Err(error) => match error.cause {
+            Cause::DeadlineExceeded => (State::LostCommunication, Some(Reason::CommunicationTimedOut)),
+            Cause::ConnectionClosed => (State::NoContact, Some(Reason::FailedCommunication)),
+            _ => return Err(error),
+        },
+    };
+    Ok(IntegrationComponentStatus { is_enabled: Some(true), state: Some(state), reason })
 }
 
 async fn ask(system: &System, request: Request) -> Result<Properties, Error> {

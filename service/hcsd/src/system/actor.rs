@@ -73,6 +73,8 @@ fn limit(request: &Request, is_machine: bool) -> Duration {
         | Request::CreateMachine { .. }
         | Request::Start
         | Request::CreateProcess { .. } => 60,
+        // Who asks wants to know whether it hangs.
+        Request::Heartbeat => 2,
         Request::Pause | Request::Resume => 20,
         // All its memory is written to a disk.
         Request::Save { .. } => 600,
@@ -104,6 +106,8 @@ fn name(request: &Request) -> &'static str {
         Request::Memory => "Memory",
         Request::SharedRegions => "SharedRegions",
         Request::ProcessList => "ProcessList",
+        Request::GuestConnection => "GuestConnection",
+        Request::Heartbeat => "Heartbeat",
         Request::CreateProcess { .. } => "CreateProcess",
         Request::Signal { .. } => "Signal",
         Request::ProcessInfo { .. } => "ProcessInfo",
@@ -304,6 +308,10 @@ impl Actor {
                 if !is_complete {
                     self.tell(SystemEventKind::Crashed, Some(report));
                 }
+                None
+            }
+            Ok(FromWorker::Notice(Notice::GuestConnectionClosed)) => {
+                self.system.report_guest_lost();
                 None
             }
             Ok(FromWorker::Notice(Notice::SystemExited(exit))) => Some(End::Exited(exit)),

@@ -335,6 +335,14 @@ impl System {
         tracing::warn!(id = %self.id, is_complete, "the guest has crashed");
     }
 
+    /// The connection to the guest's agent is gone: everybody who holds a handle is told.
+    pub fn report_guest_lost(&self) {
+        for (session, number) in self.listeners() {
+            session.tell(EventKind::SystemGuestConnectionClosed, Some(number), None, None);
+        }
+        tracing::info!(id = %self.id, "the connection to the guest's agent is gone");
+    }
+
     /// The sessions with handles, for an event.
     fn listeners(&self) -> Vec<(Arc<Session>, u64)> {
         self.view().handles.iter().filter_map(|(weak, number)| Some((weak.upgrade()?, *number))).collect()

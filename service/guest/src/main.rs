@@ -1,0 +1,39 @@
+//! hcs-guest: the agent in a virtual machine.
+//!
+//! It finds the port that its host has given the machine, and does there what a host asks of the GCS bridge: processes,
+//! changes, containers. As the first process of a machine it is its init too: it mounts what every program needs, loads
+//! modules, reaps, and keeps one agent running. In a distribution it is an ordinary service.
+//!
+//! ```text
+//!   init ── makes the machine ready, keeps the agent running
+//!   agent ── the loop: the port, the bridge, the workers
+//!     place ── a worker, which is a copy of the agent: one for the machine itself, one for each container
+//!     answers ── what is asked, and how it is answered
+//! ```
+#![forbid(unsafe_code)]
+
+mod agent;
+mod answers;
+mod init;
+mod log;
+mod place;
+mod port;
+mod power;
+mod processes;
+
+use std::process::ExitCode;
+
+/// What init calls the agent, so that it does not take itself for init.
+const AGENT: &str = "agent";
+
+fn main() -> ExitCode {
+    let is_init = std::process::id() == 1 && std::env::args().nth(1).as_deref() != Some(AGENT);
+    let ended = if is_init { init::run() } else { agent::run() };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hcs-guest: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The guest of a virtual machine, as its worker knows it: the bridge to the agent there, and the processes that were
+//! started by it.
+//!
+//! Nothing here waits. What is asked of the agent is answered when it answers, under the number of hcsd's request
+//! ([`Told::Settled`]); what it tells by itself is told on. The agent may be gone and come back at any time: then every
+//! question is answered with that, and the processes are asked for again.
+
+mod parameters;
+mod processes;
+mod questions;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    os::fd::{BorrowedFd, OwnedFd},
+    time::{Duration, Instant},
+};
+
+use hcs_core::{Cause, Error};
+use hcs_gcs::{
+    host::Host,
+    records::{BRIDGE_PORT, Capabilities, LOG_PORT, NULL_ID},
+};
+use hcs_ipc::worker::{Answer, ProcessRecord};
+use hcs_mux::{Event, Stream};
+use hcs_schema::{GuestConnectionInfo, Version};
+use rustix::event::PollFlags;
+
+use self::{processes::GuestProcess, questions::Question};
+use crate::carrier::{self, Carrier, Cut, Which};
+
+/// Something to be told.
+pub enum Told {
+    /// What was asked under this number is done, or is not.
+    Settled(u64, Result<(Answer, Vec<OwnedFd>), Error>),
+    /// A process has ended.
+    ProcessEnded(ProcessRecord),
+    /// The connection to the agent is gone.
+    Closed,
+}
+
+/// The guest.
+pub struct Guest {
+    carrier: Carrier,
+    bridge: Option<Bridge>,
+    /// What the agent has said of itself, since it was there for the first time.
+    capabilities: Option<Capabilities>,
+    /// The start of the machine, which waits for the agent until then.
+    start: Option<(u64, Instant)>,
+    processes: BTreeMap<u32, GuestProcess>,
+    ended: VecDeque<u32>,
+    /// Pipes that wait at a port for the agent to take their streams.
+    offered: BTreeMap<u32, processes::End>,
+    /// Streams that were taken, by the port.
+    streams: BTreeMap<u32, Stream>,
+    next_port: u32,
+    /// What the agent has logged and not ended the line of.
+    logged: Vec<u8>,
+    log: Option<Stream>,
+    told: Vec<Told>,
+}
+
+/// A conversation with the agent.
+struct Bridge {
+    stream: Stream,
+    host: Host,
+    questions: BTreeMap<u64, Question>,
+}
+
+impl Guest {
+    /// The guest behind this port. The start of its machine waits for the agent for this long.
+    pub fn new(port: OwnedFd, start: u64, patience: Duration) -> Result<Guest, Error> {
+        let carrier = Carrier::host(port)
+            .map_err(|errno| Error::from_errno(errno.raw_os_error(), "preparing the port of the guest"))?;
+        Ok(Guest {
+            carrier,
+            bridge: None,
+            capabilities: None,
+            start: Some((start, Instant::now() + patience)),
+            processes: BTreeMap::new(),
+            ended: VecDeque::new(),
+            offered: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            next_port: BRIDGE_PORT + 1,
+            logged: Vec::new(),
+            log: None,
+            told: Vec::new(),
+        })
+    }
+
+    /// What is to be polled.
+    pub fn interest(&self) -> impl Iterator<Item = (Which, BorrowedFd<'_>, PollFlags)> {
+        self.carrier.interest()
+    }
+
+    /// When the start of the machine waits no longer.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.start.map(|(_, until)| until)
+    }
+
+    /// It is that late: the start has failed, if this says so.
+    pub fn expire(&mut self) -> Option<u64> {
+        let (number, _) = self.start.take_if(|(_, until)| *until <= Instant::now())?;
+        let detail = "the guest's agent has not connected";
+        let error = Error::new(Cause::ConnectionTimeout, detail)
+            .at("$.VirtualMachine.GuestConnection")
+            .hint("See that hcs-guest runs in the guest; what its kernel says is at ComPorts.");
+        self.told.push(Told::Settled(number, Err(error)));
+        Some(number)
+    }
+
+    /// Something can be done there.
+    pub fn ready(&mut self, which: Which) {
+        // A port that is gone is gone with its machine, whose end is seen elsewhere.
+        if self.carrier.ready(which).is_err() {
+            return self.cut();
+        }
+        while let Some(told) = self.carrier.next_told() {
+            match told {
+                carrier::Told::Happened(event) => self.happened(event),
+                carrier::Told::Parted(_) => {}
+            }
+        }
+    }
+
+    /// What is to be told since the last time.
+    pub fn take_told(&mut self) -> Vec<Told> {
+        std::mem::take(&mut self.told)
+    }
+
+    /// Nothing comes from the guest any more.
+    pub fn cut(&mut self) {
+        self.carrier.close();
+        self.lose_bridge();
+    }
+
+    fn happened(&mut self, event: Event) {
+        match event {
+            Event::Begun | Event::Opened(_) => {}
+            Event::Lost => {
+                self.offered.clear();
+                self.streams.clear();
+                self.log = None;
+                self.lose_bridge();
+            }
+            Event::Wanted(stream, BRIDGE_PORT) => self.begin_bridge(stream),
+            Event::Wanted(stream, LOG_PORT) => {
+                if let Some(old) = self.log.replace(stream) {
+                    self.carrier.reset(old);
+                }
+                self.carrier.accept_talk(stream);
+            }
+            Event::Wanted(stream, port) => match self.offered.remove(&port) {
+                Some(end) => {
+                    self.streams.insert(port, stream);
+                    match end {
+                        processes::End::Source(pipe) => self.carrier.accept_source(stream, pipe),
+                        processes::End::Sink(pipe) => self.carrier.accept_sink(stream, pipe),
+                    }
+                }
+                None => self.carrier.reset(stream),
+            },
+            Event::Data(stream, bytes) if Some(stream) == self.log => self.note(&bytes),
+            Event::Data(stream, bytes) => self.hear(stream, &bytes),
+            Event::Ended(stream) | Event::Gone(stream) => {
+                if self.bridge.as_ref().is_some_and(|bridge| bridge.stream == stream) {
+                    self.carrier.reset(stream);
+                    self.lose_bridge();
+                } else if self.log == Some(stream) {
+                    self.carrier.reset(stream);
+                    self.log = None;
+                }
+            }
+        }
+    }
+
+    /// Lines that the agent logs are the worker's, which are the service's.
+    fn note(&mut self, bytes: &[u8]) {
+        /// A longer line is cut.
+        const LONGEST: usize = 4096;
+        self.logged.extend_from_slice(bytes);
+        while let Some(end) = self.logged.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.logged.drain(..=end).collect();
+            eprintln!("hcs-worker: guest: {}", String::from_utf8_lossy(&line).trim_end().escape_debug());
+        }
+        self.logged.truncate(LONGEST);
+    }
+
+    /// The agent has connected. One that connects again has forgotten the conversation before.
+    fn begin_bridge(&mut self, stream: Stream) {
+        if let Some(old) = &self.bridge {
+            self.carrier.reset(old.stream);
+            self.lose_bridge();
+        }
+        self.carrier.accept_talk(stream);
+        match Host::begin() {
+            Ok((host, hello)) => {
+                self.bridge = Some(Bridge { stream, host, questions: BTreeMap::new() });
+                self.say(stream, &hello);
+            }
+            Err(broken) => self.give_up(&broken.to_string()),
+        }
+    }
+
+    fn say(&mut self, stream: Stream, bytes: &[u8]) {
+        if let Err(Cut) = self.carrier.say(stream, bytes) {
+            self.cut();
+        }
+    }
+
+    /// The conversation makes no sense any more.
+    fn give_up(&mut self, why: &str) {
+        eprintln!("hcs-worker: the guest's agent cannot be understood: {why}");
+        if let Some(bridge) = &self.bridge {
+            self.carrier.reset(bridge.stream);
+        }
+        self.lose_bridge();
+    }
+
+    fn lose_bridge(&mut self) {
+        let Some(bridge) = self.bridge.take() else { return };
+        let was_there = bridge.host.is_negotiated();
+        for question in bridge.questions.into_values() {
+            self.fail(question, &closed());
+        }
+        if was_there {
+            self.told.push(Told::Closed);
+        }
+    }
+
+    /// Whether the agent is there.
+    pub fn is_connected(&self) -> bool {
+        self.bridge.as_ref().is_some_and(|bridge| bridge.host.is_negotiated())
+    }
+
+    /// The property GuestConnection.
+    pub fn info(&self) -> Result<GuestConnectionInfo, Error> {
+        let Some(capabilities) = self.capabilities.as_ref().filter(|_| self.is_connected()) else {
+            return Err(closed());
+        };
+        let versions = capabilities.supported_schema_versions.iter();
+        Ok(GuestConnectionInfo {
+            supported_schema_versions: Some(
+                versions
+                    .map(|version| Version { major: Some(version.major), minor: Some(version.minor) })
+                    .collect(),
+            ),
+            protocol_version: Some(hcs_gcs::VERSION),
+            guest_defined_capabilities: hcs_schema::Any::from_value(&capabilities.guest_defined_capabilities)
+                .ok(),
+        })
+    }
+
+    /// Asks the agent to end the machine. There is no answer.
+    pub fn ask_to_end(&mut self) -> Result<(), Error> {
+        self.ask(hcs_gcs::Rpc::ShutdownGraceful, NULL_ID, hcs_gcs::records::Nothing {}, Question::Nobodys)
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Cause::ConnectionClosed, "there is no connection to the guest's agent")
+}

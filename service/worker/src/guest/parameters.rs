@@ -1,0 +1,34 @@
+//! The plan of a process in the words of the bridge, for agents that do not take plans.
+
+use hcs_container::ProcessPlan;
+use hcs_core::{Cause, Error};
+use hcs_gcs::records::ProcessParameters;
+
+/// What a plan says, as far as the bridge has words for it.
+pub fn of(plan: &ProcessPlan) -> Result<ProcessParameters, Error> {
+    if plan.arguments.is_empty() {
+        return Err(Error::new(Cause::InvalidData, "there is no program to run")
+            .at("$.CommandLine")
+            .hint("Send CommandLine or CommandArgs."));
+    }
+    let variable = |text: &String| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    let mut command_args = plan.arguments.clone();
+    if let Some(program) = &plan.program {
+        // There is no word for a program that is called by another name.
+        command_args[0].clone_from(program);
+    }
+    Ok(ProcessParameters {
+        command_args,
+        working_directory: plan.working_directory.clone(),
+        environment: plan.environment.iter().map(variable).collect(),
+        emulate_console: plan.console.is_some(),
+        create_std_in_pipe: plan.stdin,
+        create_std_out_pipe: plan.stdout,
+        create_std_err_pipe: plan.stderr,
+        console_size: plan.console.map(|size| [size.rows, size.columns]),
+        ..ProcessParameters::default()
+    })
+}

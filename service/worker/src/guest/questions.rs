@@ -1,0 +1,186 @@
+//! What was asked of the agent, and what its answers mean.
+
+use std::os::fd::OwnedFd;
+
+use hcs_core::{Cause, Error, HResult};
+use hcs_gcs::{
+    Rpc, code,
+    host::{self, Heard},
+    records::{Executed, FOR_EVER, NULL_ID, Negotiated, Nothing, Properties, Query, Response, Wait, Waited},
+};
+use hcs_ipc::worker::{Answer, Failure, ProcessExit};
+use hcs_mux::Stream;
+use hcs_schema::Any;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Guest, Told, closed, processes::Starting};
+
+/// What was asked, and for whom.
+pub(super) enum Question {
+    /// Which version is spoken.
+    Version,
+    /// A process, under the number of hcsd's request.
+    Process(u64, Starting),
+    /// The end of a process.
+    End(u32),
+    /// Something that is done or not.
+    Act(u64),
+    /// Properties.
+    Properties(u64),
+    /// Nobody waits for it.
+    Nobodys,
+}
+
+impl Guest {
+    /// Asks something.
+    pub(super) fn ask(
+        &mut self,
+        rpc: Rpc,
+        container: &str,
+        body: impl Serialize,
+        question: Question,
+    ) -> Result<(), Error> {
+        let bridge = self.bridge.as_mut().filter(|bridge| bridge.host.is_negotiated()).ok_or_else(closed)?;
+        let (id, bytes) = bridge
+            .host
+            .ask(rpc, container, body)
+            .map_err(|broken| Error::new(Cause::InvalidData, broken.to_string()))?;
+        bridge.questions.insert(id, question);
+        let stream = bridge.stream;
+        self.say(stream, &bytes);
+        Ok(())
+    }
+
+    /// The properties of the machine that only the agent knows.
+    pub fn properties(&mut self, number: u64, kinds: &[&str]) -> Result<(), Error> {
+        let query = Query { query: hcs_gcs::records::Nested(json!({"PropertyTypes": kinds})) };
+        self.ask(Rpc::GetProperties, NULL_ID, query, Question::Properties(number))
+    }
+
+    /// The agent has said something.
+    pub(super) fn hear(&mut self, stream: Stream, bytes: &[u8]) {
+        let Some(bridge) = self.bridge.as_mut().filter(|bridge| bridge.stream == stream) else { return };
+        bridge.host.push(bytes);
+        // Each answer may end the conversation.
+        while let Some(bridge) = &mut self.bridge {
+            match bridge.host.hear() {
+                Ok(None) => break,
+                Ok(Some(Heard::Answer { id, rpc, body })) => {
+                    let question = match rpc {
+                        Rpc::NegotiateProtocol => Some(Question::Version),
+                        _ => bridge.questions.remove(&id),
+                    };
+                    if let Some(question) = question
+                        && let Err(broken) = self.answered(question, &body)
+                    {
+                        return self.give_up(&broken.to_string());
+                    }
+                }
+                Ok(Some(Heard::Happened(_))) => {}
+                Err(broken) => return self.give_up(&broken.to_string()),
+            }
+        }
+    }
+
+    fn answered(&mut self, question: Question, body: &[u8]) -> Result<(), host::Broken> {
+        let response: Response<Value> = host::read(body)?;
+        if let Some(error) = refusal(&response) {
+            self.fail(question, &error);
+            return Ok(());
+        }
+        match question {
+            Question::Version => {
+                let answer: Response<Negotiated> = host::read(body)?;
+                self.met(answer.body);
+            }
+            Question::Process(number, starting) => {
+                let answer: Response<Executed> = host::read(body)?;
+                self.process_started(number, starting, answer.body.process_id);
+            }
+            Question::End(process_id) => {
+                let answer: Response<Waited> = host::read(body)?;
+                let Waited { exit_code, out_of_memory } = answer.body;
+                self.process_ended(process_id, ProcessExit { code: exit_code, out_of_memory });
+            }
+            Question::Act(number) => self.settle(number, Ok((Answer::Done, Vec::new()))),
+            Question::Properties(number) => {
+                let answer: Response<Properties> = host::read(body)?;
+                let document = Any::from_value(&answer.body.properties.0).unwrap_or_default();
+                self.settle(number, Ok((Answer::Document(document), Vec::new())));
+            }
+            Question::Nobodys => {}
+        }
+        Ok(())
+    }
+
+    /// What was asked is not done, or never will be answered.
+    pub(super) fn fail(&mut self, question: Question, error: &Error) {
+        match question {
+            Question::Version => self.give_up(&error.to_string()),
+            Question::Process(number, starting) => {
+                self.process_failed(starting);
+                self.settle(number, Err(error.clone()));
+            }
+            // It has ended, and nobody knows how.
+            Question::End(process_id) if error.cause == Cause::NotFound => {
+                self.process_ended(process_id, ProcessExit { code: 0, out_of_memory: false });
+            }
+            // It is asked for again when the agent is back.
+            Question::End(_) => {}
+            Question::Act(number) | Question::Properties(number) => self.settle(number, Err(error.clone())),
+            Question::Nobodys => {}
+        }
+    }
+
+    pub(super) fn settle(&mut self, number: u64, outcome: Result<(Answer, Vec<OwnedFd>), Error>) {
+        self.told.push(Told::Settled(number, outcome));
+    }
+
+    /// The agent is there.
+    fn met(&mut self, negotiated: Negotiated) {
+        self.capabilities = Some(negotiated.capabilities);
+        if let Some((number, _)) = self.start.take() {
+            self.settle(number, Ok((Answer::Done, Vec::new())));
+        }
+        // Those that were there when it was lost may have ended meanwhile.
+        let living: Vec<u32> = self.living().collect();
+        living.into_iter().for_each(|process_id| self.await_end(process_id));
+    }
+
+    pub(super) fn await_end(&mut self, process_id: u32) {
+        let wait = Wait { process_id, timeout_in_ms: FOR_EVER };
+        // Without the agent it is asked when it is back.
+        let _ = self.ask(Rpc::WaitForProcess, NULL_ID, wait, Question::End(process_id));
+    }
+
+    /// Asks for something that is done or not.
+    pub(super) fn act(&mut self, number: u64, rpc: Rpc, body: impl Serialize) -> Result<(), Error> {
+        self.ask(rpc, NULL_ID, body, Question::Act(number))
+    }
+
+    /// Asks whether anybody is there who answers.
+    pub fn knock(&mut self, number: u64) -> Result<(), Error> {
+        self.act(number, Rpc::Start, Nothing {})
+    }
+}
+
+/// Why something was not done.
+fn refusal(response: &Response<Value>) -> Option<Error> {
+    if response.result == code::SUCCESS {
+        return None;
+    }
+    let whole = response.error_records.iter().find_map(|record| record.failure.clone());
+    if let Some(failure) = whole.and_then(|whole| serde_json::from_value::<Failure>(whole).ok()) {
+        return Some(failure.into());
+    }
+    let cause = match response.result {
+        code::NO_PROCESS => Cause::NotFound,
+        code::NO_CONTAINER => Cause::SystemNotFound,
+        code::CONTAINER_EXISTS => Cause::SystemAlreadyExists,
+        code::CONTAINER_STOPPED => Cause::SystemAlreadyStopped,
+        code::TIMED_OUT => Cause::DeadlineExceeded,
+        other => Cause::from_hresult(HResult(other)).unwrap_or(Cause::Unexpected),
+    };
+    Some(Error::new(cause, format!("the guest says: {}", response.error_message)))
+}
