@@ -64,22 +64,16 @@ impl Guest {
         guest
     }
 
-    /// Makes a utility machine: its init is the agent, and beside it there is a busybox.
-    pub fn utility(folder: &Path) -> Guest {
+    /// Makes a utility machine: its init is the agent, and beside it there is what lies in this folder.
+    pub fn utility(folder: &Path, tree: &Path) -> Guest {
         let guest = Guest { folder: folder.join("guest") };
         fs::create_dir_all(&guest.folder).expect("a folder for the guest");
-        let applets = host("/bin/busybox", &["--list"]);
         let image = Image {
             kernel: kernel(),
             modules: modules_folder(),
             agent: agent(&guest.folder),
             more_modules: Vec::new(),
-            files: vec![("/bin/busybox".into(), "bin/busybox".to_owned())],
-            links: applets
-                .lines()
-                .filter(|name| *name != "busybox")
-                .map(|name| (format!("bin/{name}"), "busybox".to_owned()))
-                .collect(),
+            trees: vec![tree.to_owned()],
         };
         let built = image.build(&guest.folder).expect("building the image");
         println!("the image has {} KiB", built.bytes >> 10);

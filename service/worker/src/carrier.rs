@@ -226,10 +226,12 @@ impl Carrier {
         }
     }
 
-    /// Whether everything that was said into the pipe of a stream until now is sent.
+    /// Whether everything that was said into the pipe of a stream until now is sent, or nobody takes it there.
     pub fn is_drained(&self, stream: Stream) -> bool {
         match self.joints.get(&stream) {
-            Some(Joint::Source(pipe)) => rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes == 0),
+            Some(Joint::Source(pipe)) => {
+                self.mux.room(stream) == 0 || rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes == 0)
+            }
             _ => true,
         }
     }

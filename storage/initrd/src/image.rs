@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -19,10 +20,8 @@ pub struct Image {
     pub agent: PathBuf,
     /// Modules beside those that every machine of ours can need.
     pub more_modules: Vec<String>,
-    /// Files beside: where they are, and where they will be.
-    pub files: Vec<(PathBuf, String)>,
-    /// Symbolic links beside: where they will be, and what they say.
-    pub links: Vec<(String, String)>,
+    /// Folders whose files are in it beside, over what is there.
+    pub trees: Vec<PathBuf>,
 }
 
 /// What was built.
@@ -96,16 +95,8 @@ impl Image {
             list += &format!("{}.ko\n", module.name);
         }
         archive.file(&format!("{MODULE_FOLDER}/list"), 0o644, list.as_bytes());
-        for (file, place) in &self.files {
-            if place.trim_matches('/').is_empty() || place.split('/').any(|part| part == "..") {
-                let detail = format!("{place:?} is no place in the machine");
-                return Err(Error::new(Cause::InvalidArgument, detail));
-            }
-            let content = fs::read(file).map_err(io_failure(file, "reading"))?;
-            archive.file(place, 0o755, &content);
-        }
-        for (place, target) in &self.links {
-            archive.link(place, target);
+        for tree in &self.trees {
+            add(&mut archive, tree, "")?;
         }
         Ok(archive.finish())
     }
@@ -119,4 +110,72 @@ fn replace(file: &Path, content: &[u8]) -> Result<(), Error> {
         let _ = fs::remove_file(&partial);
         io_failure(file, "writing")(error)
     })
+}
+
+/// Adds what is in a folder, in an order that does not depend on its file system.
+fn add(archive: &mut Archive, folder: &Path, place: &str) -> Result<(), Error> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let mut entries: Vec<fs::DirEntry> = entries.map_err(io_failure(folder, "reading"))?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_str().ok_or_else(|| {
+            Error::new(Cause::InvalidData, format!("the name of {} is no UTF-8", path.display()))
+        })?;
+        let place = if place.is_empty() { name.to_owned() } else { format!("{place}/{name}") };
+        let failed = io_failure(&path, "reading");
+        let about = fs::symlink_metadata(&path).map_err(&failed)?;
+        if about.is_dir() {
+            archive.folder(&place);
+            add(archive, &path, &place)?;
+        } else if about.is_symlink() {
+            let target = fs::read_link(&path).map_err(&failed)?;
+            archive.link(&place, &target.to_string_lossy());
+        } else if about.is_file() {
+            let rights = about.permissions().mode() & 0o7777;
+            archive.file(&place, rights, &fs::read(&path).map_err(failed)?);
+        } else {
+            let detail = format!("{} is neither a file nor a folder nor a link", path.display());
+            return Err(Error::new(Cause::InvalidData, detail));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_image_has_the_same_bytes_and_what_is_beside_lies_over_it() {
+        let folder = std::env::temp_dir().join(format!("hcs-initrd-image-{}", std::process::id()));
+        let write = |name: &str, content: &str| {
+            let path = folder.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        write("kernel", "kernel");
+        write("agent", "agent");
+        write("modules/overlay.ko", "\0depends=\0");
+        write("tree/etc/passwd", "mine");
+        write("tree/a", "1");
+        let image = Image {
+            kernel: folder.join("kernel"),
+            modules: folder.join("modules"),
+            agent: folder.join("agent"),
+            more_modules: Vec::new(),
+            trees: vec![folder.join("tree")],
+        };
+        let archive = image.archive().unwrap();
+        let text = String::from_utf8_lossy(&archive).into_owned();
+        assert!(text.contains("overlay.ko\n") && text.rfind("mine") > text.find("root:x:0:0"));
+        // Another order on the disk, another time.
+        fs::remove_file(folder.join("tree/a")).unwrap();
+        write("tree/a", "1");
+        assert!(image.archive().unwrap() == archive);
+        let built = image.build(&folder.join("out")).unwrap();
+        assert_eq!(built.bytes, 6 + archive.len() as u64);
+        assert!(fs::read(built.initrd).unwrap() == archive);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

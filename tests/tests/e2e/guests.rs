@@ -1,26 +1,12 @@
 //! Inside of a virtual machine: processes that the agent there starts, and what becomes of them.
 
-use hcs::{
-    System,
-    schema::{self, OsType, SystemPropertyQuery, SystemPropertyType},
-};
-use hcs_tests::{Service, machine::Guest};
+use hcs::schema::{OsType, SystemPropertyQuery, SystemPropertyType};
 
-use crate::output;
-
-/// A utility machine that runs, and answers.
-fn connected() -> (Service, System) {
-    let service = Service::start();
-    let guest = Guest::utility(service.root());
-    let document =
-        guest.document_with(|machine| machine.guest_connection(schema::GuestConnection::default()));
-    let system = service.running_from("vm", &document);
-    (service, system)
-}
+use crate::{output, place::Place, process, streams};
 
 #[test]
 fn a_machine_with_an_agent_runs_processes_and_tells_what_the_agent_can_do() {
-    let (service, system) = connected();
+    let Place { system, service } = Place::machine();
     assert_eq!(output(&system, "echo $((6 * 7)); id -u; cat /proc/1/comm"), "42\n0\ninit\n");
     let kinds = vec![SystemPropertyType::GuestConnection, SystemPropertyType::ICHeartbeatStatus];
     let properties =
@@ -32,4 +18,11 @@ fn a_machine_with_an_agent_runs_processes_and_tells_what_the_agent_can_do() {
     let status = system.wait_blocking().unwrap();
     println!("{status:?}");
     service.await_nothing_left();
+}
+
+#[test]
+fn processes_in_a_machine_are_what_they_are_in_a_container() {
+    let place = Place::machine();
+    process::all(&place);
+    streams::all(&place);
 }

@@ -35,6 +35,7 @@ mod network;
 mod oci_process;
 mod oci_specification;
 mod peers;
+mod place;
 mod process;
 mod random_deaths;
 mod registry;

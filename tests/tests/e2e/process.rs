@@ -9,7 +9,11 @@ use hcs::{
 use hcs_tests::Service;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::{command, exit_code, output, read_all, refused, run, script, write_all};
+use crate::{
+    command, exit_code, output,
+    place::{Place, in_every_place},
+    read_all, refused, run, script, write_all,
+};
 
 /// Reads until this line has come.
 pub fn await_line(from: &OwnedFd, line: &str) {
@@ -35,13 +39,19 @@ fn signal(number: u32) -> SignalProcessOptions {
     SignalProcessOptions::default().signal(number)
 }
 
-#[test]
-fn streams_carry_what_is_written_in_both_directions() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
+in_every_place! {
+    streams_carry_what_is_written_in_both_directions,
+    the_input_ends_on_request_while_its_pipe_stays_open,
+    streams_that_were_not_asked_for_are_not_there,
+    exit_codes_are_those_of_the_process_or_128_and_its_signal,
+    folder_environment_and_user_are_those_of_the_parameters,
+    a_process_is_opened_by_its_id_and_tells_its_end_to_every_handle,
+}
+
+fn streams_carry_what_is_written_in_both_directions(place: &Place) {
+    let system = &place.system;
     let parameters = script("cat; echo done >&2").create_std_in_pipe(true);
-    let mut process = run(&system, &parameters);
+    let mut process = run(system, &parameters);
     // More than any pipe holds, so that both directions must flow at once.
     let text = "0123456789abcde\n".repeat(1 << 16);
     let stdin = process.pipes.stdin.take().unwrap();
@@ -55,12 +65,9 @@ fn streams_carry_what_is_written_in_both_directions() {
     assert_eq!(exit_code(&process), 0);
 }
 
-#[test]
-fn the_input_ends_on_request_while_its_pipe_stays_open() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
-    let mut process = run(&system, &command(&["cat"]).create_std_in_pipe(true));
+fn the_input_ends_on_request_while_its_pipe_stays_open(place: &Place) {
+    let system = &place.system;
+    let mut process = run(system, &command(&["cat"]).create_std_in_pipe(true));
     let stdin = process.pipes.stdin.take().unwrap();
     write_all(&stdin, "one\n");
     process.close_stdin().wait().unwrap();
@@ -70,26 +77,20 @@ fn the_input_ends_on_request_while_its_pipe_stays_open() {
     refused(process.close_stdin().wait(), Cause::ProcessAlreadyStopped);
 }
 
-#[test]
-fn streams_that_were_not_asked_for_are_not_there() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
+fn streams_that_were_not_asked_for_are_not_there(place: &Place) {
+    let system = &place.system;
     let silent = ProcessParameters::default().command_line("sh -c 'read x; exit 4'");
-    let process = run(&system, &silent);
+    let process = run(system, &silent);
     assert!(
         process.pipes.stdin.is_none() && process.pipes.stdout.is_none() && process.pipes.stderr.is_none()
     );
     assert_eq!(exit_code(&process), 4);
 }
 
-#[test]
-fn exit_codes_are_those_of_the_process_or_128_and_its_signal() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
+fn exit_codes_are_those_of_the_process_or_128_and_its_signal(place: &Place) {
+    let system = &place.system;
     for code in [0, 1, 42, 255] {
-        assert_eq!(exit_code(&run(&system, &script(&format!("exit {code}")))), code);
+        assert_eq!(exit_code(&run(system, &script(&format!("exit {code}")))), code);
     }
     for (options, number) in [
         (None, 15),
@@ -98,33 +99,30 @@ fn exit_codes_are_those_of_the_process_or_128_and_its_signal() {
         (Some(SignalProcessOptions::default().signal(ProcessSignal::CtrlC)), 2),
         (Some(SignalProcessOptions::default().signal(Signal::Name(ProcessSignal::CtrlClose))), 1),
     ] {
-        let process = run(&system, &command(&["sleep", "1000"]));
+        let process = run(system, &command(&["sleep", "1000"]));
         process.signal(options.as_ref()).wait().unwrap();
         assert_eq!(exit_code(&process), 128 + number);
         refused(process.signal(None).wait(), Cause::ProcessAlreadyStopped);
     }
-    let process = run(&system, &command(&["sleep", "1000"]));
+    let process = run(system, &command(&["sleep", "1000"]));
     process.kill().wait().unwrap();
     assert_eq!(exit_code(&process), 128 + 9);
     // It can still be asked.
     assert_eq!(process.status().wait().unwrap().exit_code, Some(137));
 }
 
-#[test]
-fn folder_environment_and_user_are_those_of_the_parameters() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
+fn folder_environment_and_user_are_those_of_the_parameters(place: &Place) {
+    let system = &place.system;
     let environment = [("GREETING".to_owned(), "good day".to_owned()), ("EMPTY".to_owned(), String::new())];
     let parameters = script("pwd; echo \"$GREETING/${EMPTY-unset}/$HOME\"; id -u; id -g; id -G")
         .working_directory("/home/web")
         .environment(environment.into_iter().collect::<std::collections::BTreeMap<_, _>>())
         .user("web");
-    let mut process = run(&system, &parameters);
+    let mut process = run(system, &parameters);
     let said = read_all(process.pipes.stdout.take());
     assert_eq!(said, "/home/web\ngood day///home/web\n1000\n1001\n1001 29\n");
     assert_eq!(exit_code(&process), 0);
-    assert_eq!(output(&system, "id -u; pwd"), "0\n/\n");
+    assert_eq!(output(system, "id -u; pwd"), "0\n/\n");
 
     let error = refused(system.run(&command(&["true"]).user("nobody-here")).wait(), Cause::NotFound);
     assert!(error.message.contains("$.User"), "{error}");
@@ -135,14 +133,11 @@ fn folder_environment_and_user_are_those_of_the_parameters() {
     assert!(began.elapsed().as_millis() < 500, "a missing program is told at once");
 }
 
-#[test]
-fn a_process_is_opened_by_its_id_and_tells_its_end_to_every_handle() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
-    let process = run(&system, &script("read line; exit 9").create_std_in_pipe(true));
-    let other_client = service.client();
-    let again = other_client.open("web").wait().unwrap().open_process(process.id()).wait().unwrap();
+fn a_process_is_opened_by_its_id_and_tells_its_end_to_every_handle(place: &Place) {
+    let system = &place.system;
+    let process = run(system, &script("read line; exit 9").create_std_in_pipe(true));
+    let elsewhere = place.elsewhere();
+    let again = elsewhere.open_process(process.id()).wait().unwrap();
     assert_eq!(again.id(), process.id());
     let pipes = again.pipes_again().wait().unwrap();
     write_all(pipes.stdin.as_ref().unwrap(), "go\n");
