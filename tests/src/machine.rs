@@ -68,12 +68,16 @@ impl Guest {
     pub fn utility(folder: &Path, tree: &Path) -> Guest {
         let guest = Guest { folder: folder.join("guest") };
         fs::create_dir_all(&guest.folder).expect("a folder for the guest");
+        // Also as the root file system of containers in it.
+        let trees = guest.folder.join("trees");
+        fs::create_dir_all(&trees).expect("a folder for the guest's files");
+        host("cp", &["-a", &tree.display().to_string(), &trees.join("rootfs").display().to_string()]);
         let image = Image {
             kernel: kernel(),
             modules: modules_folder(),
             agent: agent(&guest.folder),
             more_modules: Vec::new(),
-            trees: vec![tree.to_owned()],
+            trees: vec![tree.to_owned(), trees.clone()],
         };
         let built = image.build(&guest.folder).expect("building the image");
         println!("the image has {} KiB", built.bytes >> 10);

@@ -37,6 +37,8 @@ pub enum Exit {
         /// Its wait status: exit code, or 128 + signal.
         code: u32,
     },
+    /// The virtual machine that it was in has ended.
+    HostEnded,
     /// The worker vanished, and the system with it.
     WorkerDied {
         /// Its exit code where it is known: exit code, or 128 + signal.
@@ -63,6 +65,7 @@ impl Exit {
             | Exit::GuestCrashed { .. }
             | Exit::TripleFault
             | Exit::InitDied { .. }
+            | Exit::HostEnded
             | Exit::WorkerDied { .. } => NotificationType::UnexpectedExit,
         }
     }
@@ -107,6 +110,7 @@ impl Exit {
             Exit::OutOfMemory | Exit::InitDied { .. } => {
                 vec![system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::GuestOS)]
             }
+            Exit::HostEnded => vec![system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::Internal)],
             Exit::StoppedOnReset => vec![
                 AttributionRecord {
                     worker_exit: Some(WorkerExit {

@@ -1,11 +1,11 @@
 //! The loop of the agent: the port, the bridge in it, the workers, and what all of them say.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, Exit};
 use hcs_gcs::{
     code,
     guest::{self, Failure, Guest, Heard, Question},
@@ -43,6 +43,8 @@ pub struct Agent {
     pub(crate) mother: Mother,
     /// By the id of the container; the null id is the machine itself.
     pub(crate) places: BTreeMap<String, Place>,
+    /// Containers that are to be forgotten when their end was told.
+    pub(crate) to_forget: VecDeque<String>,
     log: Log,
 }
 
@@ -66,7 +68,8 @@ pub fn run() -> Result<(), Error> {
     let mut machine = Place::make(&mut mother, first, Awaited::Nothing)?;
     machine.ask(Request::Start, Awaited::Nothing)?;
     let places = BTreeMap::from([(NULL_ID.to_owned(), machine)]);
-    let mut agent = Agent { carrier, bridge: None, again: None, mother, places, log };
+    let mut agent =
+        Agent { carrier, bridge: None, again: None, mother, places, to_forget: VecDeque::new(), log };
     loop {
         if let Err(Cut) = agent.turn()? {
             return Err(Error::new(Cause::ConnectionClosed, "the port of this machine is gone"));
@@ -100,7 +103,7 @@ impl Agent {
         if self.again.take_if(|at| *at <= Instant::now()).is_some() {
             self.call();
         }
-        Ok(self.tell_of_the_dead())
+        Ok(self.tell_of_the_dead().and_then(|()| self.tell_of_containers()))
     }
 
     fn wait(&self) -> Result<Vec<Ready>, Errno> {
@@ -110,7 +113,7 @@ impl Agent {
             fds.push(PollFd::from_borrowed_fd(fd, wanted));
         }
         for (id, place) in &self.places {
-            let (fd, has_unsent) = place.as_fd();
+            let Some((fd, has_unsent)) = place.as_fd() else { continue };
             let wanted = if has_unsent { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             who.push(Ready::Place(id.clone()));
             fds.push(PollFd::from_borrowed_fd(fd, wanted));
@@ -195,6 +198,11 @@ impl Agent {
         }
     }
 
+    /// The stream of the bridge, when there is one.
+    pub(crate) fn stream(&self) -> Option<Stream> {
+        self.bridge.as_ref().map(|(stream, _)| *stream)
+    }
+
     fn hang_up(&mut self) {
         self.bridge = None;
         self.places.values_mut().for_each(|place| place.processes.forget_waiting());
@@ -251,10 +259,13 @@ impl Agent {
             match said {
                 Said::Answer(awaited, answer, fds) => self.answered(id, awaited, answer, fds)?,
                 Said::Notice(Notice::ProcessExited(record)) => {
-                    if let (Some(place), Some(exit)) = (self.places.get_mut(id), record.exit) {
+                    let Some(exit) = record.exit else { continue };
+                    if let Some(place) = self.places.get_mut(id) {
                         place.processes.ended(record.process_id, exit);
                     }
+                    self.init_ended(id, record.process_id, exit.code)?;
                 }
+                Said::Notice(Notice::SystemExited(exit)) => self.container_ended(id, exit),
                 Said::Notice(_) => {}
             }
         }
@@ -262,15 +273,16 @@ impl Agent {
     }
 
     /// A worker is gone, and everything in its place.
-    fn lose_place(&mut self, id: &str) -> Result<(), Cut> {
+    pub(crate) fn lose_place(&mut self, id: &str) -> Result<(), Cut> {
         eprintln!("hcs-guest: the worker of {id} is gone");
         match id {
             // Another agent begins anew.
             NULL_ID => Err(Cut),
             _ => {
-                let Some(place) = self.places.remove(id) else { return Ok(()) };
+                self.container_ended(id, Exit::WorkerDied { code: None });
+                let Some(place) = self.places.get_mut(id) else { return Ok(()) };
                 let gone = Failure::new(code::FAILED, "the container's worker is gone");
-                for question in place.unanswered().filter_map(Awaited::into_question) {
+                for question in place.lose().filter_map(Awaited::into_question) {
                     self.answer_or_fail::<Nothing>(&question, Err(gone.clone()))?;
                 }
                 Ok(())

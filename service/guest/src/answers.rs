@@ -8,8 +8,8 @@ use hcs_gcs::{
     Rpc, code,
     guest::{Failure, Question},
     records::{
-        Execute, Executed, NULL_ID, Nested, Nothing, ProcessParameters, Properties, Query, Resize, Signal,
-        StreamPorts, Wait,
+        Execute, Executed, Modify, NULL_ID, Nested, Nothing, ProcessParameters, Properties, Query, Resize,
+        Signal, StreamPorts, Wait,
     },
 };
 use hcs_ipc::worker::{Answer, Request};
@@ -31,14 +31,20 @@ impl Agent {
     pub(crate) fn asked(&mut self, question: Question) -> Result<(), Cut> {
         let begun = match question.rpc {
             // It says that somebody is there.
-            Rpc::Start => Ok(Some(json!({}))),
+            Rpc::Start => self.place(&question).map(|_| Some(json!({}))),
+            Rpc::Create => self.create_container(&question).map(|()| None),
+            Rpc::ShutdownGraceful | Rpc::ShutdownForced if question.base.container_id != NULL_ID => {
+                self.end_container(&question).map(|()| Some(json!({})))
+            }
+            Rpc::DeleteContainerState => self.forget_container(&question).map(|()| Some(json!({}))),
+            Rpc::ModifySettings => self.modify(&question),
             Rpc::ExecuteProcess => self.execute(&question).map(|()| None),
             Rpc::WaitForProcess => return self.wait_for(question),
             Rpc::SignalProcess => self.signal(&question).map(|()| None),
             Rpc::ResizeConsole => self.resize(&question).map(|()| None),
             Rpc::GetProperties => self.properties(&question).map(|()| None),
             Rpc::DumpStacks => Ok(Some(json!({"GuestStacks": self.stacks()}))),
-            Rpc::ShutdownGraceful | Rpc::ShutdownForced if question.base.container_id == NULL_ID => {
+            Rpc::ShutdownGraceful | Rpc::ShutdownForced => {
                 // The connection ends with the machine, and that is the answer.
                 power::off();
                 return Ok(());
@@ -59,7 +65,12 @@ impl Agent {
             .ok_or_else(|| Failure::new(code::NO_CONTAINER, format!("there is no container {id:?}")))
     }
 
-    fn ask(&mut self, question: &Question, request: Request, awaited: Awaited) -> Result<(), Failure> {
+    pub(crate) fn ask(
+        &mut self,
+        question: &Question,
+        request: Request,
+        awaited: Awaited,
+    ) -> Result<(), Failure> {
         self.place(question)?.ask(request, awaited).map_err(failure)
     }
 
@@ -128,6 +139,14 @@ impl Agent {
         self.ask(question, request, Awaited::Properties(question.clone()))
     }
 
+    fn modify(&mut self, question: &Question) -> Result<Option<Value>, Failure> {
+        let request = question.read::<Modify>()?.request;
+        match request.resource_type.as_str() {
+            "HcsRequest" => self.forward(question).map(|()| None),
+            other => Err(Failure::new(code::FAILED, format!("the resource {other:?} is not known here"))),
+        }
+    }
+
     /// What all threads do, as far as the kernel tells.
     fn stacks(&self) -> String {
         let own = std::fs::read_to_string("/proc/self/stack").unwrap_or_default();
@@ -147,10 +166,11 @@ impl Agent {
         if let Answer::Failed(failure) = answer {
             let error = Error::from(failure);
             return match awaited {
-                Awaited::Nothing => {
+                Awaited::Nothing | Awaited::Ended(..) => {
                     eprintln!("hcs-guest: {id}: {error}");
                     Ok(())
                 }
+                Awaited::Container(question) => self.container_failed(id, &question, error),
                 Awaited::Process(question, streams) => {
                     streams.into_iter().flatten().for_each(|stream| self.carrier.reset(stream));
                     self.answer::<Nothing>(&question, Err(error))
@@ -162,10 +182,19 @@ impl Agent {
         }
         match (awaited, answer) {
             (Awaited::Nothing, _) => Ok(()),
+            (Awaited::Container(question), _) => self.container_created(id, question),
+            // One that never ran has no other notice of its end.
+            (Awaited::Ended(of, exit), _) => {
+                self.container_ended(&of, exit);
+                Ok(())
+            }
             (Awaited::Process(question, streams), Answer::Started { process_id, stdin, stdout, stderr }) => {
                 let says = self.join(streams, [stdin, stdout, stderr], fds);
                 if let Some(place) = self.places.get_mut(id) {
                     place.processes.started(process_id, says);
+                    if let Some(container) = place.container.as_mut().filter(|_| is_init(&question)) {
+                        container.init = Some(process_id);
+                    }
                 }
                 self.answer(&question, Ok(Executed { process_id }))
             }
@@ -197,6 +226,14 @@ impl Agent {
         }
         says
     }
+}
+
+/// Whether the process that a container is for was asked for, by a host that has no other way to begin a container.
+fn is_init(question: &Question) -> bool {
+    question.read::<Execute>().is_ok_and(|execute| {
+        let parameters = execute.settings.process_parameters.0;
+        parameters.plan.is_none() && parameters.oci_process.is_none() && !parameters.create_in_utility_vm
+    })
 }
 
 /// The plan of a process: the host's, or what its parameters say.

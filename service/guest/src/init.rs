@@ -41,6 +41,9 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// Runs until the machine ends.
 pub fn run() -> Result<(), Error> {
+    if let Err(errno) = leave_first_root() {
+        eprintln!("hcs-guest: containers cannot be made here: {errno}");
+    }
     for (kind, place, flags, options) in MOUNTS {
         if let Err(errno) = mount(kind, place, *flags, options) {
             eprintln!("hcs-guest: mounting {place}: {errno}");
@@ -79,6 +82,17 @@ pub fn run() -> Result<(), Error> {
         // One that cannot run must not keep the machine busy.
         std::thread::sleep(SHORT.saturating_sub(began.elapsed()));
     }
+}
+
+/// The root that a kernel unpacks its archive to is the only mount that nobody can put another in the place of, and
+/// containers do so. So the same files are mounted over it once more.
+fn leave_first_root() -> Result<(), Errno> {
+    const OVER: &CStr = c"/run";
+    rustix::mount::mount_bind(c"/", OVER)?;
+    rustix::process::chdir(OVER)?;
+    rustix::mount::mount_move(c".", c"/")?;
+    rustix::process::chroot(c".")?;
+    rustix::process::chdir(c"/")
 }
 
 fn mount(kind: &CStr, place: &str, flags: MountFlags, options: &CStr) -> Result<(), Errno> {

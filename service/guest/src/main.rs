@@ -14,6 +14,7 @@
 
 mod agent;
 mod answers;
+mod containers;
 mod init;
 mod log;
 mod place;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hcs_container::zygote::{self, Twin};
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, Exit};
 use hcs_gcs::guest::Question;
 use hcs_ipc::{
     Message,
@@ -22,7 +22,7 @@ use hcs_worker::{
 };
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use crate::processes::Processes;
+use crate::{containers::Container, processes::Processes};
 
 /// The worker that makes the others.
 pub struct Mother(Connection);
@@ -62,7 +62,9 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
 /// A conversation in which it was said which versions are spoken.
 fn greeted(socket: OwnedFd) -> Result<Connection, Error> {
     let mut connection = Connection::new(socket);
-    connection.send(&Hello { versions: VERSIONS.to_vec() }, Vec::new()).map_err(|Broken| gone())?;
+    connection
+        .send(&Hello { versions: VERSIONS.to_vec(), hosted: None }, Vec::new())
+        .map_err(|Broken| gone())?;
     Ok(connection)
 }
 
@@ -80,16 +82,21 @@ pub enum Awaited {
     Process(Question, [Option<Stream>; 3]),
     /// Properties.
     Properties(Question),
+    /// A container.
+    Container(Question),
+    /// The end of the container of this id.
+    Ended(String, Exit),
 }
 
 impl Awaited {
     /// The question of the host that it is for.
     pub fn into_question(self) -> Option<Question> {
         match self {
-            Awaited::Nothing => None,
-            Awaited::Act(question) | Awaited::Process(question, _) | Awaited::Properties(question) => {
-                Some(question)
-            }
+            Awaited::Nothing | Awaited::Ended(..) => None,
+            Awaited::Container(question)
+            | Awaited::Act(question)
+            | Awaited::Process(question, _)
+            | Awaited::Properties(question) => Some(question),
         }
     }
 }
@@ -104,12 +111,17 @@ pub enum Said {
 
 /// A place.
 pub struct Place {
-    connection: Connection,
+    /// None when its worker is gone.
+    connection: Option<Connection>,
     is_greeted: bool,
     next: u64,
     awaited: BTreeMap<u64, Awaited>,
     /// What is known of the processes there.
     pub processes: Processes,
+    /// What is known of the container that it is.
+    pub container: Option<Container>,
+    /// The host was told how it has ended.
+    pub is_told: bool,
 }
 
 impl Place {
@@ -119,11 +131,13 @@ impl Place {
         let twin = Numbered { number: 0, body: Request::Twin };
         mother.0.send(&twin, vec![theirs]).map_err(|Broken| gone())?;
         let mut place = Place {
-            connection: greeted(ours)?,
+            connection: Some(greeted(ours)?),
             is_greeted: false,
             next: 1,
             awaited: BTreeMap::new(),
             processes: Processes::default(),
+            container: None,
+            is_told: false,
         };
         place.ask(first, awaited)?;
         Ok(place)
@@ -133,21 +147,24 @@ impl Place {
     pub fn ask(&mut self, body: Request, awaited: Awaited) -> Result<(), Error> {
         let number = self.next;
         self.next += 1;
-        self.connection.send(&Numbered { number, body }, Vec::new()).map_err(|Broken| gone())?;
+        let connection = self.connection.as_mut().ok_or_else(gone)?;
+        connection.send(&Numbered { number, body }, Vec::new()).map_err(|Broken| gone())?;
         self.awaited.insert(number, awaited);
         Ok(())
     }
 
     /// For the poll.
-    pub fn as_fd(&self) -> (BorrowedFd<'_>, bool) {
-        (self.connection.socket.as_fd(), self.connection.has_unsent())
+    pub fn as_fd(&self) -> Option<(BorrowedFd<'_>, bool)> {
+        let connection = self.connection.as_ref()?;
+        Some((connection.socket.as_fd(), connection.has_unsent()))
     }
 
     /// Takes what the worker has said.
     pub fn hear(&mut self) -> Result<Vec<Said>, Broken> {
-        self.connection.flush()?;
+        let connection = self.connection.as_mut().ok_or(Broken)?;
+        connection.flush()?;
         let mut said = Vec::new();
-        for message in self.connection.receive()? {
+        for message in connection.receive()? {
             said.extend(self.understand(message)?);
         }
         Ok(said)
@@ -167,8 +184,9 @@ impl Place {
         })
     }
 
-    /// What was asked and never will be answered.
-    pub fn unanswered(self) -> impl Iterator<Item = Awaited> {
-        self.awaited.into_values()
+    /// Its worker is gone: what was asked and never will be answered.
+    pub fn lose(&mut self) -> impl Iterator<Item = Awaited> + use<> {
+        self.connection = None;
+        std::mem::take(&mut self.awaited).into_values()
     }
 }

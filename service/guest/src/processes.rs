@@ -72,6 +72,11 @@ impl Processes {
         .collect()
     }
 
+    /// Whether everybody who waits for one that has ended was told.
+    pub fn is_told(&self) -> bool {
+        !self.ended.iter().any(|id| self.known.get(id).is_some_and(|known| !known.waiting.is_empty()))
+    }
+
     /// There is no host any more who could be told.
     pub fn forget_waiting(&mut self) {
         self.known.values_mut().for_each(|known| known.waiting.clear());

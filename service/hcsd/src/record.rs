@@ -49,6 +49,12 @@ pub struct Record {
     /// The id of the template that the machine is a clone of.
     #[serde(default)]
     pub template: Option<String>,
+    /// The folder of the machine that the container is in.
+    #[serde(default)]
+    pub host: Option<PathBuf>,
+    /// The id of that machine.
+    #[serde(default)]
+    pub hosting_system: Option<String>,
     /// The CPU group that the machine is in.
     #[serde(default)]
     pub cpu_group: Option<String>,
@@ -77,6 +83,8 @@ impl Record {
             sockets: Vec::new(),
             partial_files: Vec::new(),
             template: None,
+            host: None,
+            hosting_system: None,
             cpu_group: None,
         }
     }

@@ -71,7 +71,11 @@ impl Found {
     }
 
     async fn take_over(self, service: Arc<Service>) {
-        let (worker, welcome) = match worker::find(&self.folder).await {
+        let found = match self.system.recorded().host {
+            Some(host) => worker::find_host(&host, self.system.runtime_id.to_string()).await,
+            None => worker::find(&self.folder).await,
+        };
+        let (worker, welcome) = match found {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(id = %self.system.id, %error, "a worker cannot be adopted");

@@ -50,6 +50,8 @@ enum Process {
     Child(Child),
     /// One that another made: ours all the same if it is a twin, else a stranger that we found.
     Other(OwnedFd),
+    /// That of the machine in which a container is: it is not ended with the container.
+    OfHost,
 }
 
 /// The worker's socket in a system's folder.
@@ -66,7 +68,7 @@ pub async fn start(program: Arc<OwnedFd>) -> Result<Worker, Error> {
         .and_then(|spawned| spawned)
         .map_err(|error| failed_to_start(&error))?;
     let mut process = Process::Child(child);
-    let greeted = async { greet(Stream::new(socket).map_err(|error| failed_to_start(&error))?).await };
+    let greeted = async { greet(Stream::new(socket).map_err(|error| failed_to_start(&error))?, None).await };
     match greeted.await {
         Ok((stream, welcome)) => Ok(Worker { stream, process, identity: ProcessIdentity::of(welcome.pid) }),
         Err(error) => {
@@ -103,13 +105,21 @@ fn spawn(program: &OwnedFd) -> io::Result<(Child, OwnedFd)> {
 pub async fn find(folder: &Path) -> Result<(Worker, Welcome), Error> {
     let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new);
     let (stream, welcome) =
-        greet(stream.map_err(|error| Error::from_io(&error, "speaking to the worker"))?).await?;
+        greet(stream.map_err(|error| Error::from_io(&error, "speaking to the worker"))?, None).await?;
     // It has just spoken and has not been released, so the number is still its own.
     let identity = ProcessIdentity::of(welcome.pid);
     let pidfd = identity
         .and_then(ProcessIdentity::open)
         .ok_or_else(|| Error::new(Cause::Unexpected, "the worker died right after it greeted"))?;
     Ok((Worker { stream, process: Process::Other(pidfd), identity }, welcome))
+}
+
+/// Finds the worker of the machine with this folder, for a container in it that is called this there.
+pub async fn find_host(folder: &Path, hosted: String) -> Result<(Worker, Welcome), Error> {
+    let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new);
+    let stream = stream.map_err(|error| Error::from_io(&error, "speaking to the worker of the machine"))?;
+    let (stream, welcome) = greet(stream, Some(hosted)).await?;
+    Ok((Worker { stream, process: Process::OfHost, identity: None }, welcome))
 }
 
 /// Has a worker without a system make another one.
@@ -121,7 +131,7 @@ pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
     let pidfd = answered.and_then(|message| message.fds.into_iter().next());
     let pidfd = pidfd.ok_or_else(|| Error::new(Cause::Unexpected, "the worker made no other"))?;
     let mut process = Process::Other(pidfd);
-    let greeted = async { greet(Stream::new(ours).map_err(|error| failed_to_start(&error))?).await };
+    let greeted = async { greet(Stream::new(ours).map_err(|error| failed_to_start(&error))?, None).await };
     match greeted.await {
         Ok((stream, welcome)) => Ok(Worker { stream, process, identity: ProcessIdentity::of(welcome.pid) }),
         Err(error) => {
@@ -138,10 +148,10 @@ pub async fn kill(worker: ProcessIdentity) {
     }
 }
 
-async fn greet(mut stream: Stream) -> Result<(Stream, Welcome), Error> {
+async fn greet(mut stream: Stream, hosted: Option<String>) -> Result<(Stream, Welcome), Error> {
     let failed = |error: io::Error| Error::from_io(&error, "speaking to the worker");
     let exchange = async move {
-        let hello = serde_json::to_vec(&Hello { versions: VERSIONS.to_vec() })
+        let hello = serde_json::to_vec(&Hello { versions: VERSIONS.to_vec(), hosted })
             .map_err(|error| failed(error.into()))?;
         stream.send(hello, Vec::new()).await.map_err(failed)?;
         let message = stream.receive().await.map_err(failed)?;
@@ -213,6 +223,7 @@ impl Process {
             Process::Other(pidfd) => {
                 let _ = rustix::process::pidfd_send_signal(&*pidfd, Signal::KILL);
             }
+            Process::OfHost => {}
         }
         tokio::time::timeout(DEATH, self.wait()).await.unwrap_or(None)
     }
@@ -228,6 +239,7 @@ impl Process {
                 // That of a stranger is not to be had.
                 process::try_wait(pidfd.as_fd()).ok().flatten()
             }
+            Process::OfHost => None,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod carrier;
 pub mod connection;
 mod engine;
 mod guest;
+mod hosted;
 mod name;
 mod output;
 mod properties;

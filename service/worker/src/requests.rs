@@ -4,12 +4,13 @@ use std::{os::fd::OwnedFd, time::Duration};
 
 use hcs_container::{Bare, Container, console::Size};
 use hcs_core::{Cause, Error};
+use hcs_gcs::records::NULL_ID;
 use hcs_ipc::worker::{Answer, Request};
 use hcs_machine::{Machine, machine::changes::Progress};
 use hcs_schema::{Any, Properties};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{engine::Engine, properties, system::System, tracked::Ends};
+use crate::{engine::Engine, guest::Guest, properties, system::System, tracked::Ends};
 
 /// An answer.
 pub enum Answered {
@@ -51,6 +52,9 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         }
         Request::CreateBare { cgroup_parent, name } => {
             system.create(|| Ok(Engine::Bare(Bare::create(&cgroup_parent, &name)?)))?;
+        }
+        Request::CreateHosted { .. } => {
+            return Err(Error::new(Cause::Unexpected, "a container is made in a machine that runs"));
         }
         Request::Start => {
             system.start()?;
@@ -115,20 +119,33 @@ fn in_guest(system: &mut System, number: u64, request: &Request) -> Result<Optio
     }
     let Some(guest) = system.guest() else { return Ok(None) };
     match request {
-        Request::CreateProcess { plan } => guest.start_process(number, &parse(plan)?)?,
-        Request::Signal { process_id, signal } => guest.signal(number, *process_id, *signal)?,
-        Request::ResizeConsole { process_id, rows, columns } => {
-            guest.resize(number, *process_id, Size { rows: *rows, columns: *columns })?;
-        }
-        Request::ProcessList => guest.properties(number, &["ProcessList"])?,
         Request::Heartbeat => guest.knock(number)?,
         Request::GuestConnection => {
             let info = Some(guest.info()?);
             return Ok(Some(document(&Properties { guest_connection_info: info, ..Properties::default() })));
         }
-        Request::ProcessInfo { process_id } => return Ok(Some(started(guest.ends(*process_id)?))),
+        _ => return of_place(guest, NULL_ID, number, request),
+    }
+    Ok(Some(Answered::Later))
+}
+
+/// What the agent does in the machine itself and in containers alike.
+pub fn of_place(
+    guest: &mut Guest,
+    of: &str,
+    number: u64,
+    request: &Request,
+) -> Result<Option<Answered>, Error> {
+    match request {
+        Request::CreateProcess { plan } => guest.start_process(of, number, &parse(plan)?)?,
+        Request::Signal { process_id, signal } => guest.signal(of, number, *process_id, *signal)?,
+        Request::ResizeConsole { process_id, rows, columns } => {
+            guest.resize(of, number, *process_id, Size { rows: *rows, columns: *columns })?;
+        }
+        Request::ProcessList => guest.properties(of, number, "ProcessList")?,
+        Request::ProcessInfo { process_id } => return Ok(Some(started(guest.ends(of, *process_id)?))),
         Request::CloseStdin { process_id } => {
-            guest.close_stdin(*process_id)?;
+            guest.close_stdin(of, *process_id)?;
             return Ok(Some(Answered::Now(Answer::Done, Vec::new())));
         }
         _ => return Ok(None),
@@ -136,7 +153,8 @@ fn in_guest(system: &mut System, number: u64, request: &Request) -> Result<Optio
     Ok(Some(Answered::Later))
 }
 
-fn parse<T: DeserializeOwned>(plan: &Any) -> Result<T, Error> {
+/// A document for this worker.
+pub fn parse<T: DeserializeOwned>(plan: &Any) -> Result<T, Error> {
     serde_json::from_str(plan.get()).map_err(|error| {
         Error::new(Cause::Unexpected, format!("the worker does not understand the plan: {error}"))
     })

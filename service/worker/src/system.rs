@@ -17,6 +17,7 @@ use hcs_container::{
     process,
 };
 use hcs_core::{Cause, Error, Exit};
+use hcs_gcs::records::NULL_ID;
 use hcs_ipc::worker::{Notice, Phase, ProcessExit, ProcessRecord};
 
 use hcs_machine::{
@@ -94,7 +95,7 @@ impl System {
     /// What is known of its processes.
     pub fn records(&self) -> Vec<ProcessRecord> {
         let own = self.processes.values().map(|tracked| tracked.record.clone());
-        own.chain(self.guest.iter().flat_map(Guest::records)).collect()
+        own.chain(self.guest.iter().flat_map(|guest| guest.records(NULL_ID))).collect()
     }
 
     /// The guest of a machine, if an agent speaks for it.

@@ -1,6 +1,7 @@
 //! The worker's loop: one poll over the listener, hcsd, the processes, their inputs and init.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::fd::OwnedFd,
     time::{Duration, Instant},
@@ -8,6 +9,7 @@ use std::{
 
 use hcs_container::zygote::{self, Twin};
 use hcs_core::Exit;
+use hcs_gcs::records::NULL_ID;
 use hcs_ipc::{
     Message,
     worker::{Answer, FromWorker, Hello, Notice, Numbered, Phase, Request, VERSIONS, Welcome},
@@ -22,7 +24,8 @@ use rustix::{
 use crate::{
     carrier::Which as Part,
     connection::{Broken, Connection},
-    guest::{self, Guest},
+    guest::{self, Guest, What},
+    hosted::Hosted,
     name,
     requests::{self, Answered},
     system::System,
@@ -33,7 +36,11 @@ pub struct Worker {
     /// Where a later hcsd finds this process; none as long as it has no system.
     listener: Option<OwnedFd>,
     connection: Option<Connection>,
+    /// Who has connected and has not said what for.
+    callers: Vec<Connection>,
     system: System,
+    /// Containers in the machine that the system is, by their id there.
+    hosted: BTreeMap<String, Hosted>,
     /// Terminate requests to be answered when the system has ended.
     waiting_for_end: Vec<u64>,
     /// hcsd has the exit; this process may go.
@@ -46,6 +53,8 @@ pub struct Worker {
 enum Ready {
     Listener,
     Connection,
+    Caller,
+    Hosted(String),
     Init,
     Process(u32),
     Input(u32),
@@ -70,7 +79,9 @@ impl Worker {
         Worker {
             listener: None,
             connection: Some(Connection::new(parent)),
+            callers: Vec::new(),
             system: System::new(),
+            hosted: BTreeMap::new(),
             waiting_for_end: Vec::new(),
             released: false,
             idle_until: Some(Instant::now() + IDLE),
@@ -110,6 +121,16 @@ impl Worker {
         if let Some(connection) = &self.connection {
             let wanted = if connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             who.push(Ready::Connection);
+            fds.push(PollFd::new(&connection.socket, wanted));
+        }
+        for caller in &self.callers {
+            who.push(Ready::Caller);
+            fds.push(PollFd::new(&caller.socket, PollFlags::IN));
+        }
+        for (id, hosted) in &self.hosted {
+            let Some(connection) = &hosted.connection else { continue };
+            let wanted = if connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            who.push(Ready::Hosted(id.clone()));
             fds.push(PollFd::new(&connection.socket, wanted));
         }
         for (process_id, pidfd) in self.system.living() {
@@ -171,6 +192,8 @@ impl Worker {
         match ready {
             Ready::Listener => self.accept(),
             Ready::Connection => self.serve(),
+            Ready::Caller => self.receive(),
+            Ready::Hosted(id) => self.serve_hosted(&id),
             Ready::Process(process_id) => {
                 if let Some(notice) = self.system.process_ended(process_id) {
                     self.notify(notice);
@@ -192,22 +215,71 @@ impl Worker {
         }
     }
 
-    /// A new connection takes over: it can only be a hcsd that is younger than the one before.
+    /// Somebody connects: a hcsd that is younger than the one before, or one for a container in the machine.
     fn accept(&mut self) {
         if let Some(listener) = &self.listener
             && let Ok(socket) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC)
             && let Some(connection) = Connection::accept(socket)
         {
-            self.connection = Some(connection);
+            self.callers.push(connection);
         }
+    }
+
+    /// Callers say what they have called for, or hang up.
+    fn receive(&mut self) {
+        for mut caller in std::mem::take(&mut self.callers) {
+            match caller.receive().map(|messages| messages.into_iter().next()) {
+                Ok(Some(message)) => self.answer_call(caller, message),
+                Ok(None) => self.callers.push(caller),
+                Err(Broken) => {}
+            }
+        }
+    }
+
+    fn answer_call(&mut self, mut caller: Connection, message: Message) {
+        let Ok(hello) = serde_json::from_slice::<Hello>(&message.text) else { return };
+        let Some(id) = hello.hosted else {
+            // It takes over.
+            self.connection = Some(caller);
+            if self.take(message).is_err() {
+                self.lose_connection();
+            }
+            return;
+        };
+        let version = VERSIONS.iter().copied().find(|version| hello.versions.contains(version));
+        let Some(version) = version else { return };
+        caller.greeted = true;
+        let hosted = self.hosted.entry(id.clone()).or_insert_with(Hosted::new);
+        hosted.connection = Some(caller);
+        if hosted.greet(&id, version, self.system.heard_guest()).is_err() {
+            hosted.connection = None;
+        }
+    }
+
+    fn serve_hosted(&mut self, id: &str) {
+        let Some(hosted) = self.hosted.get_mut(id) else { return };
+        if hosted.serve(id, self.system.guest()).is_err() {
+            hosted.connection = None;
+        }
+        if hosted.is_forgotten() {
+            let has_ended = hosted.has_ended();
+            self.hosted.remove(id);
+            if let Some(guest) = self.system.guest().filter(|_| !has_ended) {
+                guest.abandon_container(id);
+            }
+        }
+    }
+
+    fn lose_connection(&mut self) {
+        self.connection = None;
+        self.waiting_for_end.clear();
+        // Nobody can find a worker without a system again.
+        self.released |= self.listener.is_none();
     }
 
     fn serve(&mut self) {
         if self.try_serve().is_err() {
-            self.connection = None;
-            self.waiting_for_end.clear();
-            // Nobody can find a worker without a system again.
-            self.released |= self.listener.is_none();
+            self.lose_connection();
         }
     }
 
@@ -315,15 +387,25 @@ impl Worker {
         let Some(guest) = self.system.guest() else { return };
         let is_late = guest.expire().is_some();
         for told in guest.take_told() {
-            match told {
-                guest::Told::Settled(number, outcome) => {
+            let guest::Told { of, what } = told;
+            if of != NULL_ID {
+                if let Some(hosted) = self.hosted.get_mut(&of)
+                    && hosted.tell(&of, self.system.guest(), what).is_err()
+                {
+                    hosted.connection = None;
+                }
+                continue;
+            }
+            match what {
+                What::Settled(number, outcome) => {
                     let (answer, fds) =
                         outcome.unwrap_or_else(|error| (Answer::Failed(error.into()), Vec::new()));
                     // A hcsd that has gone meanwhile does not ask any more.
                     let _ = self.answer(number, answer, fds);
                 }
-                guest::Told::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),
-                guest::Told::Closed => self.notify(Notice::GuestConnectionClosed),
+                What::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),
+                What::Closed => self.notify(Notice::GuestConnectionClosed),
+                What::Ended(_) => {}
             }
         }
         // A machine that nobody can reach is of no use to who wanted to reach it.
@@ -352,6 +434,12 @@ impl Worker {
             guest.cut();
         }
         self.hear_guest();
+        // Those in it are told before.
+        for hosted in self.hosted.values_mut() {
+            if hosted.end(Exit::HostEnded).is_err() {
+                hosted.connection = None;
+            }
+        }
         for number in std::mem::take(&mut self.waiting_for_end) {
             let _ = self.answer(number, Answer::Done, Vec::new());
         }

@@ -2,11 +2,15 @@
 
 use hcs::schema::{OsType, SystemPropertyQuery, SystemPropertyType};
 
-use crate::{output, place::Place, process, streams};
+use crate::{
+    lifecycle, output,
+    place::{Place, Site},
+    process, streams,
+};
 
 #[test]
 fn a_machine_with_an_agent_runs_processes_and_tells_what_the_agent_can_do() {
-    let Place { system, service } = Place::machine();
+    let Place { system, service, .. } = Place::machine();
     assert_eq!(output(&system, "echo $((6 * 7)); id -u; cat /proc/1/comm"), "42\n0\ninit\n");
     let kinds = vec![SystemPropertyType::GuestConnection, SystemPropertyType::ICHeartbeatStatus];
     let properties =
@@ -25,4 +29,20 @@ fn processes_in_a_machine_are_what_they_are_in_a_container() {
     let place = Place::machine();
     process::all(&place);
     streams::all(&place);
+    place.end();
+}
+
+#[test]
+fn processes_in_a_container_in_a_machine_are_what_they_are_on_the_host() {
+    let place = Place::hosted();
+    process::all(&place);
+    streams::all(&place);
+    place.end();
+}
+
+#[test]
+fn the_life_of_a_container_in_a_machine_is_that_of_one_on_the_host() {
+    let site = Site::hosted();
+    lifecycle::all(&site);
+    site.end();
 }

@@ -8,7 +8,11 @@ use hcs::{
 };
 use hcs_tests::{Service, leftovers};
 
-use crate::{command, exit_code, output, read_all, refused, run, script};
+use crate::{
+    command, exit_code, output,
+    place::{Site, in_every_place},
+    read_all, refused, run, script,
+};
 
 #[test]
 fn a_container_is_created_started_used_and_terminated() {
@@ -50,11 +54,17 @@ fn a_container_is_created_started_used_and_terminated() {
     refused(client.open("Web-1").wait(), Cause::SystemNotFound);
 }
 
-#[test]
-fn a_shutdown_ends_gracefully_and_lets_processes_finish() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
+in_every_place! {
+    Site:
+    a_shutdown_ends_gracefully_and_lets_processes_finish,
+    a_paused_container_stands_still_and_goes_on_after_a_resume,
+    a_created_container_refuses_what_needs_a_running_one,
+    properties_tell_statistics_and_processes,
+    the_limits_and_the_isolation_of_a_document_hold_inside,
+}
+
+fn a_shutdown_ends_gracefully_and_lets_processes_finish(site: &Site) {
+    let system = site.running("web");
     let mut process =
         run(&system, &script("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"));
     let stdout = process.pipes.stdout.take();
@@ -76,11 +86,8 @@ fn a_shutdown_ends_gracefully_and_lets_processes_finish() {
     refused(system.shut_down(None).wait(), Cause::SystemAlreadyStopped);
 }
 
-#[test]
-fn a_paused_container_stands_still_and_goes_on_after_a_resume() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
+fn a_paused_container_stands_still_and_goes_on_after_a_resume(site: &Site) {
+    let system = site.running("web");
     let mut process = run(&system, &script("while :; do echo x; sleep 0.01; done"));
     let stdout = process.pipes.stdout.take().unwrap();
     crate::process::await_line(&stdout, "x\n");
@@ -103,11 +110,8 @@ fn a_paused_container_stands_still_and_goes_on_after_a_resume() {
     assert_eq!(exit_code(&process), 128 + 9);
 }
 
-#[test]
-fn a_created_container_refuses_what_needs_a_running_one() {
-    let service = Service::start();
-    let client = service.client();
-    let system = client.create("web", &service.document()).wait().unwrap();
+fn a_created_container_refuses_what_needs_a_running_one(site: &Site) {
+    let system = site.service.client().create("web", &site.document(|container| container)).wait().unwrap();
     refused(system.run(&command(&["true"])).wait(), Cause::InvalidState);
     refused(system.shut_down(None).wait(), Cause::InvalidState);
     refused(system.pause(None).wait(), Cause::InvalidState);
@@ -116,11 +120,8 @@ fn a_created_container_refuses_what_needs_a_running_one() {
     assert_eq!(system.wait_blocking().unwrap().exit_type, Some(NotificationType::ForcedExit));
 }
 
-#[test]
-fn properties_tell_statistics_and_processes() {
-    let service = Service::start();
-    let client = service.client();
-    let system = service.running(&client, "web");
+fn properties_tell_statistics_and_processes(site: &Site) {
+    let system = site.running("web");
     let sleeper = run(&system, &command(&["sleep", "1000"]));
     let query = SystemPropertyQuery::default().property_types(vec![
         SystemPropertyType::Statistics,
@@ -139,21 +140,16 @@ fn properties_tell_statistics_and_processes() {
         SystemPropertyQuery::default().property_types(vec![SystemPropertyType::GuestConnection]);
     let error = refused(system.properties(Some(&unsupported)).wait(), Cause::NotSupported);
     assert!(error.message.contains("$.PropertyTypes[0]"), "{error}");
+    system.terminate().wait().unwrap();
 }
 
-#[test]
-fn the_limits_and_the_isolation_of_a_document_hold_inside() {
-    let service = Service::start();
-    let client = service.client();
-    let mut document = service.document();
-    let container = document.container.take().unwrap();
-    document.container = Some(
+fn the_limits_and_the_isolation_of_a_document_hold_inside(site: &Site) {
+    let document = site.document(|container| {
         container
             .guest_os(hcs::schema::GuestOs::default().host_name("inner"))
-            .memory(hcs::schema::ContainerMemory::default().size_in_mb(64u64)),
-    );
-    let system = client.create("web", &document).wait().unwrap();
-    system.start().wait().unwrap();
+            .memory(hcs::schema::ContainerMemory::default().size_in_mb(64u64))
+    });
+    let system = site.service.running_from("web", &document);
     assert_eq!(output(&system, "hostname"), "inner\n");
     // Its own processes, its own network, and no way to gain rights.
     assert_eq!(
@@ -167,6 +163,7 @@ fn the_limits_and_the_isolation_of_a_document_hold_inside() {
     let mut hog = run(&system, &script("head -c 200000000 /dev/zero | tail -c 200000000 | wc -c"));
     let said = read_all(hog.pipes.stdout.take());
     assert_ne!(said.trim(), "200000000", "200 MB went through a container of 64 MiB");
+    system.terminate().wait().unwrap();
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn signal(number: u32) -> SignalProcessOptions {
 }
 
 in_every_place! {
+    Place:
     streams_carry_what_is_written_in_both_directions,
     the_input_ends_on_request_while_its_pipe_stays_open,
     streams_that_were_not_asked_for_are_not_there,

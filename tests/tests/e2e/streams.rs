@@ -15,6 +15,7 @@ use crate::{
 const MUCH: u64 = 100_000_000;
 
 in_every_place! {
+    Place:
     a_hundred_megabytes_arrive_whole_and_in_order,
     a_process_that_nobody_listens_to_stalls_itself_and_no_other,
     who_inherits_a_stream_does_not_delay_the_exit,

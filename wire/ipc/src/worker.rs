@@ -26,6 +26,9 @@ pub const VERSIONS: &[u32] = &[1];
 pub struct Hello {
     /// The versions it speaks.
     pub versions: Vec<u32>,
+    /// The container in the machine that this is about; without it this is about the worker's own system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosted: Option<String>,
 }
 
 /// The answer to [`Hello`].
@@ -114,6 +117,11 @@ pub enum Request {
         cgroup_parent: String,
         /// The name of the cgroup.
         name: String,
+    },
+    /// Make a container in the machine, as the agent there understands it. Answer: [`Answer::Done`].
+    CreateHosted {
+        /// A document of a container.
+        document: Any,
     },
     /// Start it.
     Start,

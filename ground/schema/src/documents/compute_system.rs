@@ -4,7 +4,7 @@
 //! service checks.
 
 use crate::macros::{choices, documents};
-use crate::{Any, Container, Guid, VirtualMachine};
+use crate::{Any, Container, Guid, OciSpecification, VirtualMachine};
 
 documents! {
     /// Root document of HcsCreateComputeSystem. Exactly one of Container / VirtualMachine / HostedSystem.
@@ -31,6 +31,12 @@ documents! {
         "SchemaVersion" 2.0 schema_version: Version,
         /// The container to run inside the hosting system.
         "Container" 2.0 container: Container,
+        /// The folder in the machine that is the container's own.
+        "OciBundlePath" linux oci_bundle_path: String,
+        /// A folder in the machine that is the container's own.
+        "ScratchDirPath" linux scratch_dir_path: String,
+        /// What the container is, in the words of OCI; its paths are those of the machine.
+        "OciSpecification" linux oci_specification: OciSpecification,
     }
 
     /// Level of the schema a document is written for, or a level that is supported.

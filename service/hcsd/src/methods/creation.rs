@@ -23,6 +23,7 @@ use crate::{
     record::Record,
     registry,
     system::{Facts, Setting, System},
+    worker,
 };
 
 /// Creates a system.
@@ -49,6 +50,11 @@ pub async fn create(context: Context, call: CreateComputeSystem) -> Result<Outco
 enum Kind {
     Container(Plan),
     Machine(hcs_machine::Plan),
+    /// A container in a machine: the id of the machine, and the document that its agent is given.
+    Hosted {
+        host: SystemId,
+        document: Any,
+    },
 }
 
 impl Kind {
@@ -58,6 +64,7 @@ impl Kind {
         Ok(match self {
             Kind::Container(plan) => Request::Create { plan: Any::from_value(plan).map_err(failed)? },
             Kind::Machine(plan) => Request::CreateMachine { plan: Any::from_value(plan).map_err(failed)? },
+            Kind::Hosted { document, .. } => Request::CreateHosted { document: document.clone() },
         })
     }
 }
@@ -151,7 +158,7 @@ async fn attempt(
         Err(error) => {
             // The failure is told when nothing is left of the attempt.
             let _ = task.await;
-            Err(error)
+            Err(if matches!(design.plan, Kind::Hosted { .. }) { in_hosted(error) } else { error })
         }
     }
 }
@@ -170,7 +177,8 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
     let document = &reading.value;
     check_version(document.schema_version.as_ref())?;
     check_kind(document)?;
-    let (plan, notices) = match document.virtual_machine {
+    let (plan, notices) = match &document.virtual_machine {
+        _ if document.hosted_system.is_some() => hosted(document, &id, cgroup_parent)?,
         Some(_) => {
             let planned = hcs_machine::Plan::new(&reading, id.as_str(), id.runtime_id(), cgroup_parent)?;
             (Kind::Machine(planned.0), planned.1)
@@ -195,6 +203,53 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
         cpu_group: group_of(document),
         given: Vec::new(),
     })
+}
+
+/// A container in a machine. It is planned here to see whether it can be, and what has no effect.
+fn hosted(
+    document: &ComputeSystem,
+    id: &SystemId,
+    cgroup_parent: &str,
+) -> Result<(Kind, Vec<policy::Notice>), Error> {
+    const HOST: &str = "$.HostingSystemId";
+    let text = document.hosted_system.clone().unwrap_or_default();
+    let host = document.hosting_system_id.as_deref().unwrap_or_default();
+    if host.is_empty() {
+        return Err(Error::new(Cause::InvalidData, "there is no system that would host it").at(HOST));
+    }
+    let host = SystemId::new(host).map_err(|error| error.at(HOST))?;
+    let planned = hcs_container::hosted::plan(text.get(), id.as_str(), id.runtime_id(), cgroup_parent);
+    let (_, notices) = planned.map_err(in_hosted)?;
+    let notices = notices.into_iter();
+    let notices =
+        notices.map(|notice| policy::Notice { path: hosted_path(&notice.path), ..notice }).collect();
+    Ok((Kind::Hosted { host, document: text }, notices))
+}
+
+/// An error of the document within this one.
+fn in_hosted(error: Error) -> Error {
+    Error { path: error.path.as_deref().map(hosted_path), ..error }
+}
+
+fn hosted_path(path: &str) -> String {
+    match path.strip_prefix('$') {
+        Some(rest) if !path.starts_with("$.HostingSystemId") => format!("$.HostedSystem{rest}"),
+        _ => path.to_owned(),
+    }
+}
+
+/// The machine that is to host a container.
+fn host_of(context: &Context, id: &SystemId) -> Result<Arc<System>, Error> {
+    let host = context.service.registry.find(id).filter(|host| host.admits(Call::Open).is_ok());
+    let host = host.ok_or_else(|| {
+        Error::new(Cause::SystemNotFound, format!("there is no system {id}")).at("$.HostingSystemId")
+    })?;
+    if !host.is_machine {
+        let detail = format!("{id} is a container, and only a virtual machine hosts others");
+        return Err(Error::new(Cause::NotSupported, detail).at("$.HostingSystemId"));
+    }
+    host.admits(Call::UseProcesses).map_err(|error| error.at("$.HostingSystemId"))?;
+    Ok(host)
 }
 
 /// The CPU group that a machine is to be in.
@@ -266,11 +321,11 @@ fn check_kind(document: &ComputeSystem) -> Result<(), Error> {
     ];
     let given: Vec<&str> = kinds.iter().filter(|kind| kind.1).map(|kind| kind.0).collect();
     match given[..] {
-        ["Container" | "VirtualMachine"] => Ok(()),
-        ["HostedSystem"] => {
-            Err(Error::new(Cause::NotSupported, "this version has no virtual machines to host a system")
-                .at("$.HostedSystem"))
+        ["Container" | "VirtualMachine"] if document.hosting_system_id.is_some() => {
+            Err(Error::new(Cause::InvalidData, "only a HostedSystem has a system that hosts it")
+                .at("$.HostingSystemId"))
         }
+        ["Container" | "VirtualMachine" | "HostedSystem"] => Ok(()),
         [] => Err(Error::new(Cause::InvalidData, "found none of Container, VirtualMachine, HostedSystem")
             .at("$")
             .hint("A document describes exactly one of them.")),
@@ -301,16 +356,28 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
         }
         record.cpu_group = design.cpu_group.map(|id| id.to_string());
     }
+    if let Kind::Hosted { host, .. } = &design.plan {
+        let host = host_of(context, host)?;
+        record.host = Some(registry::folder(&service.config.systems(), &host.id));
+        record.hosting_system = Some(host.id.as_str().to_owned());
+    }
     let facts = Facts { id: design.id.clone(), warnings: design.warnings.clone(), folder: folder.clone() };
     let (system, queue) = System::new(facts, record, Lifecycle::new());
     service.registry.enter(&system)?;
     let started = async {
+        let failed = |error: std::io::Error| Error::from_io(&error, "writing the record of the system");
+        let note = || {
+            fs::create_dir(&folder).map_err(failed)?;
+            system.recorded().write(&folder).map_err(failed)
+        };
+        if let Some(host) = &system.recorded().host {
+            note()?;
+            return Ok(worker::find_host(host, system.runtime_id.to_string()).await?.0);
+        }
         let mut worker = service.spare_workers.take().await?;
         system.note_worker(worker.identity());
         let owned = async {
-            let failed = |error: std::io::Error| Error::from_io(&error, "writing the record of the system");
-            fs::create_dir(&folder).map_err(failed)?;
-            system.recorded().write(&folder).map_err(failed)?;
+            note()?;
             worker.own(&folder, system.runtime_id.to_string()).await
         };
         match owned.await {

@@ -71,6 +71,7 @@ fn limit(request: &Request, is_machine: bool) -> Duration {
         Request::Start if is_machine => 600,
         Request::Create { .. }
         | Request::CreateMachine { .. }
+        | Request::CreateHosted { .. }
         | Request::Start
         | Request::CreateProcess { .. } => 60,
         // Who asks wants to know whether it hangs.
@@ -91,6 +92,7 @@ fn name(request: &Request) -> &'static str {
         Request::Create { .. } => "Create",
         Request::CreateMachine { .. } => "CreateMachine",
         Request::CreateBare { .. } => "CreateBare",
+        Request::CreateHosted { .. } => "CreateHosted",
         Request::Start => "Start",
         Request::ShutDown { .. } => "ShutDown",
         Request::Terminate { .. } => "Terminate",

@@ -187,6 +187,7 @@ impl System {
     /// The members that are in every Properties document.
     pub fn basic_properties(&self) -> Properties {
         let exit = self.exit();
+        let Record { hosting_system, template, .. } = self.recorded();
         Properties {
             id: Some(self.id.as_str().to_owned()),
             system_type: Some(if self.is_machine {
@@ -199,7 +200,8 @@ impl System {
             name: Some(self.id.as_str().to_owned()),
             owner: (!self.owner.is_empty()).then(|| self.owner.clone()),
             runtime_id: Some(self.runtime_id.0),
-            runtime_template_id: self.record().template.clone(),
+            hosting_system_id: hosting_system,
+            runtime_template_id: template,
             // That of a machine is told from its start on.
             state: Some(self.state())
                 .filter(|state| !self.is_machine || !matches!(state, State::Creating | State::Created))

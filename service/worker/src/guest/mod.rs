@@ -5,6 +5,7 @@
 //! ([`Told::Settled`]); what it tells by itself is told on. The agent may be gone and come back at any time: then every
 //! question is answered with that, and the processes are asked for again.
 
+mod containers;
 mod parameters;
 mod processes;
 mod questions;
@@ -15,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, Exit};
 use hcs_gcs::{
     host::Host,
     records::{BRIDGE_PORT, Capabilities, LOG_PORT, NULL_ID},
@@ -29,11 +30,21 @@ use self::{processes::GuestProcess, questions::Question};
 use crate::carrier::{self, Carrier, Cut, Which};
 
 /// Something to be told.
-pub enum Told {
+pub struct Told {
+    /// Of which container; the null id is the machine.
+    pub of: String,
+    /// What.
+    pub what: What,
+}
+
+/// What is told.
+pub enum What {
     /// What was asked under this number is done, or is not.
     Settled(u64, Result<(Answer, Vec<OwnedFd>), Error>),
     /// A process has ended.
     ProcessEnded(ProcessRecord),
+    /// A container has ended.
+    Ended(Exit),
     /// The connection to the agent is gone.
     Closed,
 }
@@ -46,8 +57,11 @@ pub struct Guest {
     capabilities: Option<Capabilities>,
     /// The start of the machine, which waits for the agent until then.
     start: Option<(u64, Instant)>,
-    processes: BTreeMap<u32, GuestProcess>,
-    ended: VecDeque<u32>,
+    /// By the container that they are in, and their number there.
+    processes: BTreeMap<Key, GuestProcess>,
+    ended: VecDeque<Key>,
+    /// Containers that are to be forgotten when the agent is back.
+    abandoned: Vec<String>,
     /// Pipes that wait at a port for the agent to take their streams.
     offered: BTreeMap<u32, processes::End>,
     /// Streams that were taken, by the port.
@@ -58,6 +72,9 @@ pub struct Guest {
     log: Option<Stream>,
     told: Vec<Told>,
 }
+
+/// A container, the null id being the machine, and a process in it.
+type Key = (String, u32);
 
 /// A conversation with the agent.
 struct Bridge {
@@ -78,6 +95,7 @@ impl Guest {
             start: Some((start, Instant::now() + patience)),
             processes: BTreeMap::new(),
             ended: VecDeque::new(),
+            abandoned: Vec::new(),
             offered: BTreeMap::new(),
             streams: BTreeMap::new(),
             next_port: BRIDGE_PORT + 1,
@@ -104,7 +122,7 @@ impl Guest {
         let error = Error::new(Cause::ConnectionTimeout, detail)
             .at("$.VirtualMachine.GuestConnection")
             .hint("See that hcs-guest runs in the guest; what its kernel says is at ComPorts.");
-        self.told.push(Told::Settled(number, Err(error)));
+        self.settle(NULL_ID, number, Err(error));
         Some(number)
     }
 
@@ -120,6 +138,10 @@ impl Guest {
                 carrier::Told::Parted(_) => {}
             }
         }
+    }
+
+    fn tell(&mut self, of: &str, what: What) {
+        self.told.push(Told { of: of.to_owned(), what });
     }
 
     /// What is to be told since the last time.
@@ -223,7 +245,7 @@ impl Guest {
             self.fail(question, &closed());
         }
         if was_there {
-            self.told.push(Told::Closed);
+            self.tell(NULL_ID, What::Closed);
         }
     }
 

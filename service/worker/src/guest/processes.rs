@@ -6,13 +6,13 @@ use hcs_container::{ProcessPlan, console::Size};
 use hcs_core::{Cause, Error};
 use hcs_gcs::{
     Rpc,
-    records::{Execute, ExecuteSettings, NULL_ID, Nested, Resize, Signal, StreamPorts, TAKES_PLANS},
+    records::{Execute, ExecuteSettings, Nested, Resize, Signal, StreamPorts, TAKES_PLANS},
 };
 use hcs_ipc::worker::{ProcessExit, ProcessRecord};
 use rustix::{fs::OFlags, pipe::PipeFlags};
 use serde_json::{Value, json};
 
-use super::{Guest, Told, parameters, questions::Question};
+use super::{Guest, Key, What, parameters, questions::Question};
 use crate::{output, tracked::Ends};
 
 /// How many ended processes are remembered, so that a machine that runs for years does not grow.
@@ -44,19 +44,18 @@ pub(super) struct Starting {
 
 impl Guest {
     /// What is known of its processes.
-    pub fn records(&self) -> Vec<ProcessRecord> {
-        self.processes.values().map(|process| process.record.clone()).collect()
+    pub fn records(&self, of: &str) -> Vec<ProcessRecord> {
+        let there = self.processes.iter().filter(|((place, _), _)| place == of);
+        there.map(|(_, process)| process.record.clone()).collect()
     }
 
-    pub(super) fn living(&self) -> impl Iterator<Item = u32> {
-        self.processes
-            .values()
-            .filter(|process| process.record.exit.is_none())
-            .map(|one| one.record.process_id)
+    pub(super) fn living(&self) -> impl Iterator<Item = Key> {
+        let living = self.processes.iter().filter(|(_, process)| process.record.exit.is_none());
+        living.map(|(key, _)| key.clone())
     }
 
     /// Has the agent start a process; it is told under this number when it runs.
-    pub fn start_process(&mut self, number: u64, plan: &ProcessPlan) -> Result<(), Error> {
+    pub fn start_process(&mut self, of: &str, number: u64, plan: &ProcessPlan) -> Result<(), Error> {
         let failed = |errno: rustix::io::Errno| Error::from_errno(errno.raw_os_error(), "making a pipe");
         let mut starting =
             Starting { has_console: plan.console.is_some(), ports: [None; 3], ends: [None, None, None] };
@@ -86,20 +85,21 @@ impl Guest {
         };
         let ports = starting.ports;
         self.offered.extend(offered);
-        let question = Question::Process(number, starting);
-        self.ask(Rpc::ExecuteProcess, NULL_ID, Execute { settings }, question).inspect_err(|_| {
+        let question = Question::Process(of.to_owned(), number, starting);
+        self.ask(Rpc::ExecuteProcess, of, Execute { settings }, question).inspect_err(|_| {
             ports.iter().flatten().for_each(|port| drop(self.offered.remove(port)));
         })
     }
 
-    pub(super) fn process_started(&mut self, number: u64, starting: Starting, process_id: u32) {
+    pub(super) fn process_started(&mut self, of: String, number: u64, starting: Starting, process_id: u32) {
         let Starting { has_console, ports, ends: [stdin, stdout, stderr] } = starting;
         let record = ProcessRecord { process_id, exit: None };
-        self.ended.retain(|id| *id != process_id);
-        self.processes.insert(process_id, GuestProcess { record, has_console, ports });
+        let key = (of, process_id);
+        self.ended.retain(|ended| *ended != key);
+        self.processes.insert(key.clone(), GuestProcess { record, has_console, ports });
         let ends = Ends { process_id, stdin, stdout, stderr };
-        self.settle(number, Ok(ends.into_answer()));
-        self.await_end(process_id);
+        self.settle(&key.0, number, Ok(ends.into_answer()));
+        self.await_end(key);
     }
 
     pub(super) fn process_failed(&mut self, starting: Starting) {
@@ -111,16 +111,17 @@ impl Guest {
         }
     }
 
-    pub(super) fn process_ended(&mut self, process_id: u32, exit: ProcessExit) {
-        let Some(process) = self.processes.get_mut(&process_id) else { return };
+    pub(super) fn process_ended(&mut self, key: &Key, exit: ProcessExit) {
+        let Some(process) = self.processes.get_mut(key) else { return };
         process.record.exit = Some(exit);
-        self.told.push(Told::ProcessEnded(process.record.clone()));
+        let (record, ports) = (process.record.clone(), process.ports);
+        self.tell(&key.0, What::ProcessEnded(record));
         // What it has said may still be under way; its streams end by themselves.
-        for port in process.ports.into_iter().flatten() {
+        for port in ports.into_iter().flatten() {
             self.offered.remove(&port);
             self.streams.remove(&port);
         }
-        self.ended.push_back(process_id);
+        self.ended.push_back(key.clone());
         if self.ended.len() > REMEMBERED
             && let Some(oldest) = self.ended.pop_front()
         {
@@ -128,8 +129,8 @@ impl Guest {
         }
     }
 
-    fn process(&self, process_id: u32) -> Result<&GuestProcess, Error> {
-        match self.processes.get(&process_id) {
+    fn process(&self, of: &str, process_id: u32) -> Result<&GuestProcess, Error> {
+        match self.processes.get(&(of.to_owned(), process_id)) {
             None => Err(Error::new(Cause::NotFound, format!("there is no process {process_id}"))),
             Some(process) if process.record.exit.is_some() => Err(Cause::ProcessAlreadyStopped.into()),
             Some(process) => Ok(process),
@@ -137,26 +138,26 @@ impl Guest {
     }
 
     /// Sends a signal.
-    pub fn signal(&mut self, number: u64, process_id: u32, signal: i32) -> Result<(), Error> {
-        self.process(process_id)?;
+    pub fn signal(&mut self, of: &str, number: u64, process_id: u32, signal: i32) -> Result<(), Error> {
+        self.process(of, process_id)?;
         let body = Signal { process_id, options: Some(json!({"Signal": signal})) };
-        self.act(number, Rpc::SignalProcess, body)
+        self.act(of, number, Rpc::SignalProcess, body)
     }
 
     /// Changes the size of a console.
-    pub fn resize(&mut self, number: u64, process_id: u32, size: Size) -> Result<(), Error> {
-        if !self.process(process_id)?.has_console {
+    pub fn resize(&mut self, of: &str, number: u64, process_id: u32, size: Size) -> Result<(), Error> {
+        if !self.process(of, process_id)?.has_console {
             return Err(crate::system::no_console());
         }
         let body = Resize { process_id, height: size.rows, width: size.columns };
-        self.act(number, Rpc::ResizeConsole, body)
+        self.act(of, number, Rpc::ResizeConsole, body)
     }
 
     /// Ends the input of a process. What the client wrote before is still delivered.
-    pub fn close_stdin(&mut self, process_id: u32) -> Result<(), Error> {
+    pub fn close_stdin(&mut self, of: &str, process_id: u32) -> Result<(), Error> {
         /// What a terminal takes for the end of the input, unless it was told otherwise.
         const END_OF_INPUT: u8 = 4;
-        let process = self.process(process_id)?;
+        let process = self.process(of, process_id)?;
         let has_console = process.has_console;
         let Some(stream) = process.ports[0].and_then(|port| self.streams.get(&port)).copied() else {
             return Ok(());
@@ -176,8 +177,8 @@ impl Guest {
     }
 
     /// Fresh pipe ends of a living process.
-    pub fn ends(&self, process_id: u32) -> Result<Ends, Error> {
-        let process = self.process(process_id)?;
+    pub fn ends(&self, of: &str, process_id: u32) -> Result<Ends, Error> {
+        let process = self.process(of, process_id)?;
         let again = |which: usize, flags: OFlags| -> Result<Option<OwnedFd>, Error> {
             let stream = process.ports[which].and_then(|port| self.streams.get(&port));
             let Some(pipe) = stream.and_then(|stream| self.carrier.pipe_of(*stream)) else { return Ok(None) };

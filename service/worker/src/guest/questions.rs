@@ -14,20 +14,20 @@ use hcs_schema::Any;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Guest, Told, closed, processes::Starting};
+use super::{Guest, Key, What, closed, processes::Starting};
 
 /// What was asked, and for whom.
 pub(super) enum Question {
     /// Which version is spoken.
     Version,
-    /// A process, under the number of hcsd's request.
-    Process(u64, Starting),
+    /// A process in this container, under the number of hcsd's request.
+    Process(String, u64, Starting),
     /// The end of a process.
-    End(u32),
+    End(Key),
     /// Something that is done or not.
-    Act(u64),
+    Act(String, u64),
     /// Properties.
-    Properties(u64),
+    Properties(String, u64),
     /// Nobody waits for it.
     Nobodys,
 }
@@ -52,10 +52,10 @@ impl Guest {
         Ok(())
     }
 
-    /// The properties of the machine that only the agent knows.
-    pub fn properties(&mut self, number: u64, kinds: &[&str]) -> Result<(), Error> {
-        let query = Query { query: hcs_gcs::records::Nested(json!({"PropertyTypes": kinds})) };
-        self.ask(Rpc::GetProperties, NULL_ID, query, Question::Properties(number))
+    /// The properties of a container, or of the machine, that only the agent knows.
+    pub fn properties(&mut self, of: &str, number: u64, kind: &str) -> Result<(), Error> {
+        let query = Query { query: hcs_gcs::records::Nested(json!({"PropertyTypes": [kind]})) };
+        self.ask(Rpc::GetProperties, of, query, Question::Properties(of.to_owned(), number))
     }
 
     /// The agent has said something.
@@ -77,7 +77,7 @@ impl Guest {
                         return self.give_up(&broken.to_string());
                     }
                 }
-                Ok(Some(Heard::Happened(_))) => {}
+                Ok(Some(Heard::Happened(notification))) => self.container_ended(&notification),
                 Err(broken) => return self.give_up(&broken.to_string()),
             }
         }
@@ -94,20 +94,20 @@ impl Guest {
                 let answer: Response<Negotiated> = host::read(body)?;
                 self.met(answer.body);
             }
-            Question::Process(number, starting) => {
+            Question::Process(of, number, starting) => {
                 let answer: Response<Executed> = host::read(body)?;
-                self.process_started(number, starting, answer.body.process_id);
+                self.process_started(of, number, starting, answer.body.process_id);
             }
-            Question::End(process_id) => {
+            Question::End(key) => {
                 let answer: Response<Waited> = host::read(body)?;
                 let Waited { exit_code, out_of_memory } = answer.body;
-                self.process_ended(process_id, ProcessExit { code: exit_code, out_of_memory });
+                self.process_ended(&key, ProcessExit { code: exit_code, out_of_memory });
             }
-            Question::Act(number) => self.settle(number, Ok((Answer::Done, Vec::new()))),
-            Question::Properties(number) => {
+            Question::Act(of, number) => self.settle(&of, number, Ok((Answer::Done, Vec::new()))),
+            Question::Properties(of, number) => {
                 let answer: Response<Properties> = host::read(body)?;
                 let document = Any::from_value(&answer.body.properties.0).unwrap_or_default();
-                self.settle(number, Ok((Answer::Document(document), Vec::new())));
+                self.settle(&of, number, Ok((Answer::Document(document), Vec::new())));
             }
             Question::Nobodys => {}
         }
@@ -118,50 +118,53 @@ impl Guest {
     pub(super) fn fail(&mut self, question: Question, error: &Error) {
         match question {
             Question::Version => self.give_up(&error.to_string()),
-            Question::Process(number, starting) => {
+            Question::Process(of, number, starting) => {
                 self.process_failed(starting);
-                self.settle(number, Err(error.clone()));
+                self.settle(&of, number, Err(error.clone()));
             }
             // It has ended, and nobody knows how.
-            Question::End(process_id) if error.cause == Cause::NotFound => {
-                self.process_ended(process_id, ProcessExit { code: 0, out_of_memory: false });
+            Question::End(key) if matches!(error.cause, Cause::NotFound | Cause::SystemNotFound) => {
+                self.process_ended(&key, ProcessExit { code: 0, out_of_memory: false });
             }
             // It is asked for again when the agent is back.
             Question::End(_) => {}
-            Question::Act(number) | Question::Properties(number) => self.settle(number, Err(error.clone())),
+            Question::Act(of, number) | Question::Properties(of, number) => {
+                self.settle(&of, number, Err(error.clone()));
+            }
             Question::Nobodys => {}
         }
     }
 
-    pub(super) fn settle(&mut self, number: u64, outcome: Result<(Answer, Vec<OwnedFd>), Error>) {
-        self.told.push(Told::Settled(number, outcome));
+    pub(super) fn settle(&mut self, of: &str, number: u64, outcome: Result<(Answer, Vec<OwnedFd>), Error>) {
+        self.tell(of, What::Settled(number, outcome));
     }
 
     /// The agent is there.
     fn met(&mut self, negotiated: Negotiated) {
         self.capabilities = Some(negotiated.capabilities);
         if let Some((number, _)) = self.start.take() {
-            self.settle(number, Ok((Answer::Done, Vec::new())));
+            self.settle(NULL_ID, number, Ok((Answer::Done, Vec::new())));
         }
         // Those that were there when it was lost may have ended meanwhile.
-        let living: Vec<u32> = self.living().collect();
-        living.into_iter().for_each(|process_id| self.await_end(process_id));
+        let living: Vec<Key> = self.living().collect();
+        living.into_iter().for_each(|key| self.await_end(key));
+        self.forget_abandoned();
     }
 
-    pub(super) fn await_end(&mut self, process_id: u32) {
-        let wait = Wait { process_id, timeout_in_ms: FOR_EVER };
+    pub(super) fn await_end(&mut self, key: Key) {
+        let wait = Wait { process_id: key.1, timeout_in_ms: FOR_EVER };
         // Without the agent it is asked when it is back.
-        let _ = self.ask(Rpc::WaitForProcess, NULL_ID, wait, Question::End(process_id));
+        let _ = self.ask(Rpc::WaitForProcess, &key.0.clone(), wait, Question::End(key));
     }
 
     /// Asks for something that is done or not.
-    pub(super) fn act(&mut self, number: u64, rpc: Rpc, body: impl Serialize) -> Result<(), Error> {
-        self.ask(rpc, NULL_ID, body, Question::Act(number))
+    pub(super) fn act(&mut self, of: &str, number: u64, rpc: Rpc, body: impl Serialize) -> Result<(), Error> {
+        self.ask(rpc, of, body, Question::Act(of.to_owned(), number))
     }
 
     /// Asks whether anybody is there who answers.
     pub fn knock(&mut self, number: u64) -> Result<(), Error> {
-        self.act(number, Rpc::Start, Nothing {})
+        self.act(NULL_ID, number, Rpc::Start, Nothing {})
     }
 }
 

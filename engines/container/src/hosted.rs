@@ -1,0 +1,116 @@
+//! Containers in a virtual machine: their document is a HostedSystem, and becomes the plan of a container like any other.
+//! The service plans to see whether it can be; the agent in the machine plans and carries it out.
+
+use hcs_core::{Cause, Error, RuntimeId};
+use hcs_schema::{ComputeSystem, HostedSystem, Version};
+
+use crate::{plan::Plan, policy::Notice};
+
+/// Plans a container from a HostedSystem document. The paths in errors and notices begin at that.
+pub fn plan(
+    text: &str,
+    id: &str,
+    runtime_id: RuntimeId,
+    cgroup_parent: &str,
+) -> Result<(Plan, Vec<Notice>), Error> {
+    let reading = hcs_schema::read::<HostedSystem>(text)?;
+    let mut notices: Vec<Notice> = reading
+        .unknown
+        .iter()
+        .map(|unknown| Notice { path: unknown.path.clone(), message: unknown.to_string() })
+        .collect();
+    let HostedSystem { schema_version, container, oci_specification, .. } = reading.value;
+    check_version(schema_version.as_ref())?;
+    let mut container = container.unwrap_or_default();
+    let is_beside = oci_specification.is_some();
+    if is_beside && container.oci_specification.is_some() {
+        return Err(Error::new(
+            Cause::InvalidData,
+            "found both OciSpecification and Container.OciSpecification",
+        )
+        .at("$.OciSpecification")
+        .hint("Send one of them."));
+    }
+    container.oci_specification = container.oci_specification.or(oci_specification);
+    let document = ComputeSystem::default()
+        .schema_version(Version::default().major(2u32).minor(1u32))
+        .container(container);
+    let text = serde_json::to_string(&document).map_err(|error| {
+        Error::new(Cause::Unexpected, format!("writing the container's document: {error}"))
+    })?;
+    // Where it was said.
+    let place = |path: String| match path.strip_prefix("$.Container.OciSpecification") {
+        Some(rest) if is_beside => format!("$.OciSpecification{rest}"),
+        _ => path,
+    };
+    let (plan, more) = Plan::new(&hcs_schema::read(&text)?, id, runtime_id, cgroup_parent)
+        .map_err(|error| Error { path: error.path.clone().map(place), ..error })?;
+    notices.extend(more.into_iter().map(|notice| Notice { path: place(notice.path), ..notice }));
+    Ok((plan, notices))
+}
+
+fn check_version(version: Option<&Version>) -> Result<(), Error> {
+    match version.and_then(|version| version.major) {
+        Some(2) => Ok(()),
+        found => {
+            let found = found.map_or("none".to_owned(), |major| major.to_string());
+            Err(Error::new(Cause::InvalidJson, format!("found the schema version {found}, expected 2"))
+                .at("$.SchemaVersion"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hcs_core::SystemId;
+
+    use super::*;
+
+    fn planned(text: &str) -> Result<(Plan, Vec<Notice>), Error> {
+        let id = SystemId::new("web").unwrap();
+        plan(text, id.as_str(), id.runtime_id(), "hcs")
+    }
+
+    #[test]
+    fn a_hosted_container_is_planned_as_any_other_from_either_form() {
+        let (plan, notices) = planned(
+            r#"{"SchemaVersion":{"Major":2,"Minor":1},"Container":{"GuestOs":{"HostName":"one"},"Storage":{"Path":"/r"}}}"#,
+        )
+        .unwrap();
+        assert_eq!((plan.host_name.as_str(), plan.root.path.as_str(), notices.len()), ("one", "/r", 0));
+        let (plan, notices) = planned(
+            r#"{"SchemaVersion":{"Major":2,"Minor":1},"OciBundlePath":"/b","ScratchDirPath":"/b","Strange":1,
+                "OciSpecification":{"hostname":"two","root":{"path":"/b/rootfs"},"process":{"args":["sh"],"cwd":"/"}}}"#,
+        )
+        .unwrap();
+        assert_eq!((plan.host_name.as_str(), plan.root.path.as_str()), ("two", "/b/rootfs"));
+        assert_eq!(plan.process.unwrap().arguments, ["sh"]);
+        assert!(notices.iter().any(|notice| notice.path == "$.Strange"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_where_it_was_said() {
+        for (text, cause, path) in [
+            ("{", Cause::InvalidJson, "$"),
+            (r#"{"Container":{}}"#, Cause::InvalidJson, "$.SchemaVersion"),
+            (
+                r#"{"SchemaVersion":{"Major":2,"Minor":1},"OciSpecification":{"root":{"path":"r"}}}"#,
+                Cause::InvalidData,
+                "$.OciSpecification.root.path",
+            ),
+            (
+                r#"{"SchemaVersion":{"Major":2,"Minor":1},"Container":{"Storage":{"Path":"r"}}}"#,
+                Cause::InvalidData,
+                "$.Container.Storage.Path",
+            ),
+            (
+                r#"{"SchemaVersion":{"Major":2,"Minor":1},"OciSpecification":{},"Container":{"OciSpecification":{}}}"#,
+                Cause::InvalidData,
+                "$.OciSpecification",
+            ),
+        ] {
+            let error = planned(text).unwrap_err();
+            assert_eq!((error.cause, error.path.as_deref()), (cause, Some(path)), "{text}: {error}");
+        }
+    }
+}
