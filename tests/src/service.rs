@@ -59,6 +59,11 @@ impl Service {
         Service::start_by(&["unshare", "-m", "sh", "-c", ALONE, "sh"])
     }
 
+    /// Starts one that waits for the agents in machines no longer than some seconds.
+    pub fn start_impatient() -> Service {
+        Service::start_by(&["env", "HCS_GUEST_PATIENCE=8"])
+    }
+
     /// Starts one by a program that execs what its last arguments say.
     fn start_by(by: &'static [&'static str]) -> Service {
         require_root();

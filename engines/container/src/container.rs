@@ -239,6 +239,14 @@ pub fn remove_leftovers(cgroup_parent: &str, runtime_id: &str) -> Result<(), Err
     Cgroup::at(Layout::of_this_host()?, cgroup_parent, runtime_id).remove().and(disconnected)
 }
 
+/// The same for every container that this service has left.
+pub fn remove_all_leftovers(cgroup_parent: &str) -> Result<(), Error> {
+    for name in Cgroup::names(&Layout::of_this_host()?, cgroup_parent) {
+        remove_leftovers(cgroup_parent, &name)?;
+    }
+    Ok(())
+}
+
 /// Removes what a service that is left without containers has in the cgroup hierarchies.
 pub fn remove_empty_parent(cgroup_parent: &str) {
     if let Ok(layout) = Layout::of_this_host() {

@@ -58,12 +58,14 @@ enum Ready {
 
 /// Runs until the port is gone.
 pub fn run() -> Result<(), Error> {
+    // It was run by a link, which would otherwise be what process lists show.
+    let _ = rustix::thread::set_name(c"hcs-guest");
     // It must be made before anything is open that it is not to have.
     let mut mother = Mother::make()?;
     let log = Log::begin()?;
     let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "preparing the port");
     let carrier = Carrier::guest(port::open()?).map_err(failed)?;
-    hcs_container::container::remove_leftovers(CGROUP_PARENT, NULL_ID)?;
+    hcs_container::container::remove_all_leftovers(CGROUP_PARENT)?;
     let first = Request::CreateBare { cgroup_parent: CGROUP_PARENT.to_owned(), name: NULL_ID.to_owned() };
     let mut machine = Place::make(&mut mother, first, Awaited::Nothing)?;
     machine.ask(Request::Start, Awaited::Nothing)?;

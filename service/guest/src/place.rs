@@ -37,6 +37,7 @@ impl Mother {
             Twin::New => {
                 drop(ours);
                 let _ = rustix::process::setsid();
+                let _ = rustix::thread::set_name(c"hcs-worker");
                 let code = Worker::new(theirs).run().is_err();
                 std::process::exit(i32::from(code))
             }

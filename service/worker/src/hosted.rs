@@ -44,6 +44,11 @@ impl Hosted {
         self.released || self.connection.is_none() && (self.phase == Phase::Idle || is_ended)
     }
 
+    /// Whether it should be there.
+    pub fn is_made(&self) -> bool {
+        matches!(self.phase, Phase::Created | Phase::Running | Phase::Paused)
+    }
+
     /// Whether nothing of it is left in the machine.
     pub fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Exited(_))
@@ -166,7 +171,7 @@ impl Hosted {
                 }
                 self.end(exit)
             }
-            What::Closed => Ok(()),
+            What::Met | What::Closed => Ok(()),
         }
     }
 

@@ -405,6 +405,12 @@ impl Worker {
                 }
                 What::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),
                 What::Closed => self.notify(Notice::GuestConnectionClosed),
+                What::Met => {
+                    if let Some(guest) = self.system.guest() {
+                        let made = self.hosted.iter().filter(|(_, hosted)| hosted.is_made());
+                        made.for_each(|(id, _)| guest.look_for_container(id));
+                    }
+                }
                 What::Ended(_) => {}
             }
         }

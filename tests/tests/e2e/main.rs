@@ -14,6 +14,7 @@ mod devices;
 mod disks;
 mod endings;
 mod escapes;
+mod guest_deaths;
 mod guests;
 mod half_made;
 mod images;

@@ -125,6 +125,11 @@ fn folder_environment_and_user_are_those_of_the_parameters(place: &Place) {
     assert_eq!(exit_code(&process), 0);
     assert_eq!(output(system, "id -u; pwd"), "0\n/\n");
 
+    // As much as a program can be told at once, and more.
+    let long = "x".repeat(100_000);
+    assert_eq!(output(system, &format!("printf %s {long} | wc -c")).trim(), "100000");
+    refused(system.run(&command(&["true", &"x".repeat(200_000)])).wait(), Cause::Unexpected);
+
     let error = refused(system.run(&command(&["true"]).user("nobody-here")).wait(), Cause::NotFound);
     assert!(error.message.contains("$.User"), "{error}");
     refused(system.run(&command(&["true"]).working_directory("/nowhere")).wait(), Cause::FileNotFound);

@@ -23,6 +23,7 @@ mod service;
 mod start;
 mod stop;
 mod validate;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ pub enum Verb {
     Layer(layer::Layer),
     Image(image::Image),
     Disk(disk::Disk),
+    Vm(vm::Vm),
     Access(access::Access),
     Service(service::Service),
     Ops(ops::Ops),
@@ -81,6 +83,7 @@ impl Verb {
             Verb::Layer(verb) => verb.run(),
             Verb::Image(verb) => verb.run(),
             Verb::Disk(verb) => verb.run(),
+            Verb::Vm(verb) => verb.run(),
             Verb::Access(verb) => verb.run(context),
             Verb::Service(verb) => verb.run(context),
             Verb::Ops(verb) => verb.run(context),

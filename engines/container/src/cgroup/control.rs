@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -345,6 +345,13 @@ impl Cgroup {
             // Not empty means in use, and not there is what is wanted.
             let _ = fs::remove_dir(folder);
         }
+    }
+
+    /// The names of the groups of a service.
+    pub fn names(layout: &Layout, parent: &str) -> BTreeSet<String> {
+        let services = layout.folders(parent, "").into_keys();
+        let groups = services.flat_map(|service| folders_in(&service));
+        groups.filter_map(|group| Some(group.file_name()?.to_str()?.to_owned())).collect()
     }
 
     /// The processes in the group and below it, by their ids on the host.

@@ -45,6 +45,8 @@ pub enum What {
     ProcessEnded(ProcessRecord),
     /// A container has ended.
     Ended(Exit),
+    /// The agent is there, for the first time or again.
+    Met,
     /// The connection to the agent is gone.
     Closed,
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use hcs_core::{Cause, Error, HResult};
+use hcs_core::{Cause, Error, Exit, HResult};
 use hcs_gcs::{
     Rpc, code,
     host::{self, Heard},
@@ -28,9 +28,14 @@ pub(super) enum Question {
     Act(String, u64),
     /// Properties.
     Properties(String, u64),
+    /// Whether this container is still there.
+    IsThere(String),
     /// Nobody waits for it.
     Nobodys,
 }
+
+/// The exit of a process that is gone, and nobody has seen how: it was killed with whoever had it.
+const KILLED: ProcessExit = ProcessExit { code: 137, out_of_memory: false };
 
 impl Guest {
     /// Asks something.
@@ -109,7 +114,7 @@ impl Guest {
                 let document = Any::from_value(&answer.body.properties.0).unwrap_or_default();
                 self.settle(&of, number, Ok((Answer::Document(document), Vec::new())));
             }
-            Question::Nobodys => {}
+            Question::IsThere(_) | Question::Nobodys => {}
         }
         Ok(())
     }
@@ -122,10 +127,13 @@ impl Guest {
                 self.process_failed(starting);
                 self.settle(&of, number, Err(error.clone()));
             }
-            // It has ended, and nobody knows how.
             Question::End(key) if matches!(error.cause, Cause::NotFound | Cause::SystemNotFound) => {
-                self.process_ended(&key, ProcessExit { code: 0, out_of_memory: false });
+                self.process_ended(&key, KILLED);
             }
+            Question::IsThere(id) if error.cause == Cause::SystemNotFound => {
+                self.tell(&id, What::Ended(Exit::WorkerDied { code: None }));
+            }
+            Question::IsThere(_) => {}
             // It is asked for again when the agent is back.
             Question::End(_) => {}
             Question::Act(of, number) | Question::Properties(of, number) => {
@@ -149,6 +157,13 @@ impl Guest {
         let living: Vec<Key> = self.living().collect();
         living.into_iter().for_each(|key| self.await_end(key));
         self.forget_abandoned();
+        self.tell(NULL_ID, What::Met);
+    }
+
+    /// Has it told if a container is not there any more: another agent does not have what the one before had.
+    pub fn look_for_container(&mut self, id: &str) {
+        // Without the agent it is asked when it is back.
+        let _ = self.ask(Rpc::Start, id, Nothing {}, Question::IsThere(id.to_owned()));
     }
 
     pub(super) fn await_end(&mut self, key: Key) {
