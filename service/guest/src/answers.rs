@@ -8,8 +8,8 @@ use hcs_gcs::{
     Rpc, code,
     guest::{Failure, Question},
     records::{
-        Execute, Executed, Modify, NULL_ID, Nested, Nothing, ProcessParameters, Properties, Query, Resize,
-        Signal, StreamPorts, Wait,
+        Execute, Executed, IDENTITY, Modify, NULL_ID, Nested, Nothing, ProcessParameters, Properties, Query,
+        Resize, Signal, StreamPorts, Wait,
     },
 };
 use hcs_ipc::worker::{Answer, Request};
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     agent::{Agent, failure},
+    identity,
     place::{Awaited, Place},
     power,
 };
@@ -143,6 +144,11 @@ impl Agent {
         let request = question.read::<Modify>()?.request;
         match request.resource_type.as_str() {
             "HcsRequest" => self.forward(question).map(|()| None),
+            IDENTITY => {
+                let identity = serde_json::from_value(request.settings)
+                    .map_err(|error| Failure::new(code::INVALID_JSON, error.to_string()))?;
+                identity::become_it(&identity).map(|()| Some(json!({}))).map_err(failure)
+            }
             other => Err(Failure::new(code::FAILED, format!("the resource {other:?} is not known here"))),
         }
     }

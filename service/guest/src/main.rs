@@ -15,6 +15,7 @@
 mod agent;
 mod answers;
 mod containers;
+mod identity;
 mod init;
 mod log;
 mod place;

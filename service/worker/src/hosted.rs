@@ -171,7 +171,7 @@ impl Hosted {
                 }
                 self.end(exit)
             }
-            What::Met | What::Closed => Ok(()),
+            What::NotStarted(..) | What::Met | What::Closed => Ok(()),
         }
     }
 

@@ -111,9 +111,9 @@ impl System {
     /// Has the start under this number wait for the agent of a machine that has begun; says whether there is one.
     pub fn await_guest(&mut self, number: u64) -> Result<bool, Error> {
         let Ok(machine) = self.machine() else { return Ok(false) };
-        let patience = machine.guest_patience();
         let Some(port) = machine.take_guest() else { return Ok(false) };
-        self.guest = Some(Guest::new(port, number, patience)?);
+        let guest = Guest::new(port, number, machine)?;
+        self.guest = Some(guest);
         Ok(true)
     }
 
@@ -147,6 +147,9 @@ impl System {
         }
         self.engine_mut()?.freeze(frozen)?;
         self.phase = to;
+        if let Some(guest) = self.guest.as_mut().filter(|_| !frozen) {
+            guest.tell_time();
+        }
         Ok(())
     }
 

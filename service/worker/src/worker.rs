@@ -382,10 +382,10 @@ impl Worker {
         }
     }
 
-    /// What the guest of a machine has told, and the start that has waited for it for too long.
+    /// What the guest of a machine has told.
     fn hear_guest(&mut self) {
         let Some(guest) = self.system.guest() else { return };
-        let is_late = guest.expire().is_some();
+        guest.expire();
         for told in guest.take_told() {
             let guest::Told { of, what } = told;
             if of != NULL_ID {
@@ -403,6 +403,13 @@ impl Worker {
                     // A hcsd that has gone meanwhile does not ask any more.
                     let _ = self.answer(number, answer, fds);
                 }
+                What::NotStarted(number, error) => {
+                    let _ = self.answer(number, Answer::Failed(error.into()), Vec::new());
+                    // A machine that nobody can reach is of no use to who wanted to reach it.
+                    if let Err(error) = self.system.terminate(Exit::TerminatedByService) {
+                        eprintln!("hcs-worker: ending a machine that has not started: {error}");
+                    }
+                }
                 What::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),
                 What::Closed => self.notify(Notice::GuestConnectionClosed),
                 What::Met => {
@@ -413,10 +420,6 @@ impl Worker {
                 }
                 What::Ended(_) => {}
             }
-        }
-        // A machine that nobody can reach is of no use to who wanted to reach it.
-        if is_late && let Err(error) = self.system.terminate(Exit::TerminatedByService) {
-            eprintln!("hcs-worker: ending a machine whose guest does not answer: {error}");
         }
     }
 

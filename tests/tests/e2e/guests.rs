@@ -1,11 +1,14 @@
 //! Inside of a virtual machine: processes that the agent there starts, and what becomes of them.
 
-use hcs::schema::{OsType, SystemPropertyQuery, SystemPropertyType};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hcs::schema::{OsType, RestoreState, SaveOptions, SaveType, SystemPropertyQuery, SystemPropertyType};
+use hcs_tests::Service;
 
 use crate::{
-    lifecycle, output,
-    place::{Place, Site},
-    process, streams,
+    command, exit_code, lifecycle, output,
+    place::{Place, Site, utility},
+    process, run, streams,
 };
 
 #[test]
@@ -45,4 +48,74 @@ fn the_life_of_a_container_in_a_machine_is_that_of_one_on_the_host() {
     let site = Site::hosted();
     lifecycle::all(&site);
     site.end();
+}
+
+/// How far the clock of a guest is from that of the host, in seconds.
+fn wrong_by(system: &hcs::System) -> i64 {
+    let own = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let guest: i64 = output(system, "date +%s").trim().parse().unwrap();
+    (guest - own).abs()
+}
+
+#[test]
+fn clones_of_a_machine_with_an_agent_are_others_and_can_be_used_at_once() {
+    let service = Service::start();
+    let mut document = utility(&service);
+    let template = service.running_from("first", &document);
+    assert_eq!(output(&template, "hostname"), "first\n");
+    let machine_id = output(&template, "cat /etc/machine-id");
+    assert_eq!(machine_id.trim(), template.runtime_id().replace('-', ""));
+    // It goes on in each clone, though nobody listens to it any more.
+    let _beside = run(
+        &template,
+        &crate::script("n=0; while :; do n=$((n + 1)); echo $n | tee /tmp/count; sleep 0.05; done"),
+    );
+    template.pause(None).wait().unwrap();
+    template.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    document.virtual_machine = document
+        .virtual_machine
+        .map(|machine| machine.restore_state(RestoreState::default().template_system_id("first")));
+    for name in ["second", "third"] {
+        let clone = service.client().create(name, &document_of(&document, &service, name)).wait().unwrap();
+        let began = Instant::now();
+        clone.start().wait().unwrap();
+        let process = run(&clone, &command(&["true"]));
+        println!("the first process of {name} ran {:?} after the start was called", began.elapsed());
+        assert_eq!(exit_code(&process), 0);
+        assert_eq!(output(&clone, "hostname").trim(), name);
+        assert_eq!(output(&clone, "cat /etc/machine-id").trim(), clone.runtime_id().replace('-', ""));
+        assert!(wrong_by(&clone) <= 1, "the clock of {name} is wrong by {} s", wrong_by(&clone));
+        output(&clone, "a=$(cat /tmp/count); sleep 1; test $(cat /tmp/count) -gt $a");
+        clone.terminate().wait().unwrap();
+    }
+    template.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
+/// The document with a serial port of its own for the machine of this name.
+fn document_of(
+    document: &hcs::schema::ComputeSystem,
+    service: &Service,
+    name: &str,
+) -> hcs::schema::ComputeSystem {
+    let mut document = document.clone();
+    document.virtual_machine = document.virtual_machine.map(|machine| {
+        let port = service.root().join(name).display().to_string();
+        let port = hcs::schema::ComPort::default().named_pipe(port);
+        let devices = machine.devices.clone().unwrap_or_default();
+        machine.devices(devices.com_ports([("0".to_owned(), port)]))
+    });
+    document
+}
+
+#[test]
+fn a_machine_that_has_stood_still_knows_what_time_it_is() {
+    let Place { system, service, .. } = Place::machine();
+    system.pause(None).wait().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    system.resume().wait().unwrap();
+    hcs_tests::until("the clock is right", Duration::from_secs(5), || wrong_by(&system) <= 1);
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
 }

@@ -361,6 +361,30 @@ pub struct Modification {
     pub settings: Value,
 }
 
+/// Who a machine is and what time it is, for an agent of this house: the settings of the resource [`IDENTITY`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Identity {
+    /// It is another machine than before; else it has only gone on elsewhere, or has begun.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_new: bool,
+    /// What it is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_name: Option<String>,
+    /// Its id, as systemd writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
+    /// Random letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entropy: Option<String>,
+    /// The time, since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nanoseconds: Option<u64>,
+}
+
+/// The resource that an agent of this house has its identity by.
+pub const IDENTITY: &str = "HcsIdentity";
+
 /// Something has happened to a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -287,6 +287,11 @@ impl Machine {
         self.running.as_mut()?.guest.take()
     }
 
+    /// What its agent is to be told of it: its name, its GUID, and whether it is another than its memory knows.
+    pub fn identity(&self) -> (&str, &str, bool) {
+        (&self.plan.name, &self.plan.runtime_id, self.plan.is_clone())
+    }
+
     /// How long its start waits for the agent.
     pub fn guest_patience(&self) -> Duration {
         Duration::from_secs(u64::from(self.plan.host.guest_patience))

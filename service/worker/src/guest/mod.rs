@@ -6,6 +6,7 @@
 //! question is answered with that, and the processes are asked for again.
 
 mod containers;
+mod identity;
 mod parameters;
 mod processes;
 mod questions;
@@ -13,7 +14,7 @@ mod questions;
 use std::{
     collections::{BTreeMap, VecDeque},
     os::fd::{BorrowedFd, OwnedFd},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use hcs_core::{Cause, Error, Exit};
@@ -22,11 +23,12 @@ use hcs_gcs::{
     records::{BRIDGE_PORT, Capabilities, LOG_PORT, NULL_ID},
 };
 use hcs_ipc::worker::{Answer, ProcessRecord};
+use hcs_machine::Machine;
 use hcs_mux::{Event, Stream};
 use hcs_schema::{GuestConnectionInfo, Version};
 use rustix::event::PollFlags;
 
-use self::{processes::GuestProcess, questions::Question};
+use self::{identity::Name, processes::GuestProcess, questions::Question};
 use crate::carrier::{self, Carrier, Cut, Which};
 
 /// Something to be told.
@@ -41,6 +43,8 @@ pub struct Told {
 pub enum What {
     /// What was asked under this number is done, or is not.
     Settled(u64, Result<(Answer, Vec<OwnedFd>), Error>),
+    /// The start under this number has failed: nobody can reach the machine.
+    NotStarted(u64, Error),
     /// A process has ended.
     ProcessEnded(ProcessRecord),
     /// A container has ended.
@@ -53,6 +57,7 @@ pub enum What {
 
 /// The guest.
 pub struct Guest {
+    name: Name,
     carrier: Carrier,
     bridge: Option<Bridge>,
     /// What the agent has said of itself, since it was there for the first time.
@@ -86,11 +91,13 @@ struct Bridge {
 }
 
 impl Guest {
-    /// The guest behind this port. The start of its machine waits for the agent for this long.
-    pub fn new(port: OwnedFd, start: u64, patience: Duration) -> Result<Guest, Error> {
+    /// The guest of a machine, behind this port. The start of the machine waits for the agent.
+    pub fn new(port: OwnedFd, start: u64, machine: &Machine) -> Result<Guest, Error> {
+        let patience = machine.guest_patience();
         let carrier = Carrier::host(port)
             .map_err(|errno| Error::from_errno(errno.raw_os_error(), "preparing the port of the guest"))?;
         Ok(Guest {
+            name: Name::of(machine),
             carrier,
             bridge: None,
             capabilities: None,
@@ -117,15 +124,14 @@ impl Guest {
         self.start.map(|(_, until)| until)
     }
 
-    /// It is that late: the start has failed, if this says so.
-    pub fn expire(&mut self) -> Option<u64> {
-        let (number, _) = self.start.take_if(|(_, until)| *until <= Instant::now())?;
+    /// It is that late: the start may have failed.
+    pub fn expire(&mut self) {
+        let Some((number, _)) = self.start.take_if(|(_, until)| *until <= Instant::now()) else { return };
         let detail = "the guest's agent has not connected";
         let error = Error::new(Cause::ConnectionTimeout, detail)
             .at("$.VirtualMachine.GuestConnection")
             .hint("See that hcs-guest runs in the guest; what its kernel says is at ComPorts.");
-        self.settle(NULL_ID, number, Err(error));
-        Some(number)
+        self.tell(NULL_ID, What::NotStarted(number, error));
     }
 
     /// Something can be done there.

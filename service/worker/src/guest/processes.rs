@@ -6,11 +6,11 @@ use hcs_container::{ProcessPlan, console::Size};
 use hcs_core::{Cause, Error};
 use hcs_gcs::{
     Rpc,
-    records::{Execute, ExecuteSettings, Nested, Resize, Signal, StreamPorts, TAKES_PLANS},
+    records::{Execute, ExecuteSettings, Nested, Resize, Signal, StreamPorts},
 };
 use hcs_ipc::worker::{ProcessExit, ProcessRecord};
 use rustix::{fs::OFlags, pipe::PipeFlags};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Guest, Key, What, parameters, questions::Question};
 use crate::{output, tracked::Ends};
@@ -71,11 +71,8 @@ impl Guest {
             starting.ends[which] = Some(theirs);
             offered.push((port, ours));
         }
-        let takes_plans = self.capabilities.as_ref().is_some_and(|capabilities| {
-            capabilities.guest_defined_capabilities.get(TAKES_PLANS) == Some(&Value::Bool(true))
-        });
         let mut parameters = parameters::of(plan)?;
-        if takes_plans {
+        if self.is_of_this_house() {
             parameters.plan = serde_json::to_value(plan).ok();
         }
         let [stdin, stdout, stderr] = starting.ports;

@@ -28,6 +28,8 @@ pub(super) enum Question {
     Act(String, u64),
     /// Properties.
     Properties(String, u64),
+    /// Whether the agent knows who it is; then the machine has started.
+    Introduction,
     /// Whether this container is still there.
     IsThere(String),
     /// Nobody waits for it.
@@ -114,6 +116,7 @@ impl Guest {
                 let document = Any::from_value(&answer.body.properties.0).unwrap_or_default();
                 self.settle(&of, number, Ok((Answer::Document(document), Vec::new())));
             }
+            Question::Introduction => self.started(Ok(())),
             Question::IsThere(_) | Question::Nobodys => {}
         }
         Ok(())
@@ -134,6 +137,9 @@ impl Guest {
                 self.tell(&id, What::Ended(Exit::WorkerDied { code: None }));
             }
             Question::IsThere(_) => {}
+            // It may have gone before it has answered; the start goes on waiting for another.
+            Question::Introduction if error.cause == Cause::ConnectionClosed => {}
+            Question::Introduction => self.started(Err(error.clone())),
             // It is asked for again when the agent is back.
             Question::End(_) => {}
             Question::Act(of, number) | Question::Properties(of, number) => {
@@ -150,14 +156,31 @@ impl Guest {
     /// The agent is there.
     fn met(&mut self, negotiated: Negotiated) {
         self.capabilities = Some(negotiated.capabilities);
-        if let Some((number, _)) = self.start.take() {
-            self.settle(NULL_ID, number, Ok((Answer::Done, Vec::new())));
+        let introduced = match self.is_of_this_house() {
+            true => self.introduce(Question::Introduction),
+            false => Ok(()),
+        };
+        if introduced.is_err() || !self.is_of_this_house() {
+            self.started(introduced);
         }
         // Those that were there when it was lost may have ended meanwhile.
         let living: Vec<Key> = self.living().collect();
         living.into_iter().for_each(|key| self.await_end(key));
         self.forget_abandoned();
         self.tell(NULL_ID, What::Met);
+    }
+
+    /// The start of the machine has come to its end.
+    fn started(&mut self, outcome: Result<(), Error>) {
+        if let Some((number, _)) = self.start.take() {
+            self.tell(
+                NULL_ID,
+                match outcome {
+                    Ok(()) => What::Settled(number, Ok((Answer::Done, Vec::new()))),
+                    Err(error) => What::NotStarted(number, error),
+                },
+            );
+        }
     }
 
     /// Has it told if a container is not there any more: another agent does not have what the one before had.

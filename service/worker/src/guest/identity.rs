@@ -1,0 +1,80 @@
+//! Who the machine is, told to its agent: a machine that was saved has slept, and a clone is another than its memory knows.
+
+use std::time::SystemTime;
+
+use hcs_gcs::{
+    Rpc,
+    records::{IDENTITY, Identity, Modification, Modify, NULL_ID, TAKES_PLANS},
+};
+use hcs_machine::Machine;
+use rustix::rand::{GetRandomFlags, getrandom};
+use serde_json::Value;
+
+use super::{Guest, questions::Question};
+
+/// What does not change.
+pub(super) struct Name {
+    host_name: String,
+    machine_id: String,
+    is_new: bool,
+}
+
+impl Name {
+    /// That of a machine.
+    pub fn of(machine: &Machine) -> Name {
+        /// As long as the name of a host may be.
+        const LONGEST: usize = 63;
+        let (name, runtime_id, is_new) = machine.identity();
+        let usable = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+        let host_name: String = name.chars().map(usable).take(LONGEST).collect();
+        let host_name = host_name.trim_matches('-').to_owned();
+        let machine_id = runtime_id.chars().filter(char::is_ascii_hexdigit).collect();
+        Name { host_name, machine_id, is_new }
+    }
+}
+
+impl Guest {
+    /// Whether the agent is one of this house.
+    pub(super) fn is_of_this_house(&self) -> bool {
+        self.capabilities.as_ref().is_some_and(|capabilities| {
+            capabilities.guest_defined_capabilities.get(TAKES_PLANS) == Some(&Value::Bool(true))
+        })
+    }
+
+    /// Tells the agent all of it. Its answer is the question's.
+    pub(super) fn introduce(&mut self, question: Question) -> Result<(), hcs_core::Error> {
+        let mut entropy = [0; 32];
+        let filled = getrandom(&mut entropy[..], GetRandomFlags::empty());
+        let identity = Identity {
+            is_new: self.name.is_new,
+            host_name: Some(self.name.host_name.clone()).filter(|name| !name.is_empty()),
+            machine_id: Some(self.name.machine_id.clone()),
+            entropy: filled.ok().map(|_| entropy.iter().map(|byte| format!("{byte:02x}")).collect()),
+            nanoseconds: now(),
+        };
+        self.tell_identity(&identity, question)
+    }
+
+    /// Tells the agent what time it is: its machine has stood still.
+    pub fn tell_time(&mut self) {
+        if self.is_of_this_house() {
+            let identity = Identity { nanoseconds: now(), ..Identity::default() };
+            // One that cannot be told now is told when it is back.
+            let _ = self.tell_identity(&identity, Question::Nobodys);
+        }
+    }
+
+    fn tell_identity(&mut self, identity: &Identity, question: Question) -> Result<(), hcs_core::Error> {
+        let request = Modification {
+            resource_type: IDENTITY.to_owned(),
+            request_type: "Update".to_owned(),
+            settings: serde_json::to_value(identity).unwrap_or_default(),
+        };
+        self.ask(Rpc::ModifySettings, NULL_ID, Modify { request }, question)
+    }
+}
+
+fn now() -> Option<u64> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
+}
