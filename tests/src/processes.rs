@@ -81,3 +81,14 @@ pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id");
     kill_process(pid, signal).expect("sending a signal");
 }
+
+/// What processes have used of the processors, in hundredths of a second.
+pub fn processor_time(pids: &[u32]) -> u64 {
+    let used = |pid: &u32| {
+        let stat = read(*pid, "stat");
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
+        [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum::<u64>()
+    };
+    pids.iter().map(used).sum()
+}

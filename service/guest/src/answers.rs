@@ -78,12 +78,8 @@ impl Agent {
     fn execute(&mut self, question: &Question) -> Result<(), Failure> {
         let settings = question.read::<Execute>()?.settings;
         let parameters = settings.process_parameters.0;
-        let mut plan = plan(&parameters)?;
-        plan.attributes.is_unconfined =
-            question.base.container_id == NULL_ID || parameters.create_in_utility_vm;
-        if plan.attributes.is_unconfined {
-            plan.attributes.no_new_privileges = false;
-        }
+        let is_here = question.base.container_id == NULL_ID || parameters.create_in_utility_vm;
+        let plan = plan(&parameters, is_here)?;
         self.place(question)?;
         let StreamPorts { stdin, stdout, stderr } = settings.vsock_stdio_relay_settings;
         let mut streams = [None; 3];
@@ -95,7 +91,6 @@ impl Agent {
                 return Err(Failure::new(code::FAILED, "there are too many streams"));
             }
         }
-        let plan = Any::from_value(&plan).map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
         self.ask(question, Request::CreateProcess { plan }, Awaited::Process(question.clone(), streams))
     }
 
@@ -242,13 +237,18 @@ fn is_init(question: &Question) -> bool {
     })
 }
 
-/// The plan of a process: the host's, or what its parameters say.
-fn plan(parameters: &ProcessParameters) -> Result<ProcessPlan, Failure> {
+/// The plan of a process: the host's, unread, or what its parameters say.
+fn plan(parameters: &ProcessParameters, is_here: bool) -> Result<Any, Failure> {
     if let Some(plan) = &parameters.plan {
-        return serde_json::from_value(plan.clone())
-            .map_err(|error| Failure::new(code::INVALID_JSON, format!("the plan cannot be read: {error}")));
+        return Any::from_text(plan.0.get())
+            .map_err(|error| Failure::new(code::INVALID_JSON, error.to_string()));
     }
     let text = serde_json::to_string(parameters).unwrap_or_default();
     let reading = hcs_schema::read(&text).map_err(|error| failure(error.into()))?;
-    ProcessPlan::new(&reading).map(|(plan, _)| plan).map_err(failure)
+    let (mut plan, _) = ProcessPlan::new(&reading).map_err(failure)?;
+    if is_here {
+        plan.attributes.is_unconfined = true;
+        plan.attributes.no_new_privileges = false;
+    }
+    Any::from_value(&plan).map_err(|error| Failure::new(code::FAILED, error.to_string()))
 }

@@ -94,18 +94,19 @@ impl Worker {
             for ready in self.wait()? {
                 self.handle(ready);
             }
-            let now = Instant::now();
-            if self.system.deadline().is_some_and(|deadline| deadline <= now) {
+            // What is due now is asked for first, so that it is not later than the time it is held against.
+            let is_over = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= Instant::now());
+            if is_over(self.system.deadline()) {
                 let _ = self.system.deadline_passed();
             }
-            if self.system.hears_at().is_some_and(|deadline| deadline <= now) {
+            if is_over(self.system.hears_at()) {
                 self.hear();
             }
             self.hear_guest();
             if *self.system.phase() != Phase::Idle {
                 self.idle_until = None;
             }
-            if self.gives_up_at().is_some_and(|until| until <= now) {
+            if is_over(self.gives_up_at()) {
                 return Ok(());
             }
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hcs::schema::{OsType, RestoreState, SaveOptions, SaveType, SystemPropertyQuery, SystemPropertyType};
-use hcs_tests::Service;
+use hcs_tests::{Service, processes};
 
 use crate::{
     command, exit_code, lifecycle, output,
@@ -21,6 +21,12 @@ fn a_machine_with_an_agent_runs_processes_and_tells_what_the_agent_can_do() {
     assert_eq!(properties.runtime_os_type, Some(OsType::Linux));
     let connection = properties.guest_connection_info.unwrap();
     assert_eq!(connection.protocol_version, Some(4));
+    // Who has nothing to do does nothing.
+    let worker = [service.worker(&system)];
+    let before = processes::processor_time(&worker);
+    std::thread::sleep(Duration::from_secs(1));
+    let used = processes::processor_time(&worker) - before;
+    assert!(used < 10, "its worker has used {used} hundredths of a second in one second of rest");
     system.shut_down(None).wait().unwrap();
     let status = system.wait_blocking().unwrap();
     println!("{status:?}");

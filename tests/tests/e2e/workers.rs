@@ -138,17 +138,6 @@ fn workers_are_made_again_when_all_that_were_ready_are_killed() {
     }
 }
 
-/// What processes have used of the processors, in hundredths of a second.
-fn processor_time(pids: &[u32]) -> u64 {
-    let used = |pid: &u32| {
-        let stat = processes::read(*pid, "stat");
-        let fields: Vec<&str> =
-            stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_whitespace().collect());
-        [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<u64>().ok()).sum::<u64>()
-    };
-    pids.iter().map(used).sum()
-}
-
 #[test]
 #[ignore = "long: it waits until an idle worker would be tired of waiting"]
 fn a_service_that_nobody_uses_uses_no_processor() {
@@ -159,9 +148,9 @@ fn a_service_that_nobody_uses_uses_no_processor() {
     until_there_are_spare_ones(&service, &mut all);
     all.extend([service.pid(), service.worker(&system)]);
     std::thread::sleep(Duration::from_secs(62));
-    let before = processor_time(&all);
+    let before = processes::processor_time(&all);
     std::thread::sleep(Duration::from_secs(5));
-    let used = processor_time(&all) - before;
+    let used = processes::processor_time(&all) - before;
     assert!(used <= 2, "{used} hundredths of a second in five seconds");
 }
 

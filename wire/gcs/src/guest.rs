@@ -6,9 +6,7 @@ use crate::{
     VERSION,
     code::{self, Code},
     frame::{Decoder, FrameError, MOST_OF_GUEST, MOST_OF_HOST, encode},
-    records::{
-        Base, Capabilities, ErrorRecord, Negotiate, Negotiated, Nothing, Notification, Request, Response,
-    },
+    records::{Base, Capabilities, ErrorRecord, Negotiate, Negotiated, Nothing, Notification, Response},
     rpc::{Kind, MessageType, NOTIFICATION, Rpc},
 };
 
@@ -49,8 +47,8 @@ pub struct Question {
 impl Question {
     /// What is in it.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice::<Request<T>>(&self.body)
-            .map(|request| request.body)
+        // What is in every request is passed by here.
+        serde_json::from_slice(&self.body)
             .map_err(|error| Failure::new(code::INVALID_JSON, format!("the request cannot be read: {error}")))
     }
 }

@@ -80,6 +80,17 @@ impl Host {
         }
     }
 
+    /// Asks before there is a version. For a guest that is known to answer in order: it has one when it hears this, or
+    /// refuses.
+    pub fn ask_ahead(
+        &mut self,
+        rpc: Rpc,
+        container_id: &str,
+        body: impl Serialize,
+    ) -> Result<(u64, Vec<u8>), Broken> {
+        self.write(rpc, Base::about(container_id), body)
+    }
+
     fn write(&mut self, rpc: Rpc, base: Base, body: impl Serialize) -> Result<(u64, Vec<u8>), Broken> {
         let id = self.next;
         let bytes = encode(MessageType::request(rpc), id, &Request { base, body }, MOST_OF_HOST)?;

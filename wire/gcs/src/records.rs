@@ -1,7 +1,7 @@
 //! What is in messages. Members that say nothing are left out; what nobody knows is passed by.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::code::Code;
 
@@ -117,6 +117,17 @@ impl<'de, T: DeserializeOwned + Default> Deserialize<'de> for Nested<T> {
             true => Ok(Nested(T::default())),
             false => serde_json::from_str(&text).map(Nested).map_err(serde::de::Error::custom),
         }
+    }
+}
+
+/// A document that is passed on unread.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Raw(pub Box<RawValue>);
+
+impl PartialEq for Raw {
+    fn eq(&self, other: &Raw) -> bool {
+        self.0.get() == other.0.get()
     }
 }
 
@@ -262,7 +273,7 @@ pub struct ProcessParameters {
     pub console_size: Option<[u16; 2]>,
     /// The plan of the process, which says more than the rest does. For an agent of this house, others pass it by.
     #[serde(rename = "HcsPlan", skip_serializing_if = "Option::is_none")]
-    pub plan: Option<Value>,
+    pub plan: Option<Raw>,
 }
 
 /// A process that was started.

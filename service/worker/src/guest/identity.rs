@@ -41,8 +41,8 @@ impl Guest {
         })
     }
 
-    /// Tells the agent all of it. Its answer is the question's.
-    pub(super) fn introduce(&mut self, question: Question) -> Result<(), hcs_core::Error> {
+    /// Tells the agent all of it, before it has said which version it speaks. Its machine has started when it has answered.
+    pub(super) fn introduce(&mut self) {
         let mut entropy = [0; 32];
         let filled = getrandom(&mut entropy[..], GetRandomFlags::empty());
         let identity = Identity {
@@ -52,7 +52,15 @@ impl Guest {
             entropy: filled.ok().map(|_| entropy.iter().map(|byte| format!("{byte:02x}")).collect()),
             nanoseconds: now(),
         };
-        self.tell_identity(&identity, question)
+        let Some(bridge) = &mut self.bridge else { return };
+        match bridge.host.ask_ahead(Rpc::ModifySettings, NULL_ID, request(&identity)) {
+            Ok((id, bytes)) => {
+                bridge.questions.insert(id, Question::Introduction);
+                let stream = bridge.stream;
+                self.say(stream, &bytes);
+            }
+            Err(broken) => self.give_up(&broken.to_string()),
+        }
     }
 
     /// Tells the agent what time it is: its machine has stood still.
@@ -60,18 +68,16 @@ impl Guest {
         if self.is_of_this_house() {
             let identity = Identity { nanoseconds: now(), ..Identity::default() };
             // One that cannot be told now is told when it is back.
-            let _ = self.tell_identity(&identity, Question::Nobodys);
+            let _ = self.ask(Rpc::ModifySettings, NULL_ID, request(&identity), Question::Nobodys);
         }
     }
+}
 
-    fn tell_identity(&mut self, identity: &Identity, question: Question) -> Result<(), hcs_core::Error> {
-        let request = Modification {
-            resource_type: IDENTITY.to_owned(),
-            request_type: "Update".to_owned(),
-            settings: serde_json::to_value(identity).unwrap_or_default(),
-        };
-        self.ask(Rpc::ModifySettings, NULL_ID, Modify { request }, question)
-    }
+fn request(identity: &Identity) -> Modify {
+    let settings = serde_json::to_value(identity).unwrap_or_default();
+    let request =
+        Modification { resource_type: IDENTITY.to_owned(), request_type: "Update".to_owned(), settings };
+    Modify { request }
 }
 
 fn now() -> Option<u64> {

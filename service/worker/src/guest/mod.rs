@@ -226,6 +226,8 @@ impl Guest {
             Ok((host, hello)) => {
                 self.bridge = Some(Bridge { stream, host, questions: BTreeMap::new() });
                 self.say(stream, &hello);
+                // At this port there is nobody but an agent of this house, which need not be waited for in between.
+                self.introduce();
             }
             Err(broken) => self.give_up(&broken.to_string()),
         }

@@ -1,8 +1,20 @@
-//! The plan of a process in the words of the bridge, for agents that do not take plans.
+//! The plan of a process in the words of the bridge.
 
 use hcs_container::ProcessPlan;
 use hcs_core::{Cause, Error};
-use hcs_gcs::records::ProcessParameters;
+use hcs_gcs::records::{NULL_ID, ProcessParameters, Raw};
+
+/// All of a plan, for an agent of this house.
+pub fn whole(plan: &ProcessPlan, of: &str) -> Result<ProcessParameters, Error> {
+    let mut plan = plan.clone();
+    if of == NULL_ID {
+        plan.attributes.is_unconfined = true;
+        plan.attributes.no_new_privileges = false;
+    }
+    let text = serde_json::value::to_raw_value(&plan)
+        .map_err(|error| Error::new(Cause::Unexpected, format!("writing the plan of a process: {error}")))?;
+    Ok(ProcessParameters { plan: Some(Raw(text)), ..ProcessParameters::default() })
+}
 
 /// What a plan says, as far as the bridge has words for it.
 pub fn of(plan: &ProcessPlan) -> Result<ProcessParameters, Error> {

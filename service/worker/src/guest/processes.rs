@@ -71,10 +71,10 @@ impl Guest {
             starting.ends[which] = Some(theirs);
             offered.push((port, ours));
         }
-        let mut parameters = parameters::of(plan)?;
-        if self.is_of_this_house() {
-            parameters.plan = serde_json::to_value(plan).ok();
-        }
+        let parameters = match self.is_of_this_house() {
+            true => parameters::whole(plan, of)?,
+            false => parameters::of(plan)?,
+        };
         let [stdin, stdout, stderr] = starting.ports;
         let settings = ExecuteSettings {
             process_parameters: Nested(parameters),

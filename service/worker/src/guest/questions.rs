@@ -139,6 +139,7 @@ impl Guest {
             Question::IsThere(_) => {}
             // It may have gone before it has answered; the start goes on waiting for another.
             Question::Introduction if error.cause == Cause::ConnectionClosed => {}
+            Question::Introduction if !self.is_of_this_house() => self.started(Ok(())),
             Question::Introduction => self.started(Err(error.clone())),
             // It is asked for again when the agent is back.
             Question::End(_) => {}
@@ -156,13 +157,6 @@ impl Guest {
     /// The agent is there.
     fn met(&mut self, negotiated: Negotiated) {
         self.capabilities = Some(negotiated.capabilities);
-        let introduced = match self.is_of_this_house() {
-            true => self.introduce(Question::Introduction),
-            false => Ok(()),
-        };
-        if introduced.is_err() || !self.is_of_this_house() {
-            self.started(introduced);
-        }
         // Those that were there when it was lost may have ended meanwhile.
         let living: Vec<Key> = self.living().collect();
         living.into_iter().for_each(|key| self.await_end(key));
