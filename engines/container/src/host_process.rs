@@ -15,12 +15,13 @@ use hcs_core::Error;
 use rustix::{
     io::{Errno, FdFlags},
     process::{Gid, Uid},
+    thread::CapabilitySet,
 };
 
 use crate::{
     cgroup::Cgroup,
     host_view::{self, View},
-    launch::{c_strings, join_cgroup},
+    launch::{c_strings, join_cgroup, limit_capabilities},
     sys::{self, CStringList},
     vfork,
 };
@@ -39,8 +40,10 @@ pub struct Program<'a> {
     pub stderr: BorrowedFd<'a>,
     /// Descriptors that it has under the same numbers.
     pub keep: &'a [BorrowedFd<'a>],
-    /// Who it runs as: user and group of this number, without any privilege.
+    /// Who it runs as: user and group of this number.
     pub user: u32,
+    /// What it may do beside, if that is root; others have no privilege.
+    pub capabilities: CapabilitySet,
     /// Groups that it is in beside.
     pub groups: &'a [u32],
     /// All that it sees of the host; without one it sees what everybody sees.
@@ -79,6 +82,8 @@ fn become_it(program: &Program<'_>) -> Result<(), Errno> {
         rustix::io::fcntl_setfd(fd, FdFlags::empty())?;
     }
     rustix::thread::set_no_new_privs(true)?;
+    // What it is bounded by is what root has after it has run a program.
+    limit_capabilities(program.capabilities)?;
     let (uid, gid) = (Uid::from_raw(program.user), Gid::from_raw(program.user));
     set_groups(program.groups)?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;

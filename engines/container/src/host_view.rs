@@ -54,19 +54,30 @@ enum Seen {
 pub struct View {
     /// The folders above, the outermost first.
     folders: Vec<CString>,
+    /// A folder that is to be filled later.
+    open: Option<CString>,
     seen: Vec<Seen>,
 }
 
 impl View {
     /// Opens what every program needs, and these folders.
     pub fn open(more: &[PathBuf]) -> Result<View, Error> {
-        let mut view = View { folders: vec![c"proc".to_owned()], seen: Vec::new() };
+        let mut view = View { folders: vec![c"proc".to_owned()], open: None, seen: Vec::new() };
         for path in EVERYBODYS.iter().map(PathBuf::from).chain(more.iter().cloned()) {
             view.add(&path).map_err(|errno| {
                 Error::from_errno(errno.raw_os_error(), format!("opening {} for a program", path.display()))
             })?;
         }
         Ok(view)
+    }
+
+    /// The same with an empty folder, in which something may be mounted later.
+    pub fn with_open_folder(mut self, folder: &str) -> Result<View, Error> {
+        let folder = inside(Path::new(folder));
+        let folder = folder.map_err(|errno| Error::from_errno(errno.raw_os_error(), "naming a folder"))?;
+        self.folders.push(folder.clone());
+        self.open = Some(folder);
+        Ok(self)
     }
 
     fn add(&mut self, path: &Path) -> Result<(), Errno> {
@@ -149,6 +160,11 @@ impl View {
             }
         }
         let attributes = attributes | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        if let Some(folder) = &self.open {
+            let empty = detached::make(c"tmpfs", [(c"mode", c"755"), (c"size", c"1m")], attributes)?;
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            detached::attach(empty, rustix::fs::openat(&root, folder, flags, Mode::empty())?)?;
+        }
         let processes = detached::make(c"proc", [], attributes)?;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         detached::attach(processes, rustix::fs::openat(&root, c"proc", flags, Mode::empty())?)?;

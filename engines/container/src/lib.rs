@@ -40,6 +40,7 @@ mod process_list;
 pub mod process_plan;
 mod report;
 pub mod seccomp;
+pub mod shares;
 mod streams;
 mod sys;
 pub mod user_namespace;

@@ -1,17 +1,18 @@
 //! Changes of a machine that exists: what a ModifySettingRequest asks for, as plain data. hcsd makes it, the worker
 //! carries it out.
 
-use hcs_container::policy;
+use hcs_container::{policy, shares::SharedFolder};
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{
     Any, Attachment, ComPort, Document, Guid, IdleProcessorsRequest, ModifyRequestType, NetworkAdapter,
-    ProcessorLimits, SharedMemoryRegion, StateOverride, VirtualPMemDevice, VirtualPMemMapping,
+    Plan9Share, ProcessorLimits, SharedMemoryRegion, StateOverride, VirtualPMemDevice, VirtualPMemMapping,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
         Adapter, Disk, MappedFile, PersistentDevice, Pipe, SharedRegion, adapters, disks, mapped, ports,
+        shares,
         topology::{self, Share},
     },
     policy::MACHINE,
@@ -102,6 +103,13 @@ pub enum Change {
         /// Where it is.
         socket: String,
     },
+    /// A folder is shared.
+    AddShare(SharedFolder),
+    /// A folder is shared no more.
+    RemoveShare {
+        /// What it is called.
+        name: String,
+    },
     /// A serial port is connected to another socket, or to none.
     SerialPort {
         /// Which.
@@ -127,7 +135,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("Devices/HvSocket/HvSocketConfig/ServiceTable", "machines of this version have no such sockets"),
     ("Devices/VirtualPci", "this version gives no device of the host to a machine"),
     ("Devices/FlexibleIov", "this version takes no devices from applications"),
-    ("Devices/Plan9/Shares", "this version shares no folders with a machine"),
     ("Devices/Licensing", "it is for guests of Windows"),
     ("Devices/VirtualSmb/Shares", "a guest of Linux has no such shares"),
 ];
@@ -169,6 +176,7 @@ impl Change {
                 request.mapping(number, offset)
             }
             ["Devices", "SharedMemory", "Regions"] => request.shared(),
+            ["Devices", "Plan9", "Shares"] => request.share(),
             ["Devices", "ComPorts", number] => request.serial_port(number),
             _ => Err(refusal(path)),
         }
@@ -318,6 +326,21 @@ impl Request<'_> {
             Some(ModifyRequestType::Add) | None => Ok(Change::AddShared(mapped::region(&region, SETTINGS)?)),
             Some(ModifyRequestType::Update) => {
                 Err(Error::new(Cause::NotSupported, "shared memory is added or removed")
+                    .at(KIND)
+                    .hint("Remove it and add it again."))
+            }
+        }
+    }
+
+    fn share(&self) -> Result<Change, Error> {
+        let share = self.read::<Plan9Share>()?;
+        match self.kind {
+            Some(ModifyRequestType::Add) | None => Ok(Change::AddShare(shares::share(&share, SETTINGS)?)),
+            Some(ModifyRequestType::Remove) => {
+                Ok(Change::RemoveShare { name: shares::name(&share, SETTINGS)? })
+            }
+            Some(ModifyRequestType::Update) => {
+                Err(Error::new(Cause::NotSupported, "a share is added or removed")
                     .at(KIND)
                     .hint("Remove it and add it again."))
             }

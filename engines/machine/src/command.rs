@@ -38,6 +38,8 @@ pub struct Numbers {
     pub shared: Vec<Mapping>,
     /// Where the trusted platform module is spoken to.
     pub tpm: Option<RawFd>,
+    /// Where folders of the host are served.
+    pub folders: Option<RawFd>,
     /// Where the agent in the guest is spoken to.
     pub guest: Option<RawFd>,
     /// Where the consoles of the guest are heard too.
@@ -277,8 +279,12 @@ fn ports(line: &mut Words, plan: &Plan, numbers: &Numbers) {
     }
 }
 
-/// The port of the agent has a controller of its own, so that nobody who is slow at another port holds it up.
+/// Folders of the host, and the agent. Its port has a controller of its own, so that nobody who is slow at another port holds it up.
 fn guest(line: &mut Words, numbers: &Numbers) {
+    if let Some(socket) = numbers.folders {
+        line.pair("-chardev", format!("socket,id={},fd={socket}", devices::SHARES));
+        line.pair("-device", devices::shares().to_string());
+    }
     let Some(socket) = numbers.guest else { return };
     line.pair("-chardev", format!("socket,id=guest,fd={socket}"));
     line.pair("-device", "virtio-serial-pci,id=agent,max_ports=2");

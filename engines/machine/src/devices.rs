@@ -197,6 +197,17 @@ pub fn shared(slot: u32) -> Value {
     json!({"driver": "ivshmem-plain", "id": id, "bus": slot_id(slot), "memdev": behind(&id)})
 }
 
+/// The device of shared folders, and what is behind it.
+pub const SHARES: &str = "shares";
+/// Its place, behind those of adapters and of shared memory.
+const SHARES_SLOT: u32 = 12;
+
+/// Folders of the host.
+pub fn shares() -> Value {
+    let (driver, bus) = ("vhost-user-fs-pci", slot_id(SHARES_SLOT));
+    json!({"driver": driver, "id": SHARES, "bus": bus, "chardev": SHARES, "tag": crate::shares::TAG})
+}
+
 /// What is behind a device of this name.
 pub fn behind(id: &str) -> String {
     format!("memory-{id}")

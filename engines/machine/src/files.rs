@@ -43,6 +43,7 @@ pub struct Files {
     persistent: Vec<(Persistent, Mapping)>,
     shared: Vec<(File, Mapping)>,
     tpm: Option<OwnedFd>,
+    folders: Option<OwnedFd>,
     guest: Option<OwnedFd>,
     log: OwnedFd,
     /// Not for QEMU, but for us: where one waits who wants to look at the screen.
@@ -55,6 +56,8 @@ pub struct Conversations {
     pub adapters: Vec<Option<OwnedFd>>,
     /// The trusted platform module.
     pub tpm: Option<OwnedFd>,
+    /// Folders of the host.
+    pub folders: Option<OwnedFd>,
     /// The agent in the guest.
     pub guest: Option<OwnedFd>,
     /// The consoles of the guest.
@@ -68,7 +71,7 @@ pub struct Conversations {
 impl Files {
     /// Opens and makes them; what others are behind is there already. On failure no socket is left.
     pub fn open(plan: &Plan, conversations: Conversations) -> Result<Files, Error> {
-        let Conversations { adapters, tpm, guest, log, memory, firmware } = conversations;
+        let Conversations { adapters, tpm, folders, guest, log, memory, firmware } = conversations;
         let host = &plan.host;
         let (mut kernel, mut initrd) = (None, None);
         if let Some(files) = plan.boot.kernel() {
@@ -114,6 +117,7 @@ impl Files {
             persistent,
             shared,
             tpm,
+            folders,
             guest,
             log,
             viewers,
@@ -153,6 +157,7 @@ impl Files {
             persistent: self.persistent.iter().map(|(_, mapping)| *mapping).collect(),
             shared: self.shared.iter().map(|(_, mapping)| *mapping).collect(),
             tpm: self.tpm.as_ref().map(OwnedFd::as_raw_fd),
+            folders: self.folders.as_ref().map(OwnedFd::as_raw_fd),
             guest: self.guest.as_ref().map(OwnedFd::as_raw_fd),
             log: self.log.as_raw_fd(),
         }
@@ -171,6 +176,7 @@ impl Files {
             .chain(&self.virtio_ports)
             .chain([&self.log])
             .chain(&self.tpm)
+            .chain(&self.folders)
             .chain(&self.guest);
         let adapters = self.adapters.iter().flatten();
         let persistent = self.persistent.iter().map(|(persistent, _)| &persistent.file);

@@ -17,6 +17,7 @@ use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType},
+    thread::CapabilitySet,
 };
 
 use crate::{plan::Host, prefix};
@@ -45,6 +46,7 @@ impl Helper {
             stderr: nowhere.as_fd(),
             keep,
             user: host.user,
+            capabilities: CapabilitySet::empty(),
             groups: &[],
             view: None,
         };

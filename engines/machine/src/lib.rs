@@ -25,6 +25,7 @@ pub mod plan;
 pub mod policy;
 pub mod qmp;
 mod remembered;
+pub mod shares;
 mod tail;
 mod tpm;
 

@@ -90,7 +90,7 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::Memory => return Ok(document(&properties::memory(system)?)),
         Request::SharedRegions => return Ok(document(&properties::shared_regions(system)?)),
-        Request::GuestConnection | Request::Heartbeat => {
+        Request::GuestConnection | Request::Heartbeat | Request::GuestChange { .. } => {
             let detail = "the virtual machine has no connection to its guest";
             return Err(Error::new(Cause::NotConfigured, detail));
         }
@@ -120,6 +120,7 @@ fn in_guest(system: &mut System, number: u64, request: &Request) -> Result<Optio
     let Some(guest) = system.guest() else { return Ok(None) };
     match request {
         Request::Heartbeat => guest.knock(number)?,
+        Request::GuestChange { request } => guest.change(number, parse(request)?)?,
         Request::GuestConnection => {
             let info = Some(guest.info()?);
             return Ok(Some(document(&Properties { guest_connection_info: info, ..Properties::default() })));

@@ -149,6 +149,11 @@ pub enum Request {
         /// A change of the engine for virtual machines.
         change: Any,
     },
+    /// Have the agent in a virtual machine change something there.
+    GuestChange {
+        /// A GuestModifySettingRequest.
+        request: Any,
+    },
     /// Make the guest of a virtual machine crash.
     Crash,
     /// A picture of the screen of a virtual machine. Answer: [`Answer::Picture`].

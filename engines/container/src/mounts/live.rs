@@ -12,12 +12,13 @@ use std::{
 
 use hcs_core::{Cause, Error};
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, StatxFlags},
+    fs::{AtFlags, CWD, Mode, OFlags, StatxFlags},
     io::Errno,
     mount::UnmountFlags,
 };
 
 use crate::{
+    launch::c_string,
     mounts::extra::{self, ExtraMount, Prepared},
     process, report,
     report::Step,
@@ -92,6 +93,12 @@ impl Mounted {
         Ok(())
     }
 
+    /// Removes places at which nothing is mounted any more, in this order.
+    pub fn clear(&self, places: &[String], init: BorrowedFd<'_>) -> Result<(), Error> {
+        let places = places.iter().map(|place| c_string(place)).collect::<Result<Vec<_>, _>>()?;
+        inside(init, self.namespaces, Step::Unmap, || places.iter().try_for_each(|place| remove_place(place)))
+    }
+
     /// Takes a mount away from a running container. Files that are open in it stay open.
     pub fn remove(&mut self, destination: &str, init: BorrowedFd<'_>) -> Result<(), Error> {
         let (index, number) = self.find(destination)?;
@@ -113,6 +120,15 @@ impl Mounted {
         })?;
         self.all.remove(index);
         Ok(())
+    }
+}
+
+/// Removes a file or an empty folder that something was mounted at.
+fn remove_place(place: &CStr) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(CWD, place, AtFlags::REMOVEDIR) {
+        Err(Errno::NOTDIR) => rustix::fs::unlinkat(CWD, place, AtFlags::empty()),
+        Err(Errno::NOENT) => Ok(()),
+        removed => removed,
     }
 }
 

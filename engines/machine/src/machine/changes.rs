@@ -104,6 +104,8 @@ impl Machine {
                 };
                 return self.unplug(devices::shared_id(slot), Then::Nothing, ticket);
             }
+            Change::AddShare(share) => self.add_share(share),
+            Change::RemoveShare { name } => self.remove_share(name),
             Change::MapPipe { socket } => self.map_pipe(socket),
             Change::UnmapPipe { socket } => {
                 let Some(number) =

@@ -10,6 +10,7 @@ mod reason;
 pub mod saving;
 mod screen;
 mod sets;
+mod sharing;
 
 use std::{
     collections::BTreeMap,
@@ -31,6 +32,7 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType},
     process::Signal,
+    thread::CapabilitySet,
 };
 use serde_json::{Value, json};
 
@@ -44,6 +46,7 @@ use crate::{
     prefix,
     qmp::Qmp,
     remembered::Remembered,
+    shares::Server,
     tail::{Ears, Tail},
     tpm::{self, Tpm},
 };
@@ -75,6 +78,8 @@ struct Running {
     qmp: Qmp,
     /// Who speaks for the guest in networks.
     speakers: Vec<Speaker>,
+    /// Who serves folders of the host.
+    server: Option<Server>,
     /// The trusted platform module.
     tpm: Option<Tpm>,
     /// What it and the firmware remember.
@@ -156,14 +161,15 @@ impl Machine {
         let (socket, tpm) = module.unzip();
         let (memory, state) = self.beginning()?;
         let (ours, theirs) = self.plan.guest.then(conversation).transpose().map_err(failed)?.unzip();
+        let (folders, server) = self.serve_folders()?.unzip();
         let conversations =
-            Conversations { adapters: sockets, tpm: socket, guest: theirs, log, memory, firmware };
+            Conversations { adapters: sockets, tpm: socket, folders, guest: theirs, log, memory, firmware };
         let mut files = Files::open(&self.plan, conversations)?;
         let viewers = files.viewers();
         let spawned = self.spawn(&files, Ears { errors, consoles }, say);
         let started = spawned.and_then(|mut running| {
-            running =
-                Running { viewers, guest: ours, speakers, tpm, remembered: Some(remembered), ..running };
+            let remembered = Some(remembered);
+            running = Running { viewers, guest: ours, server, speakers, tpm, remembered, ..running };
             match running.begin(&self.plan, state.as_ref()) {
                 Ok(()) => Ok(running),
                 Err(mut error) => {
@@ -191,6 +197,24 @@ impl Machine {
         }
     }
 
+    /// Who serves the folders that the machine begins with, and what QEMU speaks to it by.
+    fn serve_folders(&self) -> Result<Option<(OwnedFd, Server)>, Error> {
+        let Some(shares) = self.plan.shares.as_ref().filter(|shares| !shares.is_empty()) else {
+            return Ok(None);
+        };
+        if self.plan.restore.is_some() {
+            return Err(Error::new(
+                Cause::NotSupported,
+                "a machine that goes on has no shares when it begins",
+            )
+            .at("$.VirtualMachine.Devices.Plan9.Shares")
+            .hint("Add them when it has started."));
+        }
+        let (socket, mut server) = Server::start(&self.plan.host, &self.cgroup)?;
+        shares.iter().try_for_each(|share| server.add(share))?;
+        Ok(Some((socket, server)))
+    }
+
     fn spawn(&self, files: &Files, ears: Ears, say: OwnedFd) -> Result<Running, Error> {
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
         let (ours, theirs) = conversation().map_err(failed)?;
@@ -214,6 +238,7 @@ impl Machine {
                 stderr: say.as_fd(),
                 keep: &files.descriptors(),
                 user: self.plan.host.user,
+                capabilities: CapabilitySet::empty(),
                 groups: &[self.plan.host.group],
                 view: Some(&view),
             },
@@ -235,6 +260,7 @@ impl Machine {
             pidfd,
             qmp: Qmp::new(ours, ears),
             speakers: Vec::new(),
+            server: None,
             tpm: None,
             remembered: None,
             sets,
@@ -390,6 +416,7 @@ impl Machine {
         }
         if let Some(running) = &mut self.running {
             running.speakers.clear();
+            running.server = None;
             running.tpm = None;
             if let Some(Err(error)) = running.remembered.as_mut().map(Remembered::keep) {
                 eprintln!("hcs-worker: the guest state file: {error}");

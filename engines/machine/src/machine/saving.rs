@@ -84,6 +84,11 @@ impl Machine {
             (!plan.pipes.is_empty(), "a mapped pipe has somebody at its other end"),
             // Where the guest has it is not known yet when its place is looked for.
             (!plan.shared.is_empty(), "it shares memory with the host"),
+            // What the guest has open there is known to the program that serves it, and cannot be told.
+            (
+                self.running.as_ref().is_some_and(|running| running.server.is_some()),
+                "it has shared folders of the host",
+            ),
             (!self.waits.is_empty(), "a change of it waits for the guest"),
         ];
         let Some((_, what)) = hindrances.into_iter().find(|(hinders, _)| *hinders) else { return Ok(()) };

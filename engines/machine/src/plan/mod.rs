@@ -9,9 +9,13 @@ pub mod dump;
 pub mod mapped;
 pub mod ports;
 pub mod saved;
+pub mod shares;
 pub mod topology;
 
-use hcs_container::policy::{self, Notice};
+use hcs_container::{
+    policy::{self, Notice},
+    shares::SharedFolder,
+};
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{ComputeSystem, Reading, VirtualMachine};
 use serde::{Deserialize, Serialize};
@@ -74,6 +78,9 @@ pub struct Plan {
     pub display: Option<Display>,
     /// Where its firmware remembers; without that it forgets.
     pub guest_state: Option<GuestStateFile>,
+    /// Folders of the host that it can mount; none is that it gets none.
+    #[serde(default)]
+    pub shares: Option<Vec<SharedFolder>>,
     /// Whether there is an agent in it, which has a port to its worker.
     #[serde(default)]
     pub guest: bool,
@@ -156,6 +163,7 @@ impl Plan {
             tpm: machine.security_settings.as_ref().is_some_and(|security| security.enable_tpm == Some(true)),
             display: display::plan(&devices)?,
             guest_state: guest_state(machine)?,
+            shares: shares::plan(&devices)?,
             guest: guest(machine)?,
             restore: saved::plan(machine)?,
             dump: dump::plan(&devices)?,

@@ -8,7 +8,7 @@ use hcs_ipc::{
     worker::Request,
 };
 use hcs_machine::Change as MachineChange;
-use hcs_schema::{Any, ModifySettingRequest, OperationFailureDetail};
+use hcs_schema::{Any, ModifyRequestType, ModifySettingRequest, OperationFailureDetail};
 
 use super::{Context, Outcome, cpu_group, done};
 use crate::system::System;
@@ -25,6 +25,10 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
     let of_machine = path.strip_prefix("VirtualMachine/");
     let outcome = match (system.is_machine, of_machine) {
         (true, Some(inside)) => Some(machine(&context, &system, inside, &request).await),
+        (true, None) if path.is_empty() && request.guest_request.is_some() => {
+            let in_guest = request.guest_request.clone().unwrap_or_default();
+            Some(guest(&system, &in_guest).await)
+        }
         (true, None) if !path.is_empty() => {
             let detail = format!("{path:?} does not belong to a virtual machine");
             Some(Err(Error::new(Cause::NotSupported, detail).at("$.ResourcePath")))
@@ -62,17 +66,54 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
     Err(error.during(OperationFailureDetail::Modify))
 }
 
-/// Changes a virtual machine.
+/// Changes a virtual machine: what the host gives comes before what the guest makes of it, and goes behind.
 async fn machine(
     context: &Context,
     system: &System,
     path: &str,
     request: &ModifySettingRequest,
 ) -> Result<(), Error> {
-    if request.guest_request.is_some() {
-        let detail = "the virtual machine has no connection to its guest";
-        return Err(Error::new(Cause::InvalidState, detail).at("$.GuestRequest"));
+    let Some(in_guest) = &request.guest_request else {
+        return on_host(context, system, path, request).await;
+    };
+    if request.request_type == Some(ModifyRequestType::Remove) {
+        guest(system, in_guest).await?;
+        return on_host(context, system, path, request).await;
     }
+    on_host(context, system, path, request).await?;
+    let Err(error) = guest(system, in_guest).await else { return Ok(()) };
+    // What nobody uses goes again. Of what was only updated nobody knows what it was before.
+    if request.request_type != Some(ModifyRequestType::Update) {
+        let undone = ModifySettingRequest {
+            request_type: Some(ModifyRequestType::Remove),
+            guest_request: None,
+            ..request.clone()
+        };
+        if let Err(undoing) = on_host(context, system, path, &undone).await {
+            tracing::warn!(id = %system.id, %undoing, "what the guest has refused could not be taken back");
+        }
+    }
+    Err(error)
+}
+
+/// The part of a change that the agent in the machine does.
+async fn guest(system: &System, request: &Any) -> Result<(), Error> {
+    let asked = system.ask(Call::Modify, Request::GuestChange { request: request.clone() }).await;
+    asked.map(|_| ()).map_err(|error| match error.cause {
+        Cause::NotConfigured | Cause::ConnectionClosed => {
+            Error { cause: Cause::InvalidState, ..error }.at("$.GuestRequest")
+        }
+        _ => error.at("$.GuestRequest"),
+    })
+}
+
+/// The part of a change that the host does.
+async fn on_host(
+    context: &Context,
+    system: &System,
+    path: &str,
+    request: &ModifySettingRequest,
+) -> Result<(), Error> {
     if path == cpu_group::PATH {
         return cpu_group::bind(&context.service, system, request).await;
     }

@@ -80,7 +80,7 @@ fn limit(request: &Request, is_machine: bool) -> Duration {
         // All its memory is written to a disk.
         Request::Save { .. } => 600,
         // It waits for the guest, which the worker does for half a minute.
-        Request::ChangeMachine { .. } => 45,
+        Request::ChangeMachine { .. } | Request::GuestChange { .. } => 45,
         // Then the worker is killed, which kills the system as well; so there is no reason to be patient.
         Request::Terminate { .. } => 3,
         _ => 10,
@@ -100,6 +100,7 @@ fn name(request: &Request) -> &'static str {
         Request::Resume => "Resume",
         Request::Change { .. } => "Change",
         Request::ChangeMachine { .. } => "ChangeMachine",
+        Request::GuestChange { .. } => "GuestChange",
         Request::Crash => "Crash",
         Request::Picture => "Picture",
         Request::Save { .. } => "Save",

@@ -6,7 +6,10 @@ use hcs_core::{Cause, Error, Exit, HResult};
 use hcs_gcs::{
     Rpc, code,
     host::{self, Heard},
-    records::{Executed, FOR_EVER, NULL_ID, Negotiated, Nothing, Properties, Query, Response, Wait, Waited},
+    records::{
+        Executed, FOR_EVER, Modification, Modify, NULL_ID, Negotiated, Nothing, Properties, Query, Response,
+        Wait, Waited,
+    },
 };
 use hcs_ipc::worker::{Answer, Failure, ProcessExit};
 use hcs_mux::Stream;
@@ -192,6 +195,11 @@ impl Guest {
     /// Asks for something that is done or not.
     pub(super) fn act(&mut self, of: &str, number: u64, rpc: Rpc, body: impl Serialize) -> Result<(), Error> {
         self.ask(rpc, of, body, Question::Act(of.to_owned(), number))
+    }
+
+    /// Has the agent change something in the machine.
+    pub fn change(&mut self, number: u64, request: Modification) -> Result<(), Error> {
+        self.act(NULL_ID, number, Rpc::ModifySettings, Modify { request })
     }
 
     /// Asks whether anybody is there who answers.

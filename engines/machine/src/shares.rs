@@ -1,0 +1,125 @@
+//! The program that serves a machine the folders that are shared with it: one for all of them, which sees nothing but them.
+//! It acts for every user of the guest, so it is root with the rights that files need, and with no others.
+
+use std::{
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use hcs_container::{
+    cgroup::Cgroup,
+    host_process::{self, Program},
+    host_view::View,
+    network::host_program,
+    process,
+    shares::{self, SharedFolder, Shares},
+};
+use hcs_core::Error;
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+    thread::CapabilitySet,
+};
+
+use crate::{plan::Host, prefix};
+
+/// What the guest mounts.
+pub const TAG: &str = "hcs";
+
+/// The member that asks for it.
+const BLAME: &str = "$.VirtualMachine.Devices.Plan9";
+
+/// What files need of one who acts for others.
+const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::MKNOD)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID);
+
+/// It, running.
+pub struct Server {
+    pidfd: OwnedFd,
+    shares: Shares,
+}
+
+impl Server {
+    /// Starts it; what QEMU speaks to it by.
+    pub fn start(host: &Host, cgroup: &Cgroup) -> Result<(OwnedFd, Server), Error> {
+        let path = find(host)?;
+        let failed = |errno: Errno| {
+            Error::from_errno(errno.raw_os_error(), format!("starting {}", path.display())).at(BLAME)
+        };
+        let (listener, connected) = conversation().map_err(failed)?;
+        let nowhere =
+            rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        let view =
+            View::open(&[prefix(Path::new(&host.qemu)).to_owned()])?.with_open_folder(shares::FOLDER)?;
+        let arguments = [
+            "virtiofsd".to_owned(),
+            format!("--fd={}", listener.as_raw_fd()),
+            format!("--shared-dir={}", shares::FOLDER),
+            // All that it sees is what it is given.
+            "--sandbox=none".to_owned(),
+            "--rlimit-nofile=0".to_owned(),
+            "--xattr".to_owned(),
+            "--log-level=off".to_owned(),
+        ];
+        let program = Program {
+            path: &path,
+            arguments: &arguments,
+            environment: &[],
+            stdin: nowhere.as_fd(),
+            stderr: nowhere.as_fd(),
+            keep: &[listener.as_fd()],
+            user: 0,
+            capabilities: CAPABILITIES,
+            groups: &[],
+            view: Some(&view),
+        };
+        let pidfd = host_process::start(&program, cgroup)?;
+        Ok((connected, Server { pidfd, shares: Shares::none()? }))
+    }
+
+    /// Shares a folder.
+    pub fn add(&mut self, share: &SharedFolder) -> Result<(), Error> {
+        self.shares.add(share, self.pidfd.as_fd())
+    }
+
+    /// Shares it no more.
+    pub fn remove(&mut self, share: &SharedFolder) -> Result<(), Error> {
+        self.shares.remove(share, self.pidfd.as_fd())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        process::end(self.pidfd.as_fd());
+    }
+}
+
+/// A listening socket, and one who is connected to it. It has a name that only the kernel knows.
+fn conversation() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let socket =
+        || rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let (listener, connected) = (socket()?, socket()?);
+    rustix::net::bind(&listener, &SocketAddrUnix::new_unnamed())?;
+    rustix::net::listen(&listener, 1)?;
+    rustix::net::connect(&connected, &rustix::net::getsockname(&listener)?)?;
+    Ok((listener, connected))
+}
+
+/// Beside QEMU, or where distributions put it.
+fn find(host: &Host) -> Result<PathBuf, Error> {
+    const PLACES: &[&str] = &["libexec/virtiofsd", "lib/qemu/virtiofsd", "lib/virtiofsd", "bin/virtiofsd"];
+    let beside = prefix(Path::new(&host.qemu)).to_owned();
+    let prefixes = [beside, PathBuf::from("/usr/local"), PathBuf::from("/usr")];
+    let places = prefixes.iter().flat_map(|prefix| PLACES.iter().map(move |place| prefix.join(place)));
+    match places.into_iter().find(|place| place.is_file()) {
+        Some(path) => Ok(path),
+        None => host_program::find("virtiofsd", "virtiofsd", BLAME),
+    }
+}
