@@ -15,6 +15,7 @@ mod disks;
 mod endings;
 mod escapes;
 mod guest_deaths;
+mod guest_resources;
 mod guests;
 mod half_made;
 mod images;

@@ -1,0 +1,213 @@
+//! What a host gives to a machine and its agent makes something of: folders, disks, layers.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+use hcs::{
+    Cause, System,
+    schema::{
+        Any, Attachment, AttachmentType, Devices, ModifyRequestType, ModifySettingRequest, Plan9, Plan9Share,
+        SaveOptions, SaveType, Scsi,
+    },
+};
+use hcs_tests::{Service, host};
+use serde_json::{Value, json};
+
+use crate::{
+    output,
+    place::{inside, utility},
+    refused,
+};
+
+const READ_ONLY: u32 = 1;
+const RESTRICTED: u32 = 0x80;
+
+/// A utility machine with more devices.
+fn running(service: &Service, add: impl FnOnce(Devices) -> Devices) -> System {
+    let mut document = utility(service);
+    document.virtual_machine = document.virtual_machine.map(|machine| {
+        let devices = machine.devices.clone().unwrap_or_default();
+        machine.devices(add(devices))
+    });
+    service.running_from("vm", &document)
+}
+
+fn share(name: &str, path: &Path, flags: u32) -> Plan9Share {
+    Plan9Share::default().access_name(name).path(path.display().to_string()).flags(flags)
+}
+
+/// A request for a path, and one for the guest.
+fn request(
+    kind: ModifyRequestType,
+    path: &str,
+    settings: &Value,
+    resource: &str,
+    guest: &Value,
+) -> ModifySettingRequest {
+    let of_guest = json!({"RequestType": kind.to_string(), "ResourceType": resource, "Settings": guest});
+    let mut request =
+        ModifySettingRequest::default().request_type(kind).guest_request(Any::from_value(&of_guest).unwrap());
+    if !path.is_empty() {
+        request = request.resource_path(path).settings(Any::from_value(settings).unwrap());
+    }
+    request
+}
+
+const SHARES: &str = "VirtualMachine/Devices/Plan9/Shares";
+
+fn mapped(kind: ModifyRequestType, share: &Plan9Share, place: &str) -> ModifySettingRequest {
+    let name = share.access_name.clone().unwrap();
+    let read_only = share.flags.unwrap_or(0) & READ_ONLY != 0;
+    let guest = json!({"MountPath": place, "ShareName": name, "ReadOnly": read_only});
+    request(kind, SHARES, &serde_json::to_value(share).unwrap(), "MappedDirectory", &guest)
+}
+
+#[test]
+fn folders_are_shared_at_the_start_and_later_and_nothing_beside_them_is() {
+    use ModifyRequestType::{Add, Remove};
+    let service = Service::start();
+    let folder = service.root().join("folders");
+    for name in ["one", "two", "three/below"] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+    }
+    fs::write(folder.join("secret"), "secret").unwrap();
+    for (file, text) in
+        [("one/a", "of one"), ("two/b", "of two"), ("three/c", "of three"), ("three/below/d", "deep")]
+    {
+        fs::write(folder.join(file), text).unwrap();
+    }
+    let secret = folder.join("secret");
+    std::os::unix::fs::symlink(&secret, folder.join("one/link")).unwrap();
+    std::os::unix::fs::symlink("../secret", folder.join("one/up")).unwrap();
+    std::os::unix::fs::symlink(&secret, folder.join("three/link")).unwrap();
+    let system = running(&service, |devices| {
+        devices.plan9(Plan9::default().shares(vec![share("one", &folder.join("one"), 0)]))
+    });
+    let mount = json!({"MountPath": "/mnt/one", "ShareName": "one"});
+    let first = request(Add, "", &Value::Null, "MappedDirectory", &mount);
+    system.modify(&first).wait().unwrap();
+    assert_eq!(output(&system, "cat /mnt/one/a"), "of one");
+    output(&system, "cd /mnt/one && echo new > n && chown 1000:1001 n && mkdir deep && mv n deep");
+    let made = fs::metadata(folder.join("one/deep/n")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 1000);
+    // What links say is the guest's own.
+    output(&system, "! cat /mnt/one/link && ! cat /mnt/one/up && ! cat /mnt/one/../secret");
+
+    let two = share("two", &folder.join("two"), READ_ONLY);
+    system.modify(&mapped(Add, &two, "/mnt/two")).wait().unwrap();
+    assert_eq!(
+        output(&system, "cat /mnt/two/b; ! echo no > /mnt/two/b 2>/dev/null; ! touch /mnt/two/x 2>/dev/null"),
+        "of two"
+    );
+    // Also for one who mounts it by another way.
+    output(&system, "mount -o remount,rw /mnt/two 2>/dev/null; ! touch /mnt/two/x 2>/dev/null");
+    assert!(!folder.join("two/x").exists());
+
+    let files = vec!["c".to_owned(), "below/d".to_owned()];
+    let three = share("three", &folder.join("three"), RESTRICTED).allowed_files(files);
+    system.modify(&mapped(Add, &three, "/mnt/three")).wait().unwrap();
+    assert_eq!(
+        output(&system, "cat /mnt/three/c /mnt/three/below/d; ls /mnt/three"),
+        "of threedeepbelow\nc\n"
+    );
+    let linked = share("four", &folder.join("three"), RESTRICTED).allowed_files(vec!["link".to_owned()]);
+    let error = system.modify(&mapped(Add, &linked, "/mnt/four")).wait().unwrap_err();
+    assert!(error.message.contains("$.Settings.Path"), "{error}");
+
+    // What the guest refuses is not shared.
+    let five = share("five", &folder.join("two"), 0);
+    let nowhere = mapped(Add, &five, "/proc/nowhere");
+    system.modify(&nowhere).wait().unwrap_err();
+    system.modify(&mapped(Add, &five, "/mnt/five")).wait().unwrap();
+    refused(system.modify(&mapped(Add, &five, "/mnt/six")).wait(), Cause::AlreadyExists);
+    for (share, place) in [(&two, "/mnt/two"), (&three, "/mnt/three"), (&five, "/mnt/five")] {
+        system.modify(&mapped(Remove, share, place)).wait().unwrap();
+    }
+    assert_eq!(output(&system, "ls /mnt"), "one\n");
+    refused(
+        system.modify(&mapped(Add, &share("two", &folder.join("none"), 0), "/mnt/two")).wait(),
+        Cause::FileNotFound,
+    );
+
+    system.pause(None).wait().unwrap();
+    let template = SaveOptions::default().save_type(SaveType::AsTemplate);
+    let error = refused(system.save(&template).wait(), Cause::NotSupported);
+    assert!(error.message.contains("shared folders"), "{error}");
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
+#[test]
+fn shares_come_and_go_many_times_and_leave_nothing() {
+    use ModifyRequestType::{Add, Remove};
+    let service = Service::start();
+    let folder = service.root().join("folder");
+    fs::create_dir_all(&folder).unwrap();
+    let system = running(&service, |devices| devices.plan9(Plan9::default()));
+    let one = share("one", &folder, 0);
+    for round in 0..20 {
+        fs::write(folder.join("round"), round.to_string()).unwrap();
+        system.modify(&mapped(Add, &one, "/mnt/one")).wait().unwrap();
+        assert_eq!(output(&system, "cat /mnt/one/round"), round.to_string());
+        system.modify(&mapped(Remove, &one, "/mnt/one")).wait().unwrap();
+    }
+    assert_eq!(output(&system, "grep -c virtiofs /proc/mounts"), "1\n");
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
+#[test]
+fn a_disk_is_mounted_by_the_guest_and_layers_become_the_root_of_a_container() {
+    use ModifyRequestType::{Add, Remove};
+    let service = Service::start();
+    let disk = service.root().join("disk.img");
+    fs::File::create(&disk).unwrap().set_len(64 << 20).unwrap();
+    host("mke2fs", &["-q", "-t", "ext4", "-F", disk.to_str().unwrap()]);
+    fs::set_permissions(&disk, fs::Permissions::from_mode(0o666)).unwrap();
+    // The upper layer hides a file of the lower, which is the root file system of the other tests.
+    let layer = service.root().join("layer");
+    fs::create_dir_all(layer.join("etc")).unwrap();
+    fs::write(layer.join("etc/passwd"), "root:x:0:0:upper:/:/bin/sh\n").unwrap();
+    let system = running(&service, |devices| {
+        devices.plan9(Plan9::default()).scsi([("0".to_owned(), Scsi::default())])
+    });
+    for (name, path) in [("base", service.rootfs()), ("upper", layer)] {
+        let share = share(name, &path, READ_ONLY);
+        system.modify(&mapped(Add, &share, &format!("/run/layers/{name}"))).wait().unwrap();
+    }
+    let attachment =
+        Attachment::default().type_(AttachmentType::VirtualDisk).path(disk.display().to_string());
+    let attachment = serde_json::to_value(&attachment).unwrap();
+    let place = "VirtualMachine/Devices/Scsi/0/Attachments/3";
+    let in_guest = json!({"MountPath": "/run/scratch", "Lun": 3});
+    system.modify(&request(Add, place, &attachment, "MappedVirtualDisk", &in_guest)).wait().unwrap();
+    let layers = json!({
+        "ContainerRootPath": "/run/web/rootfs", "ScratchPath": "/run/scratch/web",
+        "Layers": [{"Id": "u", "Path": "/run/layers/upper"}, {"Id": "b", "Path": "/run/layers/base"}],
+    });
+    system.modify(&request(Add, "", &Value::Null, "CombinedLayers", &layers)).wait().unwrap();
+
+    let storage = hcs::schema::Storage::default().path("/run/web/rootfs");
+    let mut document = inside("vm", hcs::schema::Container::default());
+    let hosted = document.hosted_system.take().unwrap();
+    let mut hosted: Value = serde_json::from_str(hosted.get()).unwrap();
+    hosted["Container"]["Storage"] = serde_json::to_value(&storage).unwrap();
+    document.hosted_system = Some(Any::from_value(&hosted).unwrap());
+    let container = service.running_from("web", &document);
+    assert_eq!(
+        output(&container, "cat /etc/passwd; echo written > /file; ls /bin/busybox"),
+        "root:x:0:0:upper:/:/bin/sh\n/bin/busybox\n"
+    );
+    container.terminate().wait().unwrap();
+
+    system.modify(&request(Remove, "", &Value::Null, "CombinedLayers", &layers)).wait().unwrap();
+    assert_eq!(output(&system, "find /run/scratch/web -name file | wc -l"), "1\n");
+    system.modify(&request(Remove, place, &attachment, "MappedVirtualDisk", &in_guest)).wait().unwrap();
+    let mut console = output(&system, "ls /run/scratch 2>/dev/null; ls /sys/class/scsi_device | wc -l");
+    console.retain(|letter| letter != '\n');
+    println!("left in the guest: {console}");
+    let error = system.modify(&request(Add, "", &Value::Null, "NoSuchThing", &json!({}))).wait().unwrap_err();
+    assert!(error.message.contains("NoSuchThing") && error.message.contains("$.GuestRequest"), "{error}");
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+    host("e2fsck", &["-fn", disk.to_str().unwrap()]);
+}
