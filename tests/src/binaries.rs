@@ -4,12 +4,16 @@ use std::{env, path::PathBuf};
 
 /// The path of a binary. Panics with what to do if it is not there.
 pub fn find(name: &str) -> PathBuf {
-    let folder = env::var_os("HCS_BIN_DIR").map(PathBuf::from).unwrap_or_else(|| {
-        // target/<profile>/deps/<test>
-        let own = env::current_exe().expect("the test's own path");
-        own.ancestors().nth(2).expect("target/<profile>").to_owned()
-    });
-    let path = folder.join(name);
+    let folders = match env::var_os("HCS_BIN_DIR") {
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => {
+            // target/<profile>/deps/<test>, or target/<profile>/<program>
+            let own = env::current_exe().expect("the test's own path");
+            own.ancestors().skip(1).take(2).map(PathBuf::from).collect()
+        }
+    };
+    let mut paths = folders.iter().rev().map(|folder| folder.join(name));
+    let path = paths.clone().find(|path| path.exists()).or_else(|| paths.next()).expect("a folder");
     assert!(path.exists(), "{} is missing: build the workspace first, or set HCS_BIN_DIR", path.display());
     path
 }

@@ -8,6 +8,7 @@
 //! `hcs-bench layers` — a layer imported and exported, beside tar, umoci and containerd.
 //! `hcs-bench boot` — a virtual machine from nothing to its first program, beside the same QEMU run bare.
 //! `hcs-bench clone` — clones of a template, beside the same QEMU run bare; a machine saved to a file, beside dd.
+//! `hcs-bench guest` — processes and folders in a virtual machine, beside the bare port and a share mounted by hand.
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
@@ -22,6 +23,7 @@ mod echo;
 mod exec;
 mod figures;
 mod floor;
+mod guest;
 mod idle;
 mod layers;
 mod library;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["many", count] => count.parse().map_err(Into::into).and_then(many::measure),
         ["boot"] => boot::measure(),
         ["clone"] => clone::measure(),
+        ["guest"] => guest::measure(),
         ["layers"] => layers::measure(),
         ["call"] => call::measure("inf"),
         ["call", "--at-most", ratio] => call::measure(ratio),
@@ -59,7 +62,7 @@ fn main() -> ExitCode {
         }
         ["echo", socket, request, reply] => echo::serve(socket, request, reply),
         _ => Err(
-            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | clone | call [--at-most RATIO]"
+            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | clone | guest | call [--at-most RATIO]"
                 .into(),
         ),
     };

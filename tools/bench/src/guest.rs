@@ -1,0 +1,218 @@
+//! Processes in a virtual machine, beside the bare port: a process that does nothing, what it says, what it reads from a
+//! shared folder; and how soon a clone runs its first.
+
+use std::{
+    fs::{self, File},
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use hcs::{
+    System,
+    schema::{
+        Any, GuestConnection, ModifyRequestType, ModifySettingRequest, Plan9, Plan9Share, ProcessParameters,
+        RestoreState, SaveOptions, SaveType, VirtioSerial, VirtioSerialPort,
+    },
+};
+use hcs_tests::{
+    machine::{self, Guest, with_memory},
+    rootfs,
+};
+
+use crate::{
+    Outcome,
+    figures::{Figures, compared, in_turns, timed},
+    service::Service,
+};
+
+const ROUNDS: usize = 31;
+const MUCH: u64 = 100_000_000;
+/// A process, as a multiple of a round on the bare port and the guest's own fork and exec.
+const AT_MOST: f64 = 3.0;
+/// What a process says, in multiples of the speed of the bare port.
+const AT_LEAST: f64 = 0.6;
+/// What it reads from a folder that the service has shared, in multiples of one that is mounted by hand.
+const AT_LEAST_OF_SHARE: f64 = 0.8;
+/// From the call of the start of a clone to its first process.
+const FIRST: Duration = Duration::from_millis(300);
+
+/// Measures.
+pub fn measure() -> Outcome {
+    let service = Service::start_for_machines(&machine::qemu())?;
+    let tree = service.folder().join("tree");
+    rootfs::make(&tree);
+    let guest = Guest::utility(service.folder(), &tree);
+    let shared = service.folder().join("shared");
+    fs::create_dir_all(&shared)?;
+    let mut bytes = File::create(shared.join("much"))?;
+    for _ in 0..MUCH / 1_000_000 {
+        bytes.write_all(&[b'x'; 1_000_000])?;
+    }
+    let port = service.folder().join("port");
+    let document = guest.document_with(|machine| {
+        let devices = machine.devices.clone().unwrap_or_default();
+        let raw = VirtioSerialPort::default().named_pipe(port.display().to_string()).name("raw");
+        let serial = VirtioSerial::default().ports([("0".to_owned(), raw)]);
+        with_memory(machine, 512)
+            .devices(devices.virtio_serial(serial).plan9(Plan9::default()))
+            .guest_connection(GuestConnection::default())
+    });
+    let system = service.client()?.create("vm", &document).wait()?;
+    system.start().wait()?;
+    let kept = [processes(&system, &port)?, words(&system, &port)?, folder(&system, &shared)?];
+    system.terminate().wait()?;
+    let kept = [kept, [first_of_clone(&service, &guest)?; 3]].concat();
+    match kept.into_iter().all(|kept| kept) {
+        true => Ok(()),
+        false => Err("a promise is not kept".into()),
+    }
+}
+
+fn script(text: &str) -> ProcessParameters {
+    let words = ["sh", "-c", text].map(str::to_owned).to_vec();
+    ProcessParameters::default().command_args(words).create_std_out_pipe(true)
+}
+
+/// What a process says.
+fn said(system: &System, text: &str) -> Outcome<String> {
+    let mut process = system.run(&script(text)).wait()?;
+    let mut said = String::new();
+    File::from(process.pipes.stdout.take().ok_or("no pipe")?).read_to_string(&mut said)?;
+    match process.wait_blocking()?.exit_code {
+        Some(0) => Ok(said),
+        code => Err(format!("{text}: {code:?}").into()),
+    }
+}
+
+/// Where the guest finds the bare port.
+const PORT: &str = "port=/dev/$(grep -lx raw /sys/class/virtio-ports/*/name | cut -d/ -f5)";
+
+fn processes(system: &System, port: &Path) -> Outcome<bool> {
+    // As many as can be told from the time that a shell takes for itself.
+    let each = said(
+        system,
+        "t() { cut -d' ' -f1 /proc/uptime | tr -d .; }; a=$(t); for n in $(seq 200); do /bin/true; done; b=$(t); echo $((b - a))",
+    )?;
+    let fork_and_exec = Duration::from_millis(each.trim().parse::<u64>()? * 10 / 200);
+    let _echo = system.run(&script(&format!("{PORT}; exec cat <$port >$port"))).wait()?;
+    let mut bare = UnixStream::connect(port)?;
+    let mut round = || {
+        timed(|| {
+            bare.write_all(b"x")?;
+            Ok(bare.read_exact(&mut [0])?)
+        })
+    };
+    // The first finds nobody there yet.
+    round()?;
+    let nothing = ProcessParameters::default().command_args(vec!["true".to_owned()]);
+    let run = || {
+        timed(|| {
+            let process = system.run(&nothing).wait()?;
+            process.wait_blocking()?;
+            Ok(())
+        })
+    };
+    run()?;
+    let figures = in_turns(ROUNDS, run, round)?;
+    compared(["a process from the call to its end", "a round on the bare port"], &figures);
+    let [ours, bare] = figures.map(|figures| figures.percentile(0.5));
+    let ratio = ours.as_secs_f64() / (bare + fork_and_exec).as_secs_f64();
+    println!("the guest's own fork and exec: {fork_and_exec:?}");
+    println!("ratio to both: {ratio:.2} (promised: {AT_MOST})");
+    Ok(ratio <= AT_MOST)
+}
+
+fn words(system: &System, port: &Path) -> Outcome<bool> {
+    const TIMES: usize = 5;
+    let ours = || {
+        timed(|| {
+            let mut process = system.run(&script(&format!("head -c {MUCH} /dev/zero"))).wait()?;
+            take(&mut File::from(process.pipes.stdout.take().ok_or("no pipe")?))
+        })
+    };
+    let mut bare = UnixStream::connect(port)?;
+    let by_port = || {
+        timed(|| {
+            let process = system.run(&script(&format!("{PORT}; head -c {MUCH} /dev/zero >$port"))).wait()?;
+            take(&mut Read::by_ref(&mut bare).take(MUCH))?;
+            process.wait_blocking()?;
+            Ok(())
+        })
+    };
+    let figures = in_turns(TIMES, ours, by_port)?;
+    compared(["100 MB that a process says", "100 MB by the bare port"], &figures);
+    let [ours, bare] = figures.map(|figures| figures.percentile(0.5));
+    let ratio = bare.as_secs_f64() / ours.as_secs_f64();
+    println!("speed: {ratio:.2} of the bare port (promised: {AT_LEAST})");
+    Ok(ratio >= AT_LEAST)
+}
+
+fn take(from: &mut impl Read) -> Outcome {
+    let (mut buffer, mut total) = (vec![0; 1 << 16], 0);
+    loop {
+        match from.read(&mut buffer)? {
+            0 if total == MUCH => return Ok(()),
+            0 => return Err(format!("{total} bytes of {MUCH}").into()),
+            length => total += length as u64,
+        }
+    }
+}
+
+/// The same file by the share as its agent mounts it, and by one that is mounted by hand.
+fn folder(system: &System, shared: &Path) -> Outcome<bool> {
+    const TIMES: usize = 5;
+    let share = Plan9Share::default().access_name("much").path(shared.display().to_string());
+    let guest = serde_json::json!({"RequestType": "Add", "ResourceType": "MappedDirectory",
+        "Settings": {"MountPath": "/mnt/much", "ShareName": "much"}});
+    let request = ModifySettingRequest::default()
+        .resource_path("VirtualMachine/Devices/Plan9/Shares")
+        .request_type(ModifyRequestType::Add)
+        .settings(Any::from_value(&share)?)
+        .guest_request(Any::from_value(&guest)?);
+    system.modify(&request).wait()?;
+    said(system, "mkdir -p /mnt/hand && mount -t virtiofs hcs /mnt/hand && ls /mnt/hand/much")?;
+    let read = |place: &str| {
+        let line =
+            format!("echo 3 >/proc/sys/vm/drop_caches; dd if={place}/much of=/dev/null bs=1M 2>/dev/null");
+        timed(|| said(system, &line).map(drop))
+    };
+    let figures = in_turns(TIMES, || read("/mnt/much"), || read("/mnt/hand/much"))?;
+    compared(["100 MB from a share", "100 MB from one mounted by hand"], &figures);
+    let [ours, by_hand] = figures.map(|figures| figures.percentile(0.5));
+    let ratio = by_hand.as_secs_f64() / ours.as_secs_f64();
+    println!("speed: {ratio:.2} of that (promised: {AT_LEAST_OF_SHARE})");
+    Ok(ratio >= AT_LEAST_OF_SHARE)
+}
+
+fn first_of_clone(service: &Service, guest: &Guest) -> Outcome<bool> {
+    const CLONES: usize = 9;
+    let template = guest.document_with(|machine| machine.guest_connection(GuestConnection::default()));
+    let system = service.client()?.create("template", &template).wait()?;
+    system.start().wait()?;
+    said(&system, "true")?;
+    system.pause(None).wait()?;
+    system.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait()?;
+    let mut figures = Figures::default();
+    for number in 0..CLONES {
+        let mut document = template.clone();
+        let machine = document.virtual_machine.as_mut().ok_or("no machine")?;
+        machine.restore_state = Some(RestoreState::default().template_system_id("template"));
+        let port = service.folder().join(format!("com-{number}")).display().to_string();
+        let ports = machine.devices.as_mut().and_then(|devices| devices.com_ports.as_mut());
+        ports.and_then(|ports| ports.get_mut("0")).ok_or("no port")?.named_pipe = Some(port);
+        let clone = service.client()?.create(&format!("clone-{number}"), &document).wait()?;
+        let began = Instant::now();
+        clone.start().wait()?;
+        let process =
+            clone.run(&ProcessParameters::default().command_args(vec!["true".to_owned()])).wait()?;
+        figures.add(began.elapsed());
+        process.wait_blocking()?;
+        clone.terminate().wait()?;
+    }
+    system.terminate().wait()?;
+    let first = figures.percentile(0.5);
+    println!("the first process of a clone runs {first:?} after the call of its start (promised: {FIRST:?})");
+    Ok(first <= FIRST)
+}
