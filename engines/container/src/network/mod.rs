@@ -2,13 +2,14 @@
 //!
 //! [`plan`] decides from the document, [`connection`] carries it out: the worker opens what is there before the
 //! container, and connects the container's namespace when its first process is ready and before any other runs.
-//! [`bridge`] is one way to do that, [`user_mode`] another; [`resolver`] is what is written to /etc/resolv.conf.
+//! [`bridge`] is one way to do that, [`user_mode`] another; [`resolver`] is what is written to /etc/resolv.conf,
+//! [`netlink`] the few words that are needed with the kernel, also by the agent in a virtual machine.
 
 pub mod bridge;
 pub(crate) mod connection;
 pub mod host_program;
 mod nat;
-mod netlink;
+pub mod netlink;
 pub mod plan;
 pub(crate) mod resolver;
 pub mod tap;

@@ -1,12 +1,12 @@
-//! The few requests of rtnetlink that a bridge needs.
+//! The few requests of rtnetlink that networks of containers need, and adapters of a machine that the agent in it sets
+//! up. Here are interfaces; [`routing`] has their addresses and the ways from them.
 //!
-//! Written by hand: they fit into one file, and the crates for it bring a whole model of the protocol into a worker
+//! Written by hand: they fit into two files, and the crates for it bring a whole model of the protocol into a worker
 //! that is to stay small.
 
-use std::{
-    net::Ipv4Addr,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-};
+pub mod routing;
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::{
     io::Errno,
@@ -28,14 +28,13 @@ pub struct Peer<'a> {
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
-const RTM_NEWADDR: u16 = 20;
-const RTM_NEWROUTE: u16 = 24;
 const NLM_F_REQUEST: u16 = 0x01;
 const NLM_F_ACK: u16 = 0x04;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
@@ -43,15 +42,7 @@ const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const IFA_BROADCAST: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
 const IFF_UP: u32 = 1;
-const AF_INET: u8 = 2;
-const RT_TABLE_MAIN: u8 = 254;
-const RTPROT_STATIC: u8 = 4;
-const RTN_UNICAST: u8 = 1;
 
 impl Netlink {
     /// Begins one.
@@ -95,6 +86,23 @@ impl Netlink {
         self.ask(RTM_NEWLINK, 0, request)
     }
 
+    /// Takes an interface down, and with it the routes over it.
+    pub fn take_down(&self, name: &str) -> Result<(), Errno> {
+        let mut request = link(true);
+        // That it is meant stays, what it is to be does not.
+        request.0[8..12].fill(0);
+        request.text(IFLA_IFNAME, name);
+        self.ask(RTM_NEWLINK, 0, request)
+    }
+
+    /// Says how long a packet of an interface may be.
+    pub fn set_mtu(&self, name: &str, mtu: u32) -> Result<(), Errno> {
+        let mut request = link(false);
+        request.text(IFLA_IFNAME, name);
+        request.bytes(IFLA_MTU, &mtu.to_ne_bytes());
+        self.ask(RTM_NEWLINK, 0, request)
+    }
+
     /// Puts an interface at a bridge, and brings it up.
     pub fn attach(&self, name: &str, bridge: u32) -> Result<(), Errno> {
         let mut request = link(true);
@@ -116,27 +124,6 @@ impl Netlink {
         let mut request = link(false);
         request.text(IFLA_IFNAME, name);
         self.ask(RTM_DELLINK, 0, request)
-    }
-
-    /// Gives an interface an address.
-    pub fn add_address(&self, name: &str, address: Ipv4Addr, prefix: u8) -> Result<(), Errno> {
-        let hosts = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
-        let broadcast = Ipv4Addr::from(u32::from(address) | hosts);
-        let mut request = Request::default();
-        request.0.extend([AF_INET, prefix, 0, 0]);
-        request.0.extend(self.index(name)?.to_ne_bytes());
-        for (kind, address) in [(IFA_LOCAL, address), (IFA_ADDRESS, address), (IFA_BROADCAST, broadcast)] {
-            request.bytes(kind, &address.octets());
-        }
-        self.ask(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, request)
-    }
-
-    /// Sends everything that has no other way to a gateway.
-    pub fn add_default_route(&self, gateway: Ipv4Addr) -> Result<(), Errno> {
-        let mut request = Request::default();
-        request.0.extend([AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, 0, RTN_UNICAST, 0, 0, 0, 0]);
-        request.bytes(RTA_GATEWAY, &gateway.octets());
-        self.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, request)
     }
 
     /// The number of an interface.
