@@ -25,6 +25,7 @@ use crate::{
     log::Log,
     place::{Awaited, Mother, Place, Said},
     port,
+    resources::Resources,
 };
 
 /// The folder of its cgroups.
@@ -45,6 +46,8 @@ pub struct Agent {
     pub(crate) places: BTreeMap<String, Place>,
     /// Containers that are to be forgotten when their end was told.
     pub(crate) to_forget: VecDeque<String>,
+    /// What the host has added to the machine.
+    pub(crate) resources: Resources,
     log: Log,
 }
 
@@ -70,8 +73,16 @@ pub fn run() -> Result<(), Error> {
     let mut machine = Place::make(&mut mother, first, Awaited::Nothing)?;
     machine.ask(Request::Start, Awaited::Nothing)?;
     let places = BTreeMap::from([(NULL_ID.to_owned(), machine)]);
-    let mut agent =
-        Agent { carrier, bridge: None, again: None, mother, places, to_forget: VecDeque::new(), log };
+    let mut agent = Agent {
+        carrier,
+        bridge: None,
+        again: None,
+        mother,
+        places,
+        to_forget: VecDeque::new(),
+        resources: Resources::default(),
+        log,
+    };
     loop {
         if let Err(Cut) = agent.turn()? {
             return Err(Error::new(Cause::ConnectionClosed, "the port of this machine is gone"));

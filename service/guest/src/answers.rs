@@ -144,7 +144,14 @@ impl Agent {
                     .map_err(|error| Failure::new(code::INVALID_JSON, error.to_string()))?;
                 identity::become_it(&identity).map(|()| Some(json!({}))).map_err(failure)
             }
-            other => Err(Failure::new(code::FAILED, format!("the resource {other:?} is not known here"))),
+            _ if question.base.container_id == NULL_ID => {
+                self.resources.modify(request).map(|()| Some(json!({})))
+            }
+            other => {
+                self.place(question)?;
+                let text = format!("the resource {other:?} of a container cannot be changed here");
+                Err(Failure::new(code::FAILED, text))
+            }
         }
     }
 

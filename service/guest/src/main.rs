@@ -9,6 +9,7 @@
 //!   agent ── the loop: the port, the bridge, the workers
 //!     place ── a worker, which is a copy of the agent: one for the machine itself, one for each container
 //!     answers ── what is asked, and how it is answered
+//!     resources ── what the host changes in the machine: disks, folders, layers, adapters
 //! ```
 #![forbid(unsafe_code)]
 
@@ -22,6 +23,7 @@ mod place;
 mod port;
 mod power;
 mod processes;
+mod resources;
 
 use std::process::ExitCode;
 
