@@ -326,9 +326,9 @@ pub(crate) fn failure(error: Error) -> Failure {
         Cause::SystemNotFound => code::NO_CONTAINER,
         _ => error.hresult().0,
     };
-    let message = match &error.hint {
-        Some(hint) => format!("{error} {hint}"),
-        None => error.to_string(),
-    };
-    Failure { code, message, whole: serde_json::to_value(worker::Failure::from(error)).ok() }
+    Failure {
+        code,
+        message: error.to_string(),
+        whole: serde_json::to_value(worker::Failure::from(error)).ok(),
+    }
 }
