@@ -1,7 +1,10 @@
 //! Folders of the host below one folder that a program sees, each under a name. They come and go while it runs, and it sees
 //! nothing else of them: a link or a `..` leads nowhere else, because there is nothing else.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
 
 use hcs_core::{Cause, Error};
 use rustix::{
@@ -69,20 +72,22 @@ impl Shares {
     /// Lets it see one no more. What it has open it still has.
     pub fn remove(&mut self, share: &SharedFolder, program: BorrowedFd<'_>) -> Result<(), Error> {
         let place = place_of(share);
-        let mut places = vec![place.clone()];
         let Some(files) = &share.files else {
             self.mounted.remove(&place, program)?;
-            return self.mounted.clear(&places, program);
+            return self.mounted.clear(&[place], program);
         };
+        // What is below another sorts behind it.
+        let mut places = BTreeSet::from([place.clone()]);
         for file in files {
-            let file = format!("{place}/{file}");
-            match self.mounted.remove(&file, program) {
+            match self.mounted.remove(&format!("{place}/{file}"), program) {
                 // It was added in part.
                 Err(error) if error.cause == Cause::NotFound => {}
                 removed => removed?,
             }
-            places.insert(0, file);
+            let parts = file.match_indices('/').map(|(at, _)| &file[..at]).chain([file.as_str()]);
+            places.extend(parts.map(|part| format!("{place}/{part}")));
         }
+        let places: Vec<String> = places.into_iter().rev().collect();
         self.mounted.clear(&places, program)
     }
 }

@@ -38,7 +38,9 @@ const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::MKNOD)
     .union(CapabilitySet::SETFCAP)
     .union(CapabilitySet::SETGID)
-    .union(CapabilitySet::SETUID);
+    .union(CapabilitySet::SETUID)
+    // With that it gives up the others itself, and this one.
+    .union(CapabilitySet::SETPCAP);
 
 /// It, running.
 pub struct Server {
@@ -66,14 +68,16 @@ impl Server {
             "--sandbox=none".to_owned(),
             "--rlimit-nofile=0".to_owned(),
             "--xattr".to_owned(),
-            "--log-level=off".to_owned(),
+            "--log-level=error".to_owned(),
         ];
+        let complaints = std::io::stderr();
         let program = Program {
             path: &path,
             arguments: &arguments,
             environment: &[],
             stdin: nowhere.as_fd(),
-            stderr: nowhere.as_fd(),
+            // What it complains of is the service's to tell.
+            stderr: complaints.as_fd(),
             keep: &[listener.as_fd()],
             user: 0,
             capabilities: CAPABILITIES,

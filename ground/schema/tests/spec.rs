@@ -109,6 +109,9 @@ fn linux_additions_are_marked() {
         .collect();
     let expected = [
         "Container.OciSpecification",
+        "HostedSystem.OciBundlePath",
+        "HostedSystem.ScratchDirPath",
+        "HostedSystem.OciSpecification",
         "NetworkAdapter.Linux",
         "NetworkLinux.Mode",
         "NetworkLinux.Name",

@@ -21,6 +21,7 @@ use rustix::{
 use serde::Deserialize;
 
 use super::{
+    device,
     folder::{Folder, absolute},
     member,
     mount_point::{self, MountPoint},
@@ -104,11 +105,15 @@ fn mount_all() -> Result<(), Error> {
         return Ok(());
     }
     let mut place = MountPoint::at(Folder::make(ALL, 0o700, "ShareName")?);
-    place.mount(TAG, "virtiofs", MountFlags::empty(), "").map_err(|error| {
-        let is_missing = [Errno::NODEV, Errno::INVAL].map(|errno| Some(errno.raw_os_error()));
-        if !is_missing.contains(&error.errno) {
-            return error;
+    // Its device comes with the first share, and the kernel takes a moment to find it.
+    let not_there = Some(Errno::INVAL.raw_os_error());
+    let mounted = device::wait("the device of shared folders", || {
+        match place.mount(TAG, "virtiofs", MountFlags::empty(), "") {
+            Err(error) if error.errno == not_there => None,
+            outcome => Some(outcome),
         }
+    });
+    mounted.and_then(|mounted| mounted).map_err(|error| {
         Error { cause: Cause::NotConfigured, ..error }.hint(
             "The document of the machine must have Devices.Plan9, and the machine's kernel the module virtiofs.",
         )
