@@ -71,6 +71,22 @@ impl View {
         Ok(view)
     }
 
+    /// The same with a folder of the host, at another place and as writable as it is.
+    pub fn with_folder(mut self, folder: &Path, place: &str) -> Result<View, Error> {
+        let doing = || format!("opening {} for a program", folder.display());
+        let open = || -> Result<Seen, Errno> {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            let mount = rustix::mount::open_tree(CWD, folder, flags)?;
+            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+                | MountAttrFlags::MOUNT_ATTR_NODEV
+                | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+            sys::change_mount_attributes(mount.as_fd(), u64::from(attributes.bits()), 0, false)?;
+            Ok(Seen::Mount { at: inside(Path::new(place))?, mount, is_folder: true })
+        };
+        self.seen.push(open().map_err(|errno| Error::from_errno(errno.raw_os_error(), doing()))?);
+        Ok(self)
+    }
+
     /// The same with an empty folder, in which something may be mounted later.
     pub fn with_open_folder(mut self, folder: &str) -> Result<View, Error> {
         let folder = inside(Path::new(folder));

@@ -4,15 +4,16 @@
 use hcs_container::{policy, shares::SharedFolder};
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{
-    Any, Attachment, ComPort, Document, Guid, IdleProcessorsRequest, ModifyRequestType, NetworkAdapter,
-    Plan9Share, ProcessorLimits, SharedMemoryRegion, StateOverride, VirtualPMemDevice, VirtualPMemMapping,
+    Any, Attachment, ComPort, Document, Guid, HvSocketServiceConfig, IdleProcessorsRequest,
+    ModifyRequestType, NetworkAdapter, Plan9Share, ProcessorLimits, SharedMemoryRegion, StateOverride,
+    VirtualPMemDevice, VirtualPMemMapping,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
         Adapter, Disk, MappedFile, PersistentDevice, Pipe, SharedRegion, adapters, disks, mapped, ports,
-        shares,
+        shares, sockets,
         topology::{self, Share},
     },
     policy::MACHINE,
@@ -103,6 +104,8 @@ pub enum Change {
         /// Where it is.
         socket: String,
     },
+    /// What a service of the machine's sockets may do, which the rights of their folder say.
+    Service,
     /// A folder is shared.
     AddShare(SharedFolder),
     /// A folder is shared no more.
@@ -132,7 +135,6 @@ const REFUSED: &[(&str, &str)] = &[
         "ComputeTopology/Processor/CpuFrequencyPowerCap",
         "Linux limits the frequency of processors, not of machines",
     ),
-    ("Devices/HvSocket/HvSocketConfig/ServiceTable", "machines of this version have no such sockets"),
     ("Devices/VirtualPci", "this version gives no device of the host to a machine"),
     ("Devices/FlexibleIov", "this version takes no devices from applications"),
     ("Devices/Licensing", "it is for guests of Windows"),
@@ -177,6 +179,7 @@ impl Change {
             }
             ["Devices", "SharedMemory", "Regions"] => request.shared(),
             ["Devices", "Plan9", "Shares"] => request.share(),
+            ["Devices", "HvSocket", "HvSocketConfig", "ServiceTable", service] => request.service(service),
             ["Devices", "ComPorts", number] => request.serial_port(number),
             _ => Err(refusal(path)),
         }
@@ -330,6 +333,14 @@ impl Request<'_> {
                     .hint("Remove it and add it again."))
             }
         }
+    }
+
+    fn service(&self, service: &str) -> Result<Change, Error> {
+        sockets::port(service, PATH)?;
+        if self.kind != Some(ModifyRequestType::Remove) {
+            sockets::check(service, &self.read::<HvSocketServiceConfig>()?, SETTINGS)?;
+        }
+        Ok(Change::Service)
     }
 
     fn share(&self) -> Result<Change, Error> {

@@ -40,6 +40,8 @@ pub struct Numbers {
     pub tpm: Option<RawFd>,
     /// Where folders of the host are served.
     pub folders: Option<RawFd>,
+    /// Where sockets of the guest are carried.
+    pub sockets: Option<RawFd>,
     /// Where the agent in the guest is spoken to.
     pub guest: Option<RawFd>,
     /// Where the consoles of the guest are heard too.
@@ -279,11 +281,12 @@ fn ports(line: &mut Words, plan: &Plan, numbers: &Numbers) {
     }
 }
 
-/// Folders of the host, and the agent. Its port has a controller of its own, so that nobody who is slow at another port holds it up.
+/// Folders of the host, sockets to its programs, and the agent. Its port has a controller of its own, so that nobody who is slow at another port holds it up.
 fn guest(line: &mut Words, numbers: &Numbers) {
-    if let Some(socket) = numbers.folders {
-        line.pair("-chardev", format!("socket,id={},fd={socket}", devices::SHARES));
-        line.pair("-device", devices::shares().to_string());
+    for (socket, device) in [(numbers.folders, devices::shares()), (numbers.sockets, devices::sockets())] {
+        let (Some(socket), Some(behind)) = (socket, device["chardev"].as_str()) else { continue };
+        line.pair("-chardev", format!("socket,id={behind},fd={socket}"));
+        line.pair("-device", device.to_string());
     }
     let Some(socket) = numbers.guest else { return };
     line.pair("-chardev", format!("socket,id=guest,fd={socket}"));

@@ -208,6 +208,12 @@ pub fn shares() -> Value {
     json!({"driver": driver, "id": SHARES, "bus": bus, "chardev": SHARES, "tag": crate::shares::TAG})
 }
 
+/// Sockets to programs of the host, at the place behind.
+pub fn sockets() -> Value {
+    let (driver, bus) = ("vhost-user-vsock-pci", slot_id(SHARES_SLOT + 1));
+    json!({"driver": driver, "id": "sockets", "bus": bus, "chardev": "sockets"})
+}
+
 /// What is behind a device of this name.
 pub fn behind(id: &str) -> String {
     format!("memory-{id}")

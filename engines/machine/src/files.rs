@@ -44,6 +44,7 @@ pub struct Files {
     shared: Vec<(File, Mapping)>,
     tpm: Option<OwnedFd>,
     folders: Option<OwnedFd>,
+    sockets: Option<OwnedFd>,
     guest: Option<OwnedFd>,
     log: OwnedFd,
     /// Not for QEMU, but for us: where one waits who wants to look at the screen.
@@ -58,6 +59,8 @@ pub struct Conversations {
     pub tpm: Option<OwnedFd>,
     /// Folders of the host.
     pub folders: Option<OwnedFd>,
+    /// Sockets to programs of the host.
+    pub sockets: Option<OwnedFd>,
     /// The agent in the guest.
     pub guest: Option<OwnedFd>,
     /// The consoles of the guest.
@@ -71,7 +74,8 @@ pub struct Conversations {
 impl Files {
     /// Opens and makes them; what others are behind is there already. On failure no socket is left.
     pub fn open(plan: &Plan, conversations: Conversations) -> Result<Files, Error> {
-        let Conversations { adapters, tpm, folders, guest, log, memory, firmware } = conversations;
+        let Conversations { adapters, tpm, folders, sockets: carried, guest, log, memory, firmware } =
+            conversations;
         let host = &plan.host;
         let (mut kernel, mut initrd) = (None, None);
         if let Some(files) = plan.boot.kernel() {
@@ -118,6 +122,7 @@ impl Files {
             shared,
             tpm,
             folders,
+            sockets: carried,
             guest,
             log,
             viewers,
@@ -158,6 +163,7 @@ impl Files {
             shared: self.shared.iter().map(|(_, mapping)| *mapping).collect(),
             tpm: self.tpm.as_ref().map(OwnedFd::as_raw_fd),
             folders: self.folders.as_ref().map(OwnedFd::as_raw_fd),
+            sockets: self.sockets.as_ref().map(OwnedFd::as_raw_fd),
             guest: self.guest.as_ref().map(OwnedFd::as_raw_fd),
             log: self.log.as_raw_fd(),
         }
@@ -177,6 +183,7 @@ impl Files {
             .chain([&self.log])
             .chain(&self.tpm)
             .chain(&self.folders)
+            .chain(&self.sockets)
             .chain(&self.guest);
         let adapters = self.adapters.iter().flatten();
         let persistent = self.persistent.iter().map(|(persistent, _)| &persistent.file);

@@ -26,6 +26,7 @@ pub mod policy;
 pub mod qmp;
 mod remembered;
 pub mod shares;
+mod sockets;
 mod tail;
 mod tpm;
 

@@ -9,6 +9,7 @@ use hcs_container::policy::{
 const WINDOWS_ONLY: &str = "it configures Windows only";
 const MEMORY_OF_A_PROCESS: &str = "the memory of a virtual machine is that of a process, which Linux manages";
 const LAYOUT: &str = "QEMU lays the addresses of the machine out itself";
+const FOLDER_OF_SOCKETS: &str = "who may listen and connect is said by the rights of the folder of the sockets, which is root's and the group hcs's";
 const IMAGE_FILE: &str = "image files of Linux need no such permission";
 
 /// Members of a VirtualMachine document. What is not in it is refused.
@@ -132,6 +133,15 @@ pub const MACHINE: &[Line] = &[
         "AccessSids",
         Inert("who may connect is said by the rights of the socket, which is root's"),
     ),
+    ("Devices", "HvSocket", Honoured),
+    ("VirtualMachine_HvSocket", "HvSocketConfig", Honoured),
+    ("HvSocketSystemConfig", "DefaultBindSecurityDescriptor", Inert(FOLDER_OF_SOCKETS)),
+    ("HvSocketSystemConfig", "DefaultConnectSecurityDescriptor", Inert(FOLDER_OF_SOCKETS)),
+    ("HvSocketSystemConfig", "ServiceTable", Honoured),
+    ("HvSocketServiceConfig", "BindSecurityDescriptor", Inert(FOLDER_OF_SOCKETS)),
+    ("HvSocketServiceConfig", "ConnectSecurityDescriptor", Inert(FOLDER_OF_SOCKETS)),
+    ("HvSocketServiceConfig", "AllowWildcardBinds", Inert("a socket is that of one machine")),
+    ("HvSocketServiceConfig", "Disabled", Honoured),
     ("Devices", "Plan9", Honoured),
     ("Plan9", "Shares", Honoured),
     ("Plan9Share", "Name", Honoured),

@@ -1,12 +1,21 @@
 //! What a host gives to a machine and its agent makes something of: folders, disks, layers.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+};
 
 use hcs::{
     Cause, System,
     schema::{
-        Any, Attachment, AttachmentType, Devices, ModifyRequestType, ModifySettingRequest, Plan9, Plan9Share,
-        SaveOptions, SaveType, Scsi,
+        Any, Attachment, AttachmentType, Devices, HvSocketServiceConfig, HvSocketSystemConfig,
+        ModifyRequestType, ModifySettingRequest, Plan9, Plan9Share, SaveOptions, SaveType, Scsi,
+        VirtualMachineHvSocket,
     },
 };
 use hcs_tests::{Service, host};
@@ -210,4 +219,77 @@ fn a_disk_is_mounted_by_the_guest_and_layers_become_the_root_of_a_container() {
     system.terminate().wait().unwrap();
     service.await_nothing_left();
     host("e2fsck", &["-fn", disk.to_str().unwrap()]);
+}
+
+/// A line from a stream.
+fn line(from: &mut UnixStream) -> String {
+    let (mut line, mut byte) = (String::new(), [0]);
+    while !line.ends_with('\n') {
+        from.read_exact(&mut byte).unwrap();
+        line.push(char::from(byte[0]));
+    }
+    line
+}
+
+#[test]
+fn programs_of_the_host_and_of_a_guest_speak_by_sockets() {
+    const SERVICE: &str = "00001234-facb-11e6-bd58-64006a7986d3";
+    let service = Service::start();
+    let bin = service.rootfs().join("bin/guest_sockets");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/c/guest_sockets.c");
+    host("cc", &["-static", "-O1", "-Wall", "-Werror", "-o", bin.to_str().unwrap(), source]);
+    let mut document = utility(&service);
+    document.virtual_machine = document.virtual_machine.map(|machine| {
+        let config = HvSocketSystemConfig::default()
+            .default_bind_security_descriptor("D:P(A;;FA;;;SY)")
+            .service_table([(SERVICE.to_owned(), HvSocketServiceConfig::default())]);
+        let devices = machine.devices.clone().unwrap_or_default();
+        machine.devices(devices.hv_socket(VirtualMachineHvSocket::default().hv_socket_config(config)))
+    });
+    let system = service.client().create("vm", &document).wait().unwrap();
+    // Who listens may do so before the machine runs.
+    let folder = service.root().join("run/systems").join(system.runtime_id()).join("hvsocket");
+    let listener = UnixListener::bind(folder.join(format!("connect_{}", 0x1234))).unwrap();
+    system.start().wait().unwrap();
+
+    let mut calls = Vec::new();
+    for name in ["one", "two"] {
+        let text = format!("echo from {name} | guest_sockets connect {}", 0x1234);
+        calls.push((name, crate::run(&system, &crate::script(&text))));
+        let (mut call, _) = listener.accept().unwrap();
+        assert_eq!(line(&mut call), format!("from {name}\n"));
+        call.write_all(format!("to {name}\n").as_bytes()).unwrap();
+    }
+    for (name, mut process) in calls {
+        assert_eq!(crate::read_all(process.pipes.stdout.take()), format!("to {name}\n"));
+        assert_eq!(crate::exit_code(&process), 0);
+    }
+    output(&system, "! echo nobody | guest_sockets connect 77");
+
+    let listening = crate::run(&system, &crate::command(&["guest_sockets", "listen", "50000"]));
+    crate::process::await_line(listening.pipes.stdout.as_ref().unwrap(), "ready\n");
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = UnixStream::connect(folder.join("connect")).unwrap();
+        stream.write_all(b"CONNECT 50000\n").unwrap();
+        streams.push(stream);
+    }
+    let mut first = streams.remove(0);
+    assert!(line(&mut first).starts_with("OK "));
+    first.write_all(b"hello\n").unwrap();
+    assert_eq!(line(&mut first), "HELLO\n");
+
+    let table = format!("VirtualMachine/Devices/HvSocket/HvSocketConfig/ServiceTable/{SERVICE}");
+    let update = ModifySettingRequest::default()
+        .resource_path(table.clone())
+        .request_type(ModifyRequestType::Update)
+        .settings(Any::from_value(&HvSocketServiceConfig::default()).unwrap());
+    system.modify(&update).wait().unwrap();
+    let other = update.resource_path(table.replace(SERVICE, "acef5661-84a1-4e44-856b-6245e69f4620"));
+    refused(system.modify(&other).wait(), Cause::NotSupported);
+    // The end of the machine is the end of every connection.
+    system.terminate().wait().unwrap();
+    assert_eq!(first.read(&mut [0; 8]).unwrap_or(0), 0);
+    drop(listener);
+    service.await_nothing_left();
 }

@@ -49,7 +49,7 @@ pub fn run(relock: bool) -> Outcome {
     let locked = fs::read_to_string(&lock).unwrap_or_default();
     let stamp = folder.join("complete");
     if !relock && fs::read_to_string(&stamp).is_ok_and(|there| there == locked) {
-        return Ok(());
+        return carrier_of_sockets(&workspace, &folder);
     }
     if std::env::consts::ARCH != "x86_64" {
         return Err("the tests of virtual machines know x86-64 only".to_owned());
@@ -89,7 +89,25 @@ pub fn run(relock: bool) -> Outcome {
         adopt(&folder, program)?;
     }
     fs::remove_dir_all(&apt.folder).map_err(|error| format!("{}: {error}", apt.folder.display()))?;
-    fs::write(&stamp, found).map_err(|error| format!("{}: {error}", stamp.display()))
+    fs::write(&stamp, found).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    carrier_of_sockets(&workspace, &folder)
+}
+
+/// The program that carries sockets of machines is in no release of Debian yet.
+fn carrier_of_sockets(workspace: &Workspace, folder: &Path) -> Outcome {
+    const NAME: &str = "vhost-device-vsock";
+    const VERSION: &str = "0.3.0";
+    let (root, build) = (folder.join("usr"), folder.join("build"));
+    if root.join("bin").join(NAME).exists() {
+        return Ok(());
+    }
+    println!("building {NAME} {VERSION}, about a minute on two processors");
+    let install = "cargo install --quiet --locked --force --version";
+    let place = root.display().to_string();
+    Line::new(install.split(' ').chain([VERSION, "--root", &place, NAME]))
+        .with("CARGO_TARGET_DIR", &build)
+        .run(&workspace.root)?;
+    fs::remove_dir_all(&build).map_err(|error| format!("{}: {error}", build.display()))
 }
 
 /// A state of apt of our own.

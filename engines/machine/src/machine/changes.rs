@@ -104,6 +104,10 @@ impl Machine {
                 };
                 return self.unplug(devices::shared_id(slot), Then::Nothing, ticket);
             }
+            Change::Service if self.plan.has_sockets => Ok(()),
+            Change::Service => Err(Error::new(Cause::NotConfigured, "the machine was made without sockets")
+                .at(PATH)
+                .hint("Say \"HvSocket\":{} in the Devices of its document.")),
             Change::AddShare(share) => self.add_share(share),
             Change::RemoveShare { name } => self.remove_share(name),
             Change::MapPipe { socket } => self.map_pipe(socket),

@@ -47,6 +47,7 @@ use crate::{
     qmp::Qmp,
     remembered::Remembered,
     shares::Server,
+    sockets::Sockets,
     tail::{Ears, Tail},
     tpm::{self, Tpm},
 };
@@ -80,6 +81,8 @@ struct Running {
     speakers: Vec<Speaker>,
     /// Who serves folders of the host.
     server: Option<Server>,
+    /// Who carries its sockets.
+    sockets: Option<Sockets>,
     /// The trusted platform module.
     tpm: Option<Tpm>,
     /// What it and the firmware remember.
@@ -162,14 +165,32 @@ impl Machine {
         let (memory, state) = self.beginning()?;
         let (ours, theirs) = self.plan.guest.then(conversation).transpose().map_err(failed)?.unzip();
         let (folders, server) = self.serve_folders()?.unzip();
-        let conversations =
-            Conversations { adapters: sockets, tpm: socket, folders, guest: theirs, log, memory, firmware };
+        let (carried, carrier) = self.carry_sockets()?.unzip();
+        let conversations = Conversations {
+            adapters: sockets,
+            tpm: socket,
+            folders,
+            sockets: carried,
+            guest: theirs,
+            log,
+            memory,
+            firmware,
+        };
         let mut files = Files::open(&self.plan, conversations)?;
         let viewers = files.viewers();
         let spawned = self.spawn(&files, Ears { errors, consoles }, say);
         let started = spawned.and_then(|mut running| {
             let remembered = Some(remembered);
-            running = Running { viewers, guest: ours, server, speakers, tpm, remembered, ..running };
+            running = Running {
+                viewers,
+                guest: ours,
+                server,
+                sockets: carrier,
+                speakers,
+                tpm,
+                remembered,
+                ..running
+            };
             match running.begin(&self.plan, state.as_ref()) {
                 Ok(()) => Ok(running),
                 Err(mut error) => {
@@ -195,6 +216,14 @@ impl Machine {
                 Err(error)
             }
         }
+    }
+
+    /// Who carries its sockets, and what QEMU speaks to it by.
+    fn carry_sockets(&self) -> Result<Option<(OwnedFd, Sockets)>, Error> {
+        if !self.plan.has_sockets {
+            return Ok(None);
+        }
+        Sockets::start(&self.plan.host, &self.cgroup, &self.plan.host.sockets).map(Some)
     }
 
     /// Who serves the folders that the machine begins with, and what QEMU speaks to it by.
@@ -261,6 +290,7 @@ impl Machine {
             qmp: Qmp::new(ours, ears),
             speakers: Vec::new(),
             server: None,
+            sockets: None,
             tpm: None,
             remembered: None,
             sets,
@@ -417,6 +447,7 @@ impl Machine {
         if let Some(running) = &mut self.running {
             running.speakers.clear();
             running.server = None;
+            running.sockets = None;
             running.tpm = None;
             if let Some(Err(error)) = running.remembered.as_mut().map(Remembered::keep) {
                 eprintln!("hcs-worker: the guest state file: {error}");

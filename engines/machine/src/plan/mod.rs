@@ -10,6 +10,7 @@ pub mod mapped;
 pub mod ports;
 pub mod saved;
 pub mod shares;
+pub mod sockets;
 pub mod topology;
 
 use hcs_container::{
@@ -81,6 +82,9 @@ pub struct Plan {
     /// Folders of the host that it can mount; none is that it gets none.
     #[serde(default)]
     pub shares: Option<Vec<SharedFolder>>,
+    /// Whether its guest has sockets to programs of the host.
+    #[serde(default)]
+    pub has_sockets: bool,
     /// Whether there is an agent in it, which has a port to its worker.
     #[serde(default)]
     pub guest: bool,
@@ -112,6 +116,9 @@ pub struct Host {
     pub group: u32,
     /// The memory of the host, beyond which no machine grows.
     pub memory_mib: u64,
+    /// The folder of the sockets to its guest.
+    #[serde(default)]
+    pub sockets: String,
     /// How long the start of a machine waits for the agent in it, in seconds.
     #[serde(default)]
     pub guest_patience: u32,
@@ -164,6 +171,7 @@ impl Plan {
             display: display::plan(&devices)?,
             guest_state: guest_state(machine)?,
             shares: shares::plan(&devices)?,
+            has_sockets: sockets::plan(&devices)?,
             guest: guest(machine)?,
             restore: saved::plan(machine)?,
             dump: dump::plan(&devices)?,

@@ -100,6 +100,7 @@ impl Plan {
             ("disks of its controllers", json!(self.controllers.iter().map(disks).collect::<Vec<_>>())),
             ("places of adapters", json!(slots)),
             ("agent", json!(self.guest)),
+            ("sockets", json!(self.has_sockets)),
             ("ports", json!(ports.collect::<Vec<_>>())),
             ("mapped pipes", json!(self.pipes.iter().map(|pipe| pipe.number).collect::<Vec<_>>())),
             ("persistent memory", json!(persistent)),

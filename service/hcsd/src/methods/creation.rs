@@ -2,7 +2,10 @@
 
 use std::{
     fs,
-    os::fd::OwnedFd,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,6 +21,7 @@ use hcs_schema::{Any, ComputeSystem, Guid, OperationFailureDetail, Reading, Vers
 
 use super::{Context, Outcome, cpu_group, host, restoring, within};
 use crate::{
+    config::Config,
     host::{machine_users, memory},
     random,
     record::Record,
@@ -280,9 +284,21 @@ async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::p
         user,
         group: machine_users::GROUP,
         memory_mib: memory.total_bytes >> 20,
+        sockets: registry::folder(&service.config.systems(), id).join(SOCKETS).display().to_string(),
         guest_patience: service.config.guest_patience,
         processor: kvm.then(host::processor_requirements),
     })
+}
+
+/// Where the sockets to the guest of a machine are, below its folder.
+const SOCKETS: &str = "hvsocket";
+
+/// Makes it, for those who may use the service.
+fn make_sockets_folder(folder: &Path, config: &Config) -> std::io::Result<()> {
+    fs::create_dir(folder)?;
+    let group = fs::metadata(&config.socket)?.gid();
+    std::os::unix::fs::chown(folder, None, Some(group))?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o770))
 }
 
 fn find_qemu() -> Option<PathBuf> {
@@ -368,6 +384,9 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
         let failed = |error: std::io::Error| Error::from_io(&error, "writing the record of the system");
         let note = || {
             fs::create_dir(&folder).map_err(failed)?;
+            if let Kind::Machine(hcs_machine::Plan { has_sockets: true, .. }) = &design.plan {
+                make_sockets_folder(&folder.join(SOCKETS), &service.config).map_err(failed)?;
+            }
             system.recorded().write(&folder).map_err(failed)
         };
         if let Some(host) = &system.recorded().host {

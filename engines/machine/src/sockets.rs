@@ -1,0 +1,112 @@
+//! The program that carries the sockets of a machine: what its guest says to a port of the host comes out at a Unix socket that
+//! somebody has made there, and who connects to the guest does so at one that this program makes.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use hcs_container::{
+    cgroup::Cgroup,
+    host_process::{self, Program},
+    host_view::View,
+    process,
+};
+use hcs_core::{Cause, Error};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+    thread::CapabilitySet,
+};
+
+use crate::{helper, plan::Host, prefix};
+
+const PROGRAM: &str = "vhost-device-vsock";
+/// The member that asks for it.
+const BLAME: &str = "$.VirtualMachine.Devices.HvSocket";
+
+/// Where it sees the sockets of others, and the one that it makes there.
+const SOCKETS: &str = "/sockets";
+/// Where it makes the one at which QEMU speaks to it. Nobody else sees that.
+const PRIVATE: &str = "/private";
+
+/// How long it may take to listen.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// It, running.
+pub struct Sockets {
+    pidfd: OwnedFd,
+}
+
+impl Sockets {
+    /// Starts it for the sockets in this folder; what QEMU speaks to it by.
+    pub fn start(host: &Host, cgroup: &Cgroup, folder: &str) -> Result<(OwnedFd, Sockets), Error> {
+        let path = helper::find(host, PROGRAM, PROGRAM, BLAME)?;
+        let failed = |errno: Errno| {
+            Error::from_errno(errno.raw_os_error(), format!("starting {}", path.display())).at(BLAME)
+        };
+        let nowhere =
+            rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        let view = View::open(&[prefix(&path).to_owned()])?
+            .with_folder(Path::new(folder), SOCKETS)?
+            .with_open_folder(PRIVATE)?;
+        let arguments = [
+            PROGRAM.to_owned(),
+            // Guests know each other's numbers only where they are told; here each is alone with its host.
+            "--guest-cid=3".to_owned(),
+            format!("--uds-path={SOCKETS}/connect"),
+            format!("--socket={PRIVATE}/device"),
+        ];
+        let complaints = std::io::stderr();
+        let program = Program {
+            path: &path,
+            arguments: &arguments,
+            environment: &[],
+            stdin: nowhere.as_fd(),
+            stderr: complaints.as_fd(),
+            keep: &[],
+            user: 0,
+            // It connects to the sockets of everybody who could make one there.
+            capabilities: CapabilitySet::DAC_OVERRIDE,
+            groups: &[],
+            view: Some(&view),
+        };
+        let sockets = Sockets { pidfd: host_process::start(&program, cgroup)? };
+        let connected = sockets.connect()?;
+        Ok((connected, sockets))
+    }
+
+    /// Connects to it when it listens. It does not say when; nothing else can be waited for.
+    fn connect(&self) -> Result<OwnedFd, Error> {
+        let gone = || Error::new(Cause::Unexpected, format!("{PROGRAM} does not listen")).at(BLAME);
+        let failed = |errno: Errno| {
+            Error::from_errno(errno.raw_os_error(), format!("speaking to {PROGRAM}")).at(BLAME)
+        };
+        let process = process::number(self.pidfd.as_fd()).ok_or_else(gone)?;
+        let address = SocketAddrUnix::new(format!("/proc/{process}/root{PRIVATE}/device")).map_err(failed)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let socket =
+                rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                    .map_err(failed)?;
+            match rustix::net::connect(&socket, &address) {
+                Ok(()) => return Ok(socket),
+                Err(Errno::NOENT | Errno::CONNREFUSED) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(errno) => return Err(failed(errno)),
+            }
+            if process::number(self.pidfd.as_fd()).is_none() {
+                return Err(gone());
+            }
+        }
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        process::end(self.pidfd.as_fd());
+    }
+}
