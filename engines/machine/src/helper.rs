@@ -1,5 +1,5 @@
-//! Programs that do something for one machine beside its QEMU. They run as the machine's user and in its cgroup, and end
-//! with whoever holds them.
+//! Programs that do something for one machine beside its QEMU. They run in its cgroup, mostly as its user, and end with
+//! whoever holds them.
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -9,6 +9,7 @@ use std::{
 use hcs_container::{
     cgroup::Cgroup,
     host_process::{self, Program},
+    host_view::View,
     network::host_program,
     process,
 };
@@ -28,7 +29,7 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts one; these descriptors stay open in it.
+    /// Starts one as the machine's user; these descriptors stay open in it.
     pub fn start(
         path: &Path,
         arguments: &[String],
@@ -36,8 +37,7 @@ impl Helper {
         host: &Host,
         cgroup: &Cgroup,
     ) -> Result<Helper, Error> {
-        let nowhere = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| failed(path, errno))?;
+        let nowhere = nowhere(path)?;
         let program = Program {
             path,
             arguments,
@@ -52,6 +52,41 @@ impl Helper {
         };
         host_process::start(&program, cgroup).map(|pidfd| Helper { pidfd })
     }
+
+    /// Starts one that acts for users of the guest or of the host: as root with these rights, and it sees nothing but this.
+    pub fn serve(
+        path: &Path,
+        arguments: &[String],
+        keep: &[BorrowedFd<'_>],
+        (capabilities, view): (CapabilitySet, &View),
+        cgroup: &Cgroup,
+    ) -> Result<Helper, Error> {
+        let (nowhere, complaints) = (nowhere(path)?, std::io::stderr());
+        let program = Program {
+            path,
+            arguments,
+            environment: &[],
+            stdin: nowhere.as_fd(),
+            // What it complains of is the service's to tell.
+            stderr: complaints.as_fd(),
+            keep,
+            user: 0,
+            capabilities,
+            groups: &[],
+            view: Some(view),
+        };
+        host_process::start(&program, cgroup).map(|pidfd| Helper { pidfd })
+    }
+
+    /// Stands for it.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+fn nowhere(path: &Path) -> Result<OwnedFd, Error> {
+    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| failed(path, errno))
 }
 
 impl Drop for Helper {

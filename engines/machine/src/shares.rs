@@ -8,21 +8,18 @@ use std::{
 
 use hcs_container::{
     cgroup::Cgroup,
-    host_process::{self, Program},
     host_view::View,
     network::host_program,
-    process,
     shares::{self, SharedFolder, Shares},
 };
 use hcs_core::Error;
 use rustix::{
-    fs::{Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
     thread::CapabilitySet,
 };
 
-use crate::{plan::Host, prefix};
+use crate::{helper::Helper, plan::Host, prefix};
 
 /// What the guest mounts.
 pub const TAG: &str = "hcs";
@@ -44,7 +41,7 @@ const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
 
 /// It, running.
 pub struct Server {
-    pidfd: OwnedFd,
+    program: Helper,
     shares: Shares,
 }
 
@@ -56,8 +53,6 @@ impl Server {
             Error::from_errno(errno.raw_os_error(), format!("starting {}", path.display())).at(BLAME)
         };
         let (listener, connected) = conversation().map_err(failed)?;
-        let nowhere =
-            rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
         let view =
             View::open(&[prefix(Path::new(&host.qemu)).to_owned()])?.with_open_folder(shares::FOLDER)?;
         let arguments = [
@@ -70,38 +65,19 @@ impl Server {
             "--xattr".to_owned(),
             "--log-level=error".to_owned(),
         ];
-        let complaints = std::io::stderr();
-        let program = Program {
-            path: &path,
-            arguments: &arguments,
-            environment: &[],
-            stdin: nowhere.as_fd(),
-            // What it complains of is the service's to tell.
-            stderr: complaints.as_fd(),
-            keep: &[listener.as_fd()],
-            user: 0,
-            capabilities: CAPABILITIES,
-            groups: &[],
-            view: Some(&view),
-        };
-        let pidfd = host_process::start(&program, cgroup)?;
-        Ok((connected, Server { pidfd, shares: Shares::none()? }))
+        let rights = (CAPABILITIES, &view);
+        let program = Helper::serve(&path, &arguments, &[listener.as_fd()], rights, cgroup)?;
+        Ok((connected, Server { program, shares: Shares::none()? }))
     }
 
     /// Shares a folder.
     pub fn add(&mut self, share: &SharedFolder) -> Result<(), Error> {
-        self.shares.add(share, self.pidfd.as_fd())
+        self.shares.add(share, self.program.as_fd())
     }
 
     /// Shares it no more.
     pub fn remove(&mut self, share: &SharedFolder) -> Result<(), Error> {
-        self.shares.remove(share, self.pidfd.as_fd())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        process::end(self.pidfd.as_fd());
+        self.shares.remove(share, self.program.as_fd())
     }
 }
 

@@ -2,26 +2,24 @@
 //! somebody has made there, and who connects to the guest does so at one that this program makes.
 
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::Path,
     time::{Duration, Instant},
 };
 
-use hcs_container::{
-    cgroup::Cgroup,
-    host_process::{self, Program},
-    host_view::View,
-    process,
-};
+use hcs_container::{cgroup::Cgroup, host_view::View, process};
 use hcs_core::{Cause, Error};
 use rustix::{
-    fs::{Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
     thread::CapabilitySet,
 };
 
-use crate::{helper, plan::Host, prefix};
+use crate::{
+    helper::{self, Helper},
+    plan::Host,
+    prefix,
+};
 
 const PROGRAM: &str = "vhost-device-vsock";
 /// The member that asks for it.
@@ -37,18 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// It, running.
 pub struct Sockets {
-    pidfd: OwnedFd,
+    program: Helper,
 }
 
 impl Sockets {
     /// Starts it for the sockets in this folder; what QEMU speaks to it by.
     pub fn start(host: &Host, cgroup: &Cgroup, folder: &str) -> Result<(OwnedFd, Sockets), Error> {
         let path = helper::find(host, PROGRAM, PROGRAM, BLAME)?;
-        let failed = |errno: Errno| {
-            Error::from_errno(errno.raw_os_error(), format!("starting {}", path.display())).at(BLAME)
-        };
-        let nowhere =
-            rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
         let view = View::open(&[prefix(&path).to_owned()])?
             .with_folder(Path::new(folder), SOCKETS)?
             .with_open_folder(PRIVATE)?;
@@ -59,21 +52,9 @@ impl Sockets {
             format!("--uds-path={SOCKETS}/connect"),
             format!("--socket={PRIVATE}/device"),
         ];
-        let complaints = std::io::stderr();
-        let program = Program {
-            path: &path,
-            arguments: &arguments,
-            environment: &[],
-            stdin: nowhere.as_fd(),
-            stderr: complaints.as_fd(),
-            keep: &[],
-            user: 0,
-            // It connects to the sockets of everybody who could make one there.
-            capabilities: CapabilitySet::DAC_OVERRIDE,
-            groups: &[],
-            view: Some(&view),
-        };
-        let sockets = Sockets { pidfd: host_process::start(&program, cgroup)? };
+        // It connects to the sockets of everybody who could make one there.
+        let rights = (CapabilitySet::DAC_OVERRIDE, &view);
+        let sockets = Sockets { program: Helper::serve(&path, &arguments, &[], rights, cgroup)? };
         let connected = sockets.connect()?;
         Ok((connected, sockets))
     }
@@ -84,7 +65,7 @@ impl Sockets {
         let failed = |errno: Errno| {
             Error::from_errno(errno.raw_os_error(), format!("speaking to {PROGRAM}")).at(BLAME)
         };
-        let process = process::number(self.pidfd.as_fd()).ok_or_else(gone)?;
+        let process = process::number(self.program.as_fd()).ok_or_else(gone)?;
         let address = SocketAddrUnix::new(format!("/proc/{process}/root{PRIVATE}/device")).map_err(failed)?;
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -98,15 +79,9 @@ impl Sockets {
                 }
                 Err(errno) => return Err(failed(errno)),
             }
-            if process::number(self.pidfd.as_fd()).is_none() {
+            if process::number(self.program.as_fd()).is_none() {
                 return Err(gone());
             }
         }
-    }
-}
-
-impl Drop for Sockets {
-    fn drop(&mut self) {
-        process::end(self.pidfd.as_fd());
     }
 }

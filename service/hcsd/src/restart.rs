@@ -72,7 +72,7 @@ impl Found {
 
     async fn take_over(self, service: Arc<Service>) {
         let found = match self.system.recorded().host {
-            Some(host) => worker::find_host(&host, self.system.runtime_id.to_string()).await,
+            Some(host) => worker::find_host(&host, self.system.instance.clone()).await,
             None => worker::find(&self.folder).await,
         };
         let (worker, welcome) = match found {

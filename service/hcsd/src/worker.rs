@@ -114,7 +114,8 @@ pub async fn find(folder: &Path) -> Result<(Worker, Welcome), Error> {
     Ok((Worker { stream, process: Process::Other(pidfd), identity }, welcome))
 }
 
-/// Finds the worker of the machine with this folder, for a container in it that is called this there.
+/// Finds the worker of the machine with this folder, for a container in it that is called this there. No other was ever
+/// called so: who comes may meet what is left of one that has just gone.
 pub async fn find_host(folder: &Path, hosted: String) -> Result<(Worker, Welcome), Error> {
     let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new);
     let stream = stream.map_err(|error| Error::from_io(&error, "speaking to the worker of the machine"))?;

@@ -121,7 +121,7 @@ fn a_guest_that_hangs_is_told_from_one_that_lives_and_is_ended_all_the_same() {
 #[test]
 fn a_machine_whose_agent_does_not_come_or_speaks_nonsense_does_not_start() {
     for says in [
-        "",
+        "sleep 1",
         "port=$(grep -l io.hcs.guest /sys/class/virtio-ports/*/name | cut -d/ -f5); \
         while :; do head -c 100000 /dev/urandom; done >/dev/$port",
     ] {

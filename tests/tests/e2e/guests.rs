@@ -125,3 +125,29 @@ fn a_machine_that_has_stood_still_knows_what_time_it_is() {
     system.terminate().wait().unwrap();
     service.await_nothing_left();
 }
+
+#[test]
+fn of_fifty_processes_at_once_those_that_nobody_listens_to_hold_up_no_other() {
+    let place = Place::machine();
+    let system = &place.system;
+    let mut deaf: Vec<_> = (0..25).map(|_| run(system, &command(&["yes", "0123456789abcde"]))).collect();
+    let began = Instant::now();
+    let heard: Vec<_> = (0..25).map(|number| run(system, &command(&["echo", &number.to_string()]))).collect();
+    for (number, mut process) in heard.into_iter().enumerate() {
+        assert_eq!(crate::read_all(process.pipes.stdout.take()), format!("{number}\n"));
+        assert_eq!(exit_code(&process), 0);
+    }
+    println!("25 processes beside 25 that nobody listens to took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // Those go on as soon as somebody listens.
+    for process in &mut deaf {
+        let mut said = vec![0; 2 << 20];
+        let mut from = std::fs::File::from(process.pipes.stdout.take().unwrap());
+        std::io::Read::read_exact(&mut from, &mut said).unwrap();
+        assert!(said.chunks_exact(16).all(|line| line == b"0123456789abcde\n"));
+        drop(from);
+        // Who says something that nobody can hear any more dies of it.
+        assert_eq!(exit_code(process), 128 + 13);
+    }
+    place.end();
+}

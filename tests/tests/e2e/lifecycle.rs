@@ -94,7 +94,11 @@ fn a_paused_container_stands_still_and_goes_on_after_a_resume(site: &Site) {
     refused(system.resume().wait(), Cause::InvalidState);
     system.pause(None).wait().unwrap();
     assert_eq!(system.properties(None).wait().unwrap().state, Some(State::Paused));
-    crate::process::drain(&stdout);
+    // What it has said before may be on its way still.
+    hcs_tests::until("it is silent", std::time::Duration::from_secs(10), || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        crate::process::drain(&stdout) == 0
+    });
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert_eq!(crate::process::drain(&stdout), 0, "a paused process has gone on");
     refused(system.pause(None).wait(), Cause::InvalidState);

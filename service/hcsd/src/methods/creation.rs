@@ -391,7 +391,7 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
         };
         if let Some(host) = &system.recorded().host {
             note()?;
-            return Ok(worker::find_host(host, system.runtime_id.to_string()).await?.0);
+            return Ok(worker::find_host(host, system.instance.clone()).await?.0);
         }
         let mut worker = service.spare_workers.take().await?;
         system.note_worker(worker.identity());

@@ -65,7 +65,20 @@ const TABLE: &[Line] = &[
         INVALID_DATA,
         "$.VirtualMachine.ComputeTopology.Memory.SizeInMB",
     ),
-    (Target::Create, r#"{"SchemaVersion":{"Major":2},"HostedSystem":{}}"#, NOT_SUPPORTED, "$.HostedSystem"),
+    (Target::Create, r#"{"SchemaVersion":{"Major":2},"HostedSystem":{}}"#, INVALID_DATA, "$.HostingSystemId"),
+    (
+        Target::Create,
+        r#"{"SchemaVersion":{"Major":2},"HostingSystemId":"vm","HostedSystem":{}}"#,
+        INVALID_JSON,
+        "$.HostedSystem.SchemaVersion",
+    ),
+    (
+        Target::Create,
+        r#"{"SchemaVersion":{"Major":2},"HostingSystemId":"vm",
+            "HostedSystem":{"SchemaVersion":{"Major":2},"Container":{"Storage":{"Path":"x"}}}}"#,
+        INVALID_DATA,
+        "$.HostedSystem.Container.Storage.Path",
+    ),
     // Members that say the same twice, or one that is there twice.
     (Target::Create, r#"{"Owner":"a","Owner":"b"}"#, INVALID_DATA, "$.Owner"),
     (Target::Create, r#"{"SchemaVersion":{"Major":2,"Major":2}}"#, INVALID_DATA, "$.SchemaVersion.Major"),
@@ -172,7 +185,7 @@ const TABLE: &[Line] = &[
     (
         Target::Create,
         r#"{"SchemaVersion":{"Major":2},"HostingSystemId":"vm","Container":{"Storage":{"Path":"/"}}}"#,
-        NOT_SUPPORTED,
+        INVALID_DATA,
         "$.HostingSystemId",
     ),
     // Keys of maps.
