@@ -65,6 +65,8 @@ pub fn run() -> Result<(), Error> {
     let _ = rustix::thread::set_name(c"hcs-guest");
     // It must be made before anything is open that it is not to have.
     let mut mother = Mother::make()?;
+    // Not so its workers, from whom processes have it.
+    hcs_container::attributes::let_others_finish();
     let log = Log::begin()?;
     let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "preparing the port");
     let carrier = Carrier::guest(port::open()?).map_err(failed)?;

@@ -67,6 +67,9 @@ pub struct Carrier {
 #[derive(Debug)]
 pub struct Cut;
 
+/// How often a pipe is read before the others get their turn.
+const TURN: usize = 8;
+
 /// How much is read at once.
 const PIECE: usize = 64 << 10;
 
@@ -329,18 +332,19 @@ impl Carrier {
     fn move_on(&mut self, stream: Stream) {
         match self.joints.get_mut(&stream) {
             Some(Joint::Source(pipe)) => {
-                let room = self.mux.room(stream).min(frame::MOST);
-                if room == 0 {
-                    return;
-                }
-                match rustix::io::read(&*pipe, &mut self.buffer[..room]) {
-                    Ok(0) => self.end_source(stream),
-                    Ok(length) => {
-                        self.mux.send(stream, &self.buffer[..length]);
+                for _ in 0..TURN {
+                    let room = self.mux.room(stream).min(frame::MOST);
+                    if room == 0 {
+                        return;
                     }
-                    Err(Errno::INTR | Errno::AGAIN) => {}
-                    // So ends a console when nobody has it open any more.
-                    Err(_) => self.end_source(stream),
+                    match rustix::io::read(&*pipe, &mut self.buffer[..room]) {
+                        Ok(0) => return self.end_source(stream),
+                        Ok(length) => self.mux.send(stream, &self.buffer[..length]),
+                        Err(Errno::INTR) => continue,
+                        Err(Errno::AGAIN) => return,
+                        // So ends a console when nobody has it open any more.
+                        Err(_) => return self.end_source(stream),
+                    };
                 }
             }
             Some(Joint::Sink { pipe, waiting, written, is_over }) => {
