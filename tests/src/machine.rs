@@ -85,6 +85,18 @@ impl Guest {
         guest
     }
 
+    /// The same, in which the agent is not the init but a program that this script runs.
+    pub fn with_init(folder: &Path, tree: &Path, script: &str) -> Guest {
+        let over = folder.join("over");
+        host("cp", &["-a", &tree.display().to_string(), &over.display().to_string()]);
+        let program = agent(&over.join("bin"));
+        assert!(program.ends_with("bin/hcs-guest"));
+        let init = over.join("init");
+        fs::write(&init, format!("#!/bin/sh\n{script}\n")).expect("writing the init");
+        fs::set_permissions(init, fs::Permissions::from_mode(0o755)).expect("rights of the init");
+        Guest::utility(folder, &over)
+    }
+
     fn open_to_machines(&self) {
         for file in [self.kernel(), self.initrd()] {
             fs::set_permissions(file, fs::Permissions::from_mode(0o644))

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hcs::schema::{OsType, RestoreState, SaveOptions, SaveType, SystemPropertyQuery, SystemPropertyType};
-use hcs_tests::{Service, processes};
+use hcs_tests::{Service, machine::Guest, processes};
 
 use crate::{
     command, exit_code, lifecycle, output,
@@ -149,5 +149,22 @@ fn of_fifty_processes_at_once_those_that_nobody_listens_to_hold_up_no_other() {
         // Who says something that nobody can hear any more dies of it.
         assert_eq!(exit_code(process), 128 + 13);
     }
+    place.end();
+}
+
+#[test]
+fn an_agent_may_be_an_ordinary_service_of_its_machine() {
+    // As a distribution's init would: it mounts what is usual, and starts the agent again when it ends.
+    const INIT: &str = "mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+        mkdir -p /dev/pts; mount -t devpts pts /dev/pts; mount -t cgroup2 cgroup /sys/fs/cgroup
+        while :; do hcs-guest; sleep 0.1; done";
+    let service = Service::start();
+    let guest = Guest::with_init(service.root(), &service.rootfs(), INIT);
+    let document =
+        guest.document_with(|machine| machine.guest_connection(hcs::schema::GuestConnection::default()));
+    let system = service.running_from("vm", &document);
+    assert_eq!(output(&system, "cat /proc/1/comm"), "init\n");
+    let place = Place { system, host: None, service };
+    process::all(&place);
     place.end();
 }
