@@ -349,6 +349,11 @@ fn kernel() -> PathBuf {
         .path()
 }
 
+/// What an image of a utility machine is made of: a kernel, its modules, and the agent, which is put into this folder.
+pub fn parts(folder: &Path) -> [PathBuf; 3] {
+    [kernel(), modules_folder(), agent(folder)]
+}
+
 /// The agent as it is shipped, without what only debuggers read.
 fn agent(folder: &Path) -> PathBuf {
     let stripped = folder.join("hcs-guest");

@@ -11,7 +11,7 @@ use hcs_gcs::{
     guest::{self, Failure, Guest, Heard, Question},
     records::{BRIDGE_PORT, Capabilities, NULL_ID, Nothing, SchemaVersion, TAKES_PLANS, Waited},
 };
-use hcs_ipc::worker::{self, Notice, Request};
+use hcs_ipc::worker::{Notice, Request};
 use hcs_mux::{Event, Stream};
 use hcs_worker::carrier::{Carrier, Cut, Told, Which};
 use rustix::{
@@ -22,6 +22,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
+    failure::failure,
     log::Log,
     place::{Awaited, Mother, Place, Said},
     port,
@@ -318,19 +319,5 @@ impl Agent {
             self.answer(&question, Ok(waited))?;
         }
         Ok(())
-    }
-}
-
-/// A failure in the words of the bridge; a host of this house reads all of it.
-pub(crate) fn failure(error: Error) -> Failure {
-    let code = match error.cause {
-        Cause::ProcessAlreadyStopped => code::NO_PROCESS,
-        Cause::SystemNotFound => code::NO_CONTAINER,
-        _ => error.hresult().0,
-    };
-    Failure {
-        code,
-        message: error.to_string(),
-        whole: serde_json::to_value(worker::Failure::from(error)).ok(),
     }
 }

@@ -19,7 +19,8 @@ use hcs_worker::carrier::Cut;
 use serde_json::{Value, json};
 
 use crate::{
-    agent::{Agent, failure},
+    agent::Agent,
+    failure::failure,
     identity,
     place::{Awaited, Place},
     power,

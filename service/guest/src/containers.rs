@@ -17,7 +17,8 @@ use hcs_worker::carrier::Cut;
 use serde_json::Value;
 
 use crate::{
-    agent::{Agent, CGROUP_PARENT, failure},
+    agent::{Agent, CGROUP_PARENT},
+    failure::failure,
     place::{Awaited, Place},
 };
 

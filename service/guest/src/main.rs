@@ -16,6 +16,7 @@
 mod agent;
 mod answers;
 mod containers;
+mod failure;
 mod identity;
 mod init;
 mod log;

@@ -1,14 +1,14 @@
 //! The hcs command, as a person or a script uses it.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::Write,
     os::fd::OwnedFd,
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-use hcs_tests::{Service, processes};
+use hcs_tests::{Service, machine, processes};
 use rustix::{
     process::Signal,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
@@ -94,6 +94,47 @@ fn a_container_goes_through_its_life_by_command() {
     let again = hcs(&["kill", "web"]);
     assert_eq!(again.status.code(), Some(1));
     assert_eq!(text(&again.stderr).lines().count(), 1, "a failure is one line");
+}
+
+#[test]
+fn an_image_of_a_utility_machine_is_small_and_the_same_each_time() {
+    const MOST: u64 = 20_000_000;
+    let service = Service::start();
+    let parts = machine::parts(service.root()).map(|part| part.display().to_string());
+    let folder = |name: &str| service.root().join(name);
+    let build = |name: &str, modules: &str| {
+        let folder = folder(name).display().to_string();
+        let arguments = [
+            "vm",
+            "image",
+            "build",
+            &folder,
+            "--kernel",
+            &parts[0],
+            "--modules",
+            modules,
+            "--agent",
+            &parts[2],
+        ];
+        service.hcs().args(arguments).output().expect("running hcs")
+    };
+    for name in ["one", "two"] {
+        let built = build(name, &parts[1]);
+        assert!(built.status.success(), "{}", text(&built.stderr));
+        println!("{}", text(&built.stdout));
+    }
+    let bytes = |name: &str, file: &str| fs::read(folder(name).join(file)).expect("a part of the image");
+    for file in ["kernel", "initrd"] {
+        assert!(bytes("one", file) == bytes("two", file), "{file} differs");
+    }
+    let size = (bytes("one", "kernel").len() + bytes("one", "initrd").len()) as u64;
+    assert!(size < MOST, "{size}");
+    let nothing = service.root().join("empty");
+    fs::create_dir(&nothing).unwrap();
+    let failed = build("three", nothing.to_str().unwrap());
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(text(&failed.stderr).contains("no modules"), "{}", text(&failed.stderr));
+    assert!(!folder("three").exists());
 }
 
 #[test]

@@ -31,7 +31,7 @@ use hcs_gcs::{code, guest::Failure, records::Modification};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::agent::failure;
+use crate::failure::failure;
 
 /// What is remembered of the resources between requests.
 #[derive(Default)]

@@ -19,7 +19,11 @@ use hcs_ipc::{
 use hcs_machine::plan::Restore;
 use hcs_schema::{Any, ComputeSystem, Guid, OperationFailureDetail, Reading, Version};
 
-use super::{Context, Outcome, cpu_group, host, restoring, within};
+use super::{
+    Context, Outcome, cpu_group, host,
+    hosting::{self, Hosted},
+    restoring, within,
+};
 use crate::{
     config::Config,
     host::{machine_users, memory},
@@ -54,11 +58,7 @@ pub async fn create(context: Context, call: CreateComputeSystem) -> Result<Outco
 enum Kind {
     Container(Plan),
     Machine(hcs_machine::Plan),
-    /// A container in a machine: the id of the machine, and the document that its agent is given.
-    Hosted {
-        host: SystemId,
-        document: Any,
-    },
+    Hosted(Hosted),
 }
 
 impl Kind {
@@ -68,7 +68,7 @@ impl Kind {
         Ok(match self {
             Kind::Container(plan) => Request::Create { plan: Any::from_value(plan).map_err(failed)? },
             Kind::Machine(plan) => Request::CreateMachine { plan: Any::from_value(plan).map_err(failed)? },
-            Kind::Hosted { document, .. } => Request::CreateHosted { document: document.clone() },
+            Kind::Hosted(hosted) => Request::CreateHosted { document: hosted.document.clone() },
         })
     }
 }
@@ -162,7 +162,7 @@ async fn attempt(
         Err(error) => {
             // The failure is told when nothing is left of the attempt.
             let _ = task.await;
-            Err(if matches!(design.plan, Kind::Hosted { .. }) { in_hosted(error) } else { error })
+            Err(if matches!(design.plan, Kind::Hosted(_)) { hosting::inside(error) } else { error })
         }
     }
 }
@@ -182,7 +182,10 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
     check_version(document.schema_version.as_ref())?;
     check_kind(document)?;
     let (plan, notices) = match &document.virtual_machine {
-        _ if document.hosted_system.is_some() => hosted(document, &id, cgroup_parent)?,
+        _ if document.hosted_system.is_some() => {
+            let planned = hosting::plan(document, &id, cgroup_parent)?;
+            (Kind::Hosted(planned.0), planned.1)
+        }
         Some(_) => {
             let planned = hcs_machine::Plan::new(&reading, id.as_str(), id.runtime_id(), cgroup_parent)?;
             (Kind::Machine(planned.0), planned.1)
@@ -207,53 +210,6 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
         cpu_group: group_of(document),
         given: Vec::new(),
     })
-}
-
-/// A container in a machine. It is planned here to see whether it can be, and what has no effect.
-fn hosted(
-    document: &ComputeSystem,
-    id: &SystemId,
-    cgroup_parent: &str,
-) -> Result<(Kind, Vec<policy::Notice>), Error> {
-    const HOST: &str = "$.HostingSystemId";
-    let text = document.hosted_system.clone().unwrap_or_default();
-    let host = document.hosting_system_id.as_deref().unwrap_or_default();
-    if host.is_empty() {
-        return Err(Error::new(Cause::InvalidData, "there is no system that would host it").at(HOST));
-    }
-    let host = SystemId::new(host).map_err(|error| error.at(HOST))?;
-    let planned = hcs_container::hosted::plan(text.get(), id.as_str(), id.runtime_id(), cgroup_parent);
-    let (_, notices) = planned.map_err(in_hosted)?;
-    let notices = notices.into_iter();
-    let notices =
-        notices.map(|notice| policy::Notice { path: hosted_path(&notice.path), ..notice }).collect();
-    Ok((Kind::Hosted { host, document: text }, notices))
-}
-
-/// An error of the document within this one.
-fn in_hosted(error: Error) -> Error {
-    Error { path: error.path.as_deref().map(hosted_path), ..error }
-}
-
-fn hosted_path(path: &str) -> String {
-    match path.strip_prefix('$') {
-        Some(rest) if !path.starts_with("$.HostingSystemId") => format!("$.HostedSystem{rest}"),
-        _ => path.to_owned(),
-    }
-}
-
-/// The machine that is to host a container.
-fn host_of(context: &Context, id: &SystemId) -> Result<Arc<System>, Error> {
-    let host = context.service.registry.find(id).filter(|host| host.admits(Call::Open).is_ok());
-    let host = host.ok_or_else(|| {
-        Error::new(Cause::SystemNotFound, format!("there is no system {id}")).at("$.HostingSystemId")
-    })?;
-    if !host.is_machine {
-        let detail = format!("{id} is a container, and only a virtual machine hosts others");
-        return Err(Error::new(Cause::NotSupported, detail).at("$.HostingSystemId"));
-    }
-    host.admits(Call::UseProcesses).map_err(|error| error.at("$.HostingSystemId"))?;
-    Ok(host)
 }
 
 /// The CPU group that a machine is to be in.
@@ -372,8 +328,8 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
         }
         record.cpu_group = design.cpu_group.map(|id| id.to_string());
     }
-    if let Kind::Hosted { host, .. } = &design.plan {
-        let host = host_of(context, host)?;
+    if let Kind::Hosted(hosted) = &design.plan {
+        let host = hosting::host_of(context, &hosted.host)?;
         record.host = Some(registry::folder(&service.config.systems(), &host.id));
         record.hosting_system = Some(host.id.as_str().to_owned());
     }

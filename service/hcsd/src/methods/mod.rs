@@ -3,6 +3,7 @@
 mod cpu_group;
 pub mod creation;
 pub mod host;
+mod hosting;
 pub mod introspection;
 pub mod modify;
 pub mod processes;
