@@ -201,9 +201,20 @@ impl Worker {
         self.identity
     }
 
-    /// Kills the worker and returns its exit code where it can be known: exit code, or 128 + signal.
+    /// Kills the worker and returns its exit code where it can be known: exit code, or 128 + signal. That of a machine goes on,
+    /// and does away with the container that this was about.
     pub async fn kill(mut self) -> Option<u32> {
+        if matches!(self.process, Process::OfHost) {
+            // One that cannot be told any more has gone, and the container with it.
+            let _ = self.ask(Request::Release, Vec::new()).await;
+        }
         self.process.kill().await
+    }
+
+    /// It may go: how its system has ended is known.
+    pub async fn release(mut self) {
+        let _ = self.ask(Request::Release, Vec::new()).await;
+        self.gone().await;
     }
 
     /// Waits for the death of a worker that has been released or has closed the connection.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hcs_container::zygote::{self, Twin};
-use hcs_core::Exit;
+use hcs_core::{Cause, Error, Exit};
 use hcs_gcs::records::NULL_ID;
 use hcs_ipc::{
     Message,
@@ -328,6 +328,13 @@ impl Worker {
         if matches!(request.body, Request::Release) {
             // Release is for a system that has ended; otherwise nothing would own it.
             self.released = matches!(self.system.phase(), Phase::Exited(_) | Phase::Idle);
+            return Ok(Which::Old);
+        }
+        if matches!(request.body, Request::Save { .. }) && self.hosted.values().any(Hosted::is_made) {
+            // Where it goes on nobody would know of them.
+            let detail = "the machine cannot be saved: it hosts containers";
+            let refused = Error::new(Cause::NotSupported, detail).hint("End them first.");
+            self.answer(request.number, Answer::Failed(refused.into()), Vec::new())?;
             return Ok(Which::Old);
         }
         match requests::handle(&mut self.system, request.number, request.body, message.fds) {

@@ -6,7 +6,7 @@ use hcs::{
     Cause, Event, System,
     schema::{
         GuestConnection, IntegrationComponentOperationalState, IntegrationComponentStatus, NotificationType,
-        SystemPropertyQuery, SystemPropertyType,
+        SaveOptions, SaveType, SystemPropertyQuery, SystemPropertyType,
     },
 };
 use hcs_tests::{Service, machine::Guest, processes};
@@ -64,7 +64,14 @@ fn containers_end_with_their_machine_and_are_told_so_first() {
     let client = site.service.client();
     let watched = container.properties(None).wait().unwrap();
     assert_eq!(watched.hosting_system_id.as_deref(), Some("vm"));
-    processes::signal(site.service.worker(site.host.as_ref().unwrap()), Signal::KILL);
+    // It cannot be saved with them in it: nobody would know of them where it goes on.
+    let host = site.host.as_ref().unwrap();
+    host.pause(None).wait().unwrap();
+    let template = SaveOptions::default().save_type(SaveType::AsTemplate);
+    let error = refused(host.save(&template).wait(), Cause::NotSupported);
+    assert!(error.message.contains("hosts containers"), "{error}");
+    host.resume().wait().unwrap();
+    processes::signal(site.service.worker(host), Signal::KILL);
     assert_eq!(exit_code(&process), 137);
     assert_eq!(container.wait_blocking().unwrap().exit_type, Some(NotificationType::UnexpectedExit));
     refused(client.open("web").wait(), Cause::SystemNotFound);

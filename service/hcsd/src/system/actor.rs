@@ -381,7 +381,7 @@ impl Actor {
         let Actor { service, system, worker, pending, ending, .. } = self;
         let exit = match end {
             End::Exited(exit) => {
-                release(worker).await;
+                worker.release().await;
                 Some(exit)
             }
             End::WorkerLost => {
@@ -422,13 +422,6 @@ fn answer(reply: Option<oneshot::Sender<Answered>>, outcome: Answered) {
         // Who does not wait any more has closed its operation, which is allowed.
         let _ = reply.send(outcome);
     }
-}
-
-async fn release(mut worker: Worker) {
-    if let Ok(text) = serde_json::to_vec(&Numbered { number: 0, body: Request::Release }) {
-        let _ = worker.stream.send(text, Vec::new()).await;
-    }
-    worker.gone().await;
 }
 
 /// Removes what a worker that died left; it may wait for processes to die, so it has a thread of its own.

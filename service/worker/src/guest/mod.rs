@@ -14,7 +14,7 @@ mod questions;
 use std::{
     collections::{BTreeMap, VecDeque},
     os::fd::{BorrowedFd, OwnedFd},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use hcs_core::{Cause, Error, Exit};
@@ -77,11 +77,17 @@ pub struct Guest {
     /// What the agent has logged and not ended the line of.
     logged: Vec<u8>,
     log: Option<Stream>,
+    /// How many lines more are told, of those that may be told since then.
+    lines: (Instant, u32),
     told: Vec<Told>,
 }
 
 /// A container, the null id being the machine, and a process in it.
 type Key = (String, u32);
+
+/// How many lines that a guest logs are told in how long.
+const MOST_LINES: u32 = 200;
+const SPAN: Duration = Duration::from_secs(10);
 
 /// A conversation with the agent.
 struct Bridge {
@@ -110,6 +116,7 @@ impl Guest {
             next_port: BRIDGE_PORT + 1,
             logged: Vec::new(),
             log: None,
+            lines: (Instant::now(), MOST_LINES),
             told: Vec::new(),
         })
     }
@@ -210,6 +217,16 @@ impl Guest {
         self.logged.extend_from_slice(bytes);
         while let Some(end) = self.logged.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.logged.drain(..=end).collect();
+            if self.lines.0.elapsed() >= SPAN {
+                self.lines = (Instant::now(), MOST_LINES);
+            }
+            // A guest must not fill the disk of its host.
+            let Some(left) = self.lines.1.checked_sub(1) else { continue };
+            self.lines.1 = left;
+            if left == 0 {
+                eprintln!("hcs-worker: guest: says more than is told");
+                continue;
+            }
             eprintln!("hcs-worker: guest: {}", String::from_utf8_lossy(&line).trim_end().escape_debug());
         }
         self.logged.truncate(LONGEST);
