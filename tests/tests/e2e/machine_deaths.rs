@@ -4,7 +4,9 @@
 use std::{fs, thread, time::Duration};
 
 use hcs::{
-    System, saved,
+    Client, System,
+    link::Options,
+    saved,
     schema::{
         Any, Attachment, AttachmentType, ComputeSystem, ModifyRequestType, ModifySettingRequest,
         NotificationType, RestoreState, SaveOptions, SaveType, Scsi,
@@ -61,7 +63,12 @@ fn disk(kind: ModifyRequestType, path: &str) -> ModifySettingRequest {
 /// Does the step; what fails, fails because somebody has died.
 fn act(step: Step, service: &Service, document: &ComputeSystem, system: Option<&System>, image: &str) {
     match (step, system) {
-        (Step::Create, _) => drop(service.client().create("vm", document).wait()),
+        (Step::Create, _) => {
+            // The service may be dead already.
+            if let Ok(client) = Client::connect_to(Options { socket: service.socket() }) {
+                let _ = client.create("vm", document).wait();
+            }
+        }
         (Step::Start | Step::Restore, Some(system)) => drop(system.start().wait()),
         (Step::Save, Some(system)) => {
             let options = SaveOptions::default().save_type(SaveType::ToFile).save_state_file_path(image);
