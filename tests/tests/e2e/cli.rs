@@ -255,8 +255,9 @@ fn exec_on_a_terminal_has_a_console_of_its_size_and_leaves_the_terminal_as_it_wa
     let _system = service.running(&client, "web");
     let (terminal, side) = terminal(24, 80);
     let before = tcgetattr(&side).unwrap();
-    let script = "stty size; until [ \"$(stty size)\" = '40 100' ]; do sleep 0.02; done; echo grown
-        read x; echo got $x; trap 'echo interrupted; exit 3' INT; while :; do sleep 0.02; done";
+    // The trap comes first: who reads what is printed may be quicker with Ctrl-C than the shell with its next word.
+    let script = "trap 'echo interrupted; exit 3' INT; stty size; until [ \"$(stty size)\" = '40 100' ]; do sleep 0.02; done; echo grown
+        read x; echo got $x; while :; do sleep 0.02; done";
     let mut exec = service
         .hcs()
         .args(["exec", "-it", "web", "--", "sh", "-c", script])
