@@ -1,13 +1,13 @@
 //! A compute system.
 
-use std::sync::Arc;
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hcs_core::{Cause, HResult};
 use hcs_ipc::compute::{
-    CrashComputeSystem, CreateProcess, EventKind, GetComputeSystemProperties, ModifyComputeSystem,
-    OpenProcess, PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem, ShutDownComputeSystem,
-    StartComputeSystem, TerminateComputeSystem, Warning,
+    CrashComputeSystem, CreateProcess, EventKind, GetComputeSystemProperties, HostDevices,
+    ModifyComputeSystem, OpenProcess, PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem,
+    ShutDownComputeSystem, StartComputeSystem, TerminateComputeSystem, Warning,
 };
 use hcs_schema::{
     Any, ConsoleImage, CrashOptions, ModifySettingRequest, PauseOptions, ProcessParameters, Properties,
@@ -131,6 +131,18 @@ impl System {
     {
         let number = self.0.link.next_operation();
         Operation::begin(&self.0.link, number, &call(self.0.handle, Some(number)), |_| Ok(()))
+    }
+
+    /// Hosts devices for it: gives a channel to its worker, at which [`hcs_ipc::hosting`] is spoken. The host is gone when that
+    /// is closed. A restricted one has fewer rights, and there may be several.
+    pub fn host_devices(&self, is_restricted: bool) -> Operation<OwnedFd> {
+        let call = HostDevices { handle: self.0.handle, restricted: Some(is_restricted) };
+        Operation::begin(&self.0.link, 0, &call, |(reply, fds)| {
+            let mut fds = fds.into_iter();
+            let channel = fds.nth(usize::try_from(reply.channel).unwrap_or(usize::MAX));
+            let missing = || hcs_core::Error::new(Cause::Unexpected, "the service sent no channel");
+            channel.ok_or_else(|| missing().into())
+        })
     }
 
     /// Its properties: the basic ones, and those that a query asks for.

@@ -4,7 +4,7 @@
 use hcs_container::{policy, shares::SharedFolder};
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{
-    Any, Attachment, ComPort, Document, Guid, HvSocketServiceConfig, IdleProcessorsRequest,
+    Any, Attachment, ComPort, Document, FlexibleIoDevice, Guid, HvSocketServiceConfig, IdleProcessorsRequest,
     ModifyRequestType, NetworkAdapter, Plan9Share, ProcessorLimits, SharedMemoryRegion, StateOverride,
     VirtualPMemDevice, VirtualPMemMapping,
 };
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     plan::{
-        Adapter, Disk, MappedFile, PersistentDevice, Pipe, SharedRegion, adapters, disks, mapped, ports,
-        shares, sockets,
+        Adapter, Disk, HostedDevice, MappedFile, PersistentDevice, Pipe, SharedRegion, adapters, disks,
+        hosted, mapped, ports, shares, sockets,
         topology::{self, Share},
     },
     policy::MACHINE,
@@ -113,6 +113,13 @@ pub enum Change {
         /// What it is called.
         name: String,
     },
+    /// A device of an application comes.
+    AddHosted(HostedDevice),
+    /// A device of an application goes.
+    RemoveHosted {
+        /// Which.
+        instance: Guid,
+    },
     /// A serial port is connected to another socket, or to none.
     SerialPort {
         /// Which.
@@ -136,7 +143,6 @@ const REFUSED: &[(&str, &str)] = &[
         "Linux limits the frequency of processors, not of machines",
     ),
     ("Devices/VirtualPci", "this version gives no device of the host to a machine"),
-    ("Devices/FlexibleIov", "this version takes no devices from applications"),
     ("Devices/Licensing", "it is for guests of Windows"),
     ("Devices/VirtualSmb/Shares", "a guest of Linux has no such shares"),
 ];
@@ -179,6 +185,7 @@ impl Change {
             }
             ["Devices", "SharedMemory", "Regions"] => request.shared(),
             ["Devices", "Plan9", "Shares"] => request.share(),
+            ["Devices", "FlexibleIov", instance] => request.hosted(instance),
             ["Devices", "HvSocket", "HvSocketConfig", "ServiceTable", service] => request.service(service),
             ["Devices", "ComPorts", number] => request.serial_port(number),
             _ => Err(refusal(path)),
@@ -187,7 +194,13 @@ impl Change {
 
     /// Whether it is complete only when the guest has done its part.
     pub fn needs_guest(&self) -> bool {
-        matches!(self, Change::Memory { .. } | Change::RemoveAdapter { .. } | Change::RemoveShared { .. })
+        matches!(
+            self,
+            Change::Memory { .. }
+                | Change::RemoveAdapter { .. }
+                | Change::RemoveShared { .. }
+                | Change::RemoveHosted { .. }
+        )
     }
 
     /// The socket that the change makes.
@@ -358,6 +371,22 @@ impl Request<'_> {
         }
     }
 
+    fn hosted(&self, instance: &str) -> Result<Change, Error> {
+        let instance = hosted::instance(instance, PATH)?;
+        match self.kind {
+            Some(ModifyRequestType::Remove) => Ok(Change::RemoveHosted { instance }),
+            Some(ModifyRequestType::Add) | None => {
+                let device = hosted::device(instance, &self.read::<FlexibleIoDevice>()?, SETTINGS)?;
+                Ok(Change::AddHosted(device))
+            }
+            Some(ModifyRequestType::Update) => {
+                Err(Error::new(Cause::NotSupported, "a device of an application is added or removed")
+                    .at(KIND)
+                    .hint("Remove it and add it again."))
+            }
+        }
+    }
+
     fn pipe(&self, socket: &str) -> Result<Change, Error> {
         // The path of a socket begins with a slash, which may have been taken for the one before it.
         let socket = format!("/{}", socket.trim_start_matches('/'));
@@ -416,6 +445,16 @@ mod tests {
             planned("Devices/NetworkAdapters/x", Some(Update), r#"{"ConnectionState":"Disabled"}"#).unwrap(),
             Change::ConnectAdapter { key: "x".into(), connected: false }
         );
+        let path = "Devices/FlexibleIov/3F2504E0-4F89-11D3-9A0C-0305E82C3301";
+        let device = r#"{"EmulatorId":"872270e1-a899-4af6-b454-7193634435ad","HostingModel":"External"}"#;
+        let Change::AddHosted(device) = planned(path, Some(Add), device).unwrap() else {
+            panic!("it is something else");
+        };
+        assert_eq!(device.class.to_string(), "872270e1-a899-4af6-b454-7193634435ad");
+        assert_eq!(device.blame, SETTINGS);
+        let remove = planned(path, Some(Remove), "null").unwrap();
+        assert_eq!(remove, Change::RemoveHosted { instance: device.instance });
+        assert!(remove.needs_guest());
     }
 
     #[test]
@@ -443,6 +482,21 @@ mod tests {
                 Cause::NotSupported,
             ),
             ("Devices/ComPorts/2", Some(Update), "{}", PATH, Cause::InvalidData),
+            ("Devices/FlexibleIov/share", Some(Add), "{}", PATH, Cause::InvalidData),
+            (
+                "Devices/FlexibleIov/3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+                Some(Update),
+                "{}",
+                KIND,
+                Cause::NotSupported,
+            ),
+            (
+                "Devices/FlexibleIov/3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+                Some(Add),
+                r#"{"HostingModel":"External"}"#,
+                "$.Settings.EmulatorId",
+                Cause::InvalidData,
+            ),
             ("Nothing/At/All", None, "{}", PATH, Cause::NotSupported),
         ] {
             let error = planned(path, kind, settings).unwrap_err();

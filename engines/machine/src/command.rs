@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use serde_json::json;
 
 use crate::{
-    devices::{self, Layout, Mapping, SLOTS},
+    devices::{self, Layout, MORE_SLOTS, Mapping, SLOTS},
     plan::{Boot, Plan, boot::First},
 };
 
@@ -93,7 +93,8 @@ pub fn arguments(plan: &Plan, numbers: &Numbers) -> Vec<String> {
     }
     serials(&mut line, plan);
     boot(&mut line, plan, numbers);
-    for slot in 0..SLOTS {
+    let slots = if plan.has_places_for_hosted { SLOTS + MORE_SLOTS } else { SLOTS };
+    for slot in 0..slots {
         let (id, place) = (devices::slot_id(slot), 0x10 + slot / 8);
         line.pair(
             "-device",

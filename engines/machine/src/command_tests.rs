@@ -59,6 +59,45 @@ fn a_document_becomes_this_command_line() {
     assert_eq!(text.replace(&plan.runtime_id, "2467be9f-cbf2-5d8a-8eab-f5d9c0e18a4d"), expected);
 }
 
+#[test]
+fn places_for_devices_of_applications_are_all_that_a_document_adds_to_the_command_line() {
+    let of = |devices: &str| {
+        let plan = plan(&format!(
+            r#"{{"SchemaVersion":{{"Major":2,"Minor":1}},"VirtualMachine":{{
+                "Chipset":{{"LinuxKernelDirect":{{"KernelFilePath":"/k"}}}},
+                "ComputeTopology":{{"Memory":{{"SizeInMB":64}}}},"Devices":{{{devices}}}}}}}"#
+        ));
+        arguments(&plan, &Numbers { kernel: Some(10), ..Numbers::default() })
+    };
+    let (without, empty) = (of(""), of(r#""FlexibleIov":{}"#));
+    let entry = r#""FlexibleIov":{"3f2504e0-4f89-11d3-9a0c-0305e82c3301":
+        {"EmulatorId":"872270E1-A899-4AF6-B454-7193634435AD","HostingModel":"External"}}"#;
+    // The device itself comes when QEMU runs.
+    assert_eq!(of(entry), empty);
+    let added: Vec<&String> = empty.iter().filter(|word| !without.contains(word)).collect();
+    assert_eq!(added.len(), 8);
+    assert_eq!(
+        added[0],
+        "pcie-root-port,id=slot16,chassis=16,slot=16,addr=0x12.0,multifunction=on,io-reserve=0"
+    );
+    assert_eq!(
+        added[7],
+        "pcie-root-port,id=slot23,chassis=23,slot=23,addr=0x12.7,multifunction=on,io-reserve=0"
+    );
+}
+
+#[test]
+fn a_machine_that_goes_on_begins_without_devices_of_applications() {
+    let (detail, path) = refusal(
+        r#"{"Chipset":{"LinuxKernelDirect":{"KernelFilePath":"/k"}},"ComputeTopology":{"Memory":{"SizeInMB":64}},
+            "RestoreState":{"SaveStateFilePath":"/s"},
+            "Devices":{"FlexibleIov":{"3f2504e0-4f89-11d3-9a0c-0305e82c3301":
+                {"EmulatorId":"872270E1-A899-4AF6-B454-7193634435AD","HostingModel":"External"}}}}"#,
+    );
+    let expected = r#"$.VirtualMachine.Devices.FlexibleIov["3f2504e0-4f89-11d3-9a0c-0305e82c3301"]"#;
+    assert_eq!(path.as_deref(), Some(expected), "{detail}");
+}
+
 fn refusal(text: &str) -> (String, Option<String>) {
     let text = format!(r#"{{"SchemaVersion":{{"Major":2,"Minor":1}},"VirtualMachine":{text}}}"#);
     let reading = hcs_schema::read::<ComputeSystem>(&text).unwrap();

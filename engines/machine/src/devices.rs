@@ -9,6 +9,9 @@ use crate::plan::{Adapter, Disk, Link, disks::Medium};
 /// How many places there are for devices that come and go. Network adapters have the first.
 pub const SLOTS: u32 = 16;
 
+/// How many more there are in a machine whose document says that applications are devices of it.
+pub const MORE_SLOTS: u32 = 8;
+
 /// How the bytes of a file are a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -212,6 +215,23 @@ pub fn shares() -> Value {
 pub fn sockets() -> Value {
     let (driver, bus) = ("vhost-user-vsock-pci", slot_id(SHARES_SLOT + 1));
     json!({"driver": driver, "id": "sockets", "bus": bus, "chardev": "sockets"})
+}
+
+/// What a device of an application is called.
+pub fn hosted_id(slot: u32) -> String {
+    format!("hdv{slot}")
+}
+
+/// A device of an application that listens at this socket, at its place.
+pub fn hosted(slot: u32, socket: &str) -> Value {
+    json!({
+        "driver": "vfio-user-pci",
+        "id": hosted_id(slot),
+        "bus": slot_id(slot),
+        // It has no ROM, and is not to be asked for one.
+        "rombar": 0,
+        "socket": {"type": "unix", "path": socket},
+    })
 }
 
 /// What is behind a device of this name.

@@ -17,6 +17,7 @@ mod devices;
 mod files;
 mod firmware;
 mod helper;
+mod hosts;
 pub mod kvm;
 mod links;
 pub mod machine;
@@ -33,6 +34,7 @@ mod tpm;
 pub use change::Change;
 pub use files::remove_sockets;
 pub use hcs_state::{replace::partial, runtime::Saved};
+pub use hosts::DeviceHosts;
 pub use machine::Machine;
 pub use plan::Plan;
 

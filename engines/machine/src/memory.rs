@@ -46,11 +46,16 @@ impl Memory {
     /// New memory for a plan.
     pub fn new(plan: &Plan) -> Result<Memory, Error> {
         let growth = plan.growth_mib();
-        Ok(Memory {
+        let memory = Memory {
             boot: nameless("hcs-memory", plan.memory.boot_mib)?,
             more: (growth > 0).then(|| nameless("hcs-growth", growth)).transpose()?,
             is_private: false,
-        })
+        };
+        for file in memory.regions() {
+            // An application that is a device maps it, and must not die of what QEMU does to it.
+            rustix::fs::fcntl_add_seals(file, SealFlags::SHRINK).map_err(failed)?;
+        }
+        Ok(memory)
     }
 
     /// The memory that was saved, and the state of the devices.

@@ -106,6 +106,11 @@ causes! {
     /// HCS_E_OPERATION_ALREADY_CANCELLED.
     OperationAlreadyCancelled = 0x8037_0121, "The operation was cancelled before.";
 
+    /// What a second host of devices for a virtual machine is told.
+    DeviceHostExists = 0xC037_0030, "The virtual machine has a device host already.";
+
+    /// E_CHANGED_STATE.
+    ChangedState = 0x8000_000C, "The object is no longer what it was, and takes no calls.";
     /// E_NOTIMPL.
     NotImplemented = 0x8000_4001, "This is not implemented.";
     /// E_UNEXPECTED.

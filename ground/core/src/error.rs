@@ -11,7 +11,7 @@ use hcs_schema::{
     OperationFailure, OperationFailureDetail, ResultError,
 };
 
-use crate::{cause::Cause, hresult::HResult};
+use crate::{cause::Cause, device_failure::DeviceFailure, hresult::HResult};
 
 /// The provider id of every error event that this product writes.
 pub const PROVIDER: &str = "5ca646a7-91bc-4d01-9c43-0e5aaa2c27d2";
@@ -34,12 +34,22 @@ pub struct Error {
     pub errno: Option<i32>,
     /// The API call that failed, for attribution.
     pub during: Option<OperationFailureDetail>,
+    /// The device of an application that failed, for attribution.
+    pub device: Option<Box<DeviceFailure>>,
 }
 
 impl Error {
     /// An error of this cause; `detail` says what failed and what was found.
     pub fn new(cause: Cause, detail: impl Into<String>) -> Error {
-        Error { cause, detail: detail.into(), path: None, hint: None, errno: None, during: None }
+        Error {
+            cause,
+            detail: detail.into(),
+            path: None,
+            hint: None,
+            errno: None,
+            during: None,
+            device: None,
+        }
     }
 
     /// An error made from an operating system error number; `doing` says what was tried.
@@ -74,6 +84,12 @@ impl Error {
         self
     }
 
+    /// Says which device of an application failed.
+    pub fn of_device(mut self, failure: DeviceFailure) -> Error {
+        self.device.get_or_insert_with(|| Box::new(failure));
+        self
+    }
+
     /// The HRESULT of this error.
     pub fn hresult(&self) -> HResult {
         self.cause.hresult()
@@ -102,17 +118,17 @@ impl Error {
             data: Some(data),
             ..Default::default()
         };
-        let attribution = self.during.map(|detail| {
-            vec![AttributionRecord {
-                operation_failure: Some(OperationFailure { detail: Some(detail) }),
-                ..Default::default()
-            }]
+        let operation = self.during.map(|detail| AttributionRecord {
+            operation_failure: Some(OperationFailure { detail: Some(detail) }),
+            ..Default::default()
         });
+        let device = self.device.as_ref().map(|failure| failure.attribution());
+        let attribution: Vec<AttributionRecord> = operation.into_iter().chain(device).collect();
         ResultError {
             error: Some(self.hresult().0),
             error_message: Some(self.cause.text().to_owned()),
             error_events: Some(vec![event]),
-            attribution,
+            attribution: (!attribution.is_empty()).then_some(attribution),
         }
     }
 

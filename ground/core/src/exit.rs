@@ -6,7 +6,7 @@ use hcs_schema::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{cause::Cause, hresult::HResult};
+use crate::{cause::Cause, device_failure::DeviceFailure, hresult::HResult};
 
 /// Every way in which a compute system ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,9 +44,24 @@ pub enum Exit {
         /// Its exit code where it is known: exit code, or 128 + signal.
         code: Option<u32>,
     },
+    /// It ended in one of these ways, and devices that applications host for it had failed before.
+    AfterDeviceFailures {
+        /// How it ended.
+        exit: Box<Exit>,
+        /// The devices.
+        failures: Vec<DeviceFailure>,
+    },
 }
 
 impl Exit {
+    /// The same end, after these devices had failed.
+    pub fn after(self, failures: Vec<DeviceFailure>) -> Exit {
+        match failures.is_empty() {
+            true => self,
+            false => Exit::AfterDeviceFailures { exit: Box::new(self), failures },
+        }
+    }
+
     /// Whether the end was asked for or orderly.
     pub fn is_expected(&self) -> bool {
         self.notification_type() != NotificationType::UnexpectedExit
@@ -67,6 +82,7 @@ impl Exit {
             | Exit::InitDied { .. }
             | Exit::HostEnded
             | Exit::WorkerDied { .. } => NotificationType::UnexpectedExit,
+            Exit::AfterDeviceFailures { exit, .. } => exit.notification_type(),
         }
     }
 
@@ -81,7 +97,11 @@ impl Exit {
 
     /// The document of the SystemExited event.
     pub fn status(&self) -> SystemExitStatus {
-        let status = match self {
+        let bare = match self {
+            Exit::AfterDeviceFailures { exit, .. } => exit,
+            exit => exit,
+        };
+        let status = match bare {
             Exit::OutOfMemory => Cause::OutOfMemory.hresult(),
             _ if self.is_expected() => HResult::S_OK,
             _ => Cause::UnexpectedExit.hresult(),
@@ -146,6 +166,10 @@ impl Exit {
                 },
                 system_exit(SystemExitDetail::UnexpectedExit, ExitInitiator::Internal),
             ],
+            Exit::AfterDeviceFailures { exit, failures } => {
+                let failed = failures.iter().map(DeviceFailure::attribution);
+                failed.chain(exit.attribution()).collect()
+            }
         }
     }
 }
@@ -170,5 +194,27 @@ mod tests {
         assert_eq!(status.status, Some(Cause::UnexpectedExit.hresult().0));
         let worker = status.attribution.unwrap()[0].worker_exit.clone().unwrap();
         assert_eq!(worker.exit_code, Some(137));
+    }
+
+    #[test]
+    fn devices_that_failed_before_are_told_beside_the_end() {
+        use hcs_schema::{Guid, VirtualDeviceFailureDetail};
+        let failure = DeviceFailure {
+            phase: VirtualDeviceFailureDetail::None,
+            class: Guid::from_bytes([1; 16]),
+            instance: Guid::from_bytes([2; 16]),
+        };
+        assert_eq!(Exit::OutOfMemory.after(Vec::new()), Exit::OutOfMemory);
+        let exit = Exit::TerminatedByClient.after(vec![failure]);
+        let status = exit.status();
+        assert_eq!(status.exit_type, Some(NotificationType::ForcedExit));
+        assert_eq!(status.status, Some(0));
+        let attribution = status.attribution.unwrap();
+        let device = attribution[0].virtual_device_failure.clone().unwrap();
+        assert_eq!((device.device_id, device.instance_id), (Some(failure.class), Some(failure.instance)));
+        assert!(attribution[1].system_exit.is_some());
+        assert_eq!(Exit::OutOfMemory.after(vec![failure]).status().status, Exit::OutOfMemory.status().status);
+        let text = serde_json::to_string(&exit).unwrap();
+        assert_eq!(serde_json::from_str::<Exit>(&text).unwrap(), exit);
     }
 }

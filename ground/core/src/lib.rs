@@ -9,10 +9,12 @@
 //! * [`operation`]: the life of an operation handle.
 //! * [`id`]: system ids and the GUIDs derived from them.
 //! * [`cause`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
-//! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed.
+//! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed; [`device_failure`]: what of
+//!   it is due to a device of an application.
 #![forbid(unsafe_code)]
 
 pub mod cause;
+pub mod device_failure;
 pub mod error;
 pub mod event;
 pub mod exit;
@@ -23,6 +25,7 @@ pub mod state;
 pub mod timestamp;
 
 pub use cause::Cause;
+pub use device_failure::DeviceFailure;
 pub use error::{Error, Result, io_failure};
 pub use event::EventType;
 pub use exit::Exit;

@@ -3,11 +3,13 @@
 //!
 //! - [`worker`]: the loop. [`system`]: what it owns. [`requests`]: what hcsd asks.
 //! - [`connection`]: messages to and from hcsd, or whoever is in its place.
+//! - [`device_hosts`]: applications that are devices of a machine.
 //! - [`carrier`]: streams of a virtual machine's port, joined with pipes; the agent uses it on its side.
 #![forbid(unsafe_code)]
 
 pub mod carrier;
 pub mod connection;
+mod device_hosts;
 mod engine;
 mod guest;
 mod hosted;

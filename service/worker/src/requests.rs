@@ -48,7 +48,8 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         }
         Request::CreateMachine { plan } => {
             let plan = parse(&plan)?;
-            system.create(|| Ok(Engine::Machine(Machine::create(plan, fds)?)))?;
+            let hosts = Box::new(system.device_hosts().clone());
+            system.create(|| Ok(Engine::Machine(Machine::create(plan, fds, hosts)?)))?;
         }
         Request::CreateBare { cgroup_parent, name } => {
             system.create(|| Ok(Engine::Bare(Bare::create(&cgroup_parent, &name)?)))?;
@@ -87,6 +88,9 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
             return Ok(Answered::Now(Answer::Template { plan }, template.files));
         }
         Request::Picture => return Ok(Answered::Now(Answer::Picture, vec![system.picture()?])),
+        Request::HostDevices { is_restricted } => {
+            return Ok(Answered::Now(Answer::Channel, vec![system.host_devices(is_restricted)?]));
+        }
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::Memory => return Ok(document(&properties::memory(system)?)),
         Request::SharedRegions => return Ok(document(&properties::shared_regions(system)?)),

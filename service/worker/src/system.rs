@@ -26,6 +26,7 @@ use hcs_machine::{
 };
 
 use crate::{
+    device_hosts::Shared as DeviceHosts,
     engine::Engine,
     guest::Guest,
     output::Output,
@@ -47,6 +48,8 @@ pub struct System {
     memory: MemoryKills,
     /// The guest of a machine, if an agent speaks for it.
     guest: Option<Guest>,
+    /// Who is devices of a machine.
+    device_hosts: DeviceHosts,
 }
 
 /// What the memory limit of the container has done, as far as it was told.
@@ -84,6 +87,7 @@ impl System {
             started: None,
             memory: MemoryKills::default(),
             guest: None,
+            device_hosts: DeviceHosts::default(),
         }
     }
 
@@ -186,6 +190,30 @@ impl System {
         self.machine()?.picture()
     }
 
+    /// A channel to who hosts devices for a machine: the application's end.
+    pub fn host_devices(&mut self, is_restricted: bool) -> Result<OwnedFd, Error> {
+        let is_there = matches!(self.phase, Phase::Created | Phase::Running | Phase::Paused);
+        if !is_there || self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        self.machine()?;
+        self.device_hosts.open(is_restricted)
+    }
+
+    /// Takes devices away from a machine whose applications are gone.
+    pub fn give_up_devices(&mut self) {
+        for instance in self.device_hosts.take_failed() {
+            if let Ok(machine) = self.machine() {
+                machine.give_up_hosted(instance);
+            }
+        }
+    }
+
+    /// Who is devices of a machine.
+    pub fn device_hosts(&self) -> &DeviceHosts {
+        &self.device_hosts
+    }
+
     /// Saves a machine that is paused: to this file, or as a template.
     pub fn save(&mut self, path: Option<&str>) -> Result<(), Error> {
         if self.phase != Phase::Paused || self.ending.is_some() {
@@ -246,6 +274,7 @@ impl System {
             Phase::Idle => self.phase = Phase::Exited(exit),
             Phase::Created => {
                 self.engine_mut()?.remove()?;
+                self.device_hosts.end();
                 self.phase = Phase::Exited(exit);
             }
             Phase::Running | Phase::Paused | Phase::Template => {
@@ -453,6 +482,7 @@ impl System {
         if let Err(error) = engine.remove() {
             eprintln!("hcs-worker: cleaning up: {error}");
         }
+        let exit = exit.after(self.device_hosts.end());
         self.phase = Phase::Exited(exit.clone());
         Ok(Some(Notice::SystemExited(exit)))
     }

@@ -61,6 +61,7 @@ enum Ready {
     Unread(u32),
     Monitor,
     Guest(Part),
+    DeviceHost(u64),
 }
 
 /// Which of two processes this is after one has become two.
@@ -103,6 +104,7 @@ impl Worker {
                 self.hear();
             }
             self.hear_guest();
+            self.system.give_up_devices();
             if *self.system.phase() != Phase::Idle {
                 self.idle_until = None;
             }
@@ -114,6 +116,7 @@ impl Worker {
     }
 
     fn wait(&self) -> io::Result<Vec<Ready>> {
+        let device_hosts = self.system.device_hosts().look();
         let (mut who, mut fds) = (Vec::new(), Vec::new());
         if let Some(listener) = &self.listener {
             who.push(Ready::Listener);
@@ -165,6 +168,11 @@ impl Worker {
             who.push(Ready::Init);
             fds.push(PollFd::from_borrowed_fd(init, PollFlags::IN));
         }
+        // Behind even that: an application that hangs up because the machine has ended has failed nobody.
+        for (host, fd, wanted) in device_hosts.interest() {
+            who.push(Ready::DeviceHost(host));
+            fds.push(PollFd::from_borrowed_fd(fd, wanted));
+        }
         let timeout = self.timeout();
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
@@ -208,6 +216,7 @@ impl Worker {
                     guest.ready(which);
                 }
             }
+            Ready::DeviceHost(host) => self.system.device_hosts().hear(host),
             Ready::Init => match self.system.init_ended() {
                 Ok(Some(notice)) => self.ended(notice),
                 Ok(None) => {}
@@ -457,9 +466,10 @@ impl Worker {
                 hosted.connection = None;
             }
         }
+        // It says more than who has asked for the end knows.
+        self.notify(notice);
         for number in std::mem::take(&mut self.waiting_for_end) {
             let _ = self.answer(number, Answer::Done, Vec::new());
         }
-        self.notify(notice);
     }
 }

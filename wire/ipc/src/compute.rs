@@ -59,6 +59,7 @@ methods! {
     ModifyComputeSystem { handle "handle": u64, request "request": Any, operation "operation": Option<u64> } -> Done;
     EnumerateComputeSystems { query "query": Option<Any> } -> SystemsReply;
     WaitForComputeSystemExit { handle "handle": u64 } -> StatusReply;
+    HostDevices { handle "handle": u64, restricted "restricted": Option<bool> } -> DeviceChannel;
     CreateProcess { handle "handle": u64, parameters "parameters": Any, operation "operation": Option<u64> } -> CreatedProcess;
     OpenProcess { handle "handle": u64, process_id "processId": u32 } -> OpenedProcess;
     CloseProcess { process "process": u64 } -> Done;
@@ -133,6 +134,8 @@ records! {
     SystemsReply { systems: Vec<Any> }
     /// Reply with a SystemExitStatus or ProcessStatus document.
     StatusReply { status: Any }
+    /// Reply of HostDevices.
+    DeviceChannel { channel: u32 }
     /// Reply of CreateProcess.
     CreatedProcess {
         process: u64,

@@ -1,10 +1,11 @@
 //! The wire of the Host Compute System.
 //!
-//! Two protocols share one framing (JSON documents ended by a NUL byte, file descriptors beside them):
+//! Three protocols share one framing (JSON documents ended by a NUL byte, file descriptors beside them):
 //!
 //! * clients ↔ hcsd: Varlink, interface `io.hcs.Compute`; [`interface`] has its text, [`compute`] its methods
 //!   as types, [`varlink`] the envelopes;
-//! * hcsd ↔ hcs-worker: private and versioned, [`worker`].
+//! * hcsd ↔ hcs-worker: private and versioned, [`worker`];
+//! * hcs-worker ↔ applications that host devices of a virtual machine: [`hosting`].
 //!
 //! [`frame`] is sans-io: bytes and descriptors in, messages out. [`socket`] moves them without blocking,
 //! [`stream`] does so under tokio for hcsd. The client library has its own loop over [`socket`], because a C
@@ -16,6 +17,7 @@
 
 pub mod compute;
 pub mod frame;
+pub mod hosting;
 pub mod interface;
 pub mod limits;
 pub mod socket;

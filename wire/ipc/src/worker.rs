@@ -14,7 +14,7 @@
 //! VERSIONS. A release of hcsd speaks its own version and that of the release before, so that it adopts the
 //! workers which that release left running. Members are only ever added, and each has a default.
 
-use hcs_core::{Cause, Error, Exit};
+use hcs_core::{Cause, DeviceFailure, Error, Exit};
 use hcs_schema::Any;
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +158,11 @@ pub enum Request {
     Crash,
     /// A picture of the screen of a virtual machine. Answer: [`Answer::Picture`].
     Picture,
+    /// Let an application host devices for a virtual machine. Answer: [`Answer::Channel`].
+    HostDevices {
+        /// It has fewer rights.
+        is_restricted: bool,
+    },
     /// Save a virtual machine that is paused.
     Save {
         /// To this file; without one it becomes a template.
@@ -230,6 +235,8 @@ pub enum Answer {
     },
     /// A file with a picture comes beside the message.
     Picture,
+    /// The application's end of its channel to the worker comes beside the message; [`crate::hosting`] is spoken there.
+    Channel,
     /// Files come beside the message: the state of the devices, and the memory.
     Template {
         /// The plan of the template.
@@ -254,6 +261,9 @@ pub struct Failure {
     pub hint: Option<String>,
     /// Operating system error.
     pub errno: Option<i32>,
+    /// The device of an application that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Box<DeviceFailure>>,
 }
 
 impl From<Error> for Failure {
@@ -264,6 +274,7 @@ impl From<Error> for Failure {
             path: error.path,
             hint: error.hint,
             errno: error.errno,
+            device: error.device,
         }
     }
 }
@@ -277,6 +288,7 @@ impl From<Failure> for Error {
             hint: failure.hint,
             errno: failure.errno,
             during: None,
+            device: failure.device,
         }
     }
 }

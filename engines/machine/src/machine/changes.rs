@@ -110,6 +110,11 @@ impl Machine {
                 .hint("Say \"HvSocket\":{} in the Devices of its document.")),
             Change::AddShare(share) => self.add_share(share),
             Change::RemoveShare { name } => self.remove_share(name),
+            Change::AddHosted(device) => self.add_hosted(device),
+            Change::RemoveHosted { instance } => {
+                let device = self.hosted(*instance)?;
+                return self.unplug(device, Then::Nothing, ticket);
+            }
             Change::MapPipe { socket } => self.map_pipe(socket),
             Change::UnmapPipe { socket } => {
                 let Some(number) =

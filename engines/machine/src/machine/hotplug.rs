@@ -14,7 +14,7 @@ use crate::{
     change::PATH,
     devices::{self, Layout},
     files, links,
-    plan::{Adapter, Disk, MappedPipe, Pipe, adapters},
+    plan::{Adapter, Disk, HostedDevice, MappedPipe, Pipe, adapters},
 };
 
 /// What comes behind a device that goes.
@@ -137,6 +137,7 @@ impl Machine {
         disks.any(|id| id == device)
             || self.plan.shared.iter().any(|region| devices::shared_id(region.slot) == device)
             || self.plan.pipes.iter().any(|pipe| devices::pipe_id(pipe.number) == device)
+            || self.plan.hosted.iter().any(|hosted| devices::hosted_id(hosted.slot) == device)
             || self.plan.adapters.iter().any(|adapter| devices::adapter_id(adapter.slot) == device)
     }
 
@@ -150,6 +151,13 @@ impl Machine {
         let (shared, pipes) = (self.plan.shared.len(), self.plan.pipes.len());
         self.plan.pipes.retain(|pipe| devices::pipe_id(pipe.number) != device);
         self.plan.shared.retain(|region| devices::shared_id(region.slot) != device);
+        let is_it = |hosted: &mut HostedDevice| devices::hosted_id(hosted.slot) == device;
+        for hosted in self.plan.hosted.extract_if(.., is_it) {
+            // One whose application is gone has failed, and that is remembered.
+            if self.hosts.has(hosted.instance) {
+                self.hosts.remove(hosted.instance);
+            }
+        }
         let Some(running) = &mut self.running else { return };
         if self.plan.pipes.len() < pipes {
             let _ = running.qmp.run("chardev-remove", json!({"id": device}));

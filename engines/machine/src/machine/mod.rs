@@ -2,6 +2,7 @@
 
 pub mod changes;
 mod crash;
+mod hosting;
 mod hotplug;
 mod mapping;
 mod memory;
@@ -40,6 +41,7 @@ use self::{changes::Wait, crash::Crash, reason::Reason};
 use crate::{
     command, devices,
     files::{self, Conversations, Files, Persistent},
+    hosts::DeviceHosts,
     links::{self, Speaker},
     memory::Memory,
     plan::Plan,
@@ -72,6 +74,10 @@ pub struct Machine {
     given: Vec<OwnedFd>,
     /// Codes that a guest has told when it crashed.
     parameters: Vec<u64>,
+    /// Who is devices of it.
+    hosts: Box<dyn DeviceHosts>,
+    /// Its processors have been stopped by a client.
+    is_frozen: bool,
 }
 
 struct Running {
@@ -121,8 +127,9 @@ pub enum Told {
 }
 
 impl Machine {
-    /// Makes what must exist before the start. A clone gets what it needs of its template.
-    pub fn create(plan: Plan, given: Vec<OwnedFd>) -> Result<Machine, Error> {
+    /// Makes what must exist before the start. A clone gets what it needs of its template; applications that are devices are
+    /// asked by way of `hosts`.
+    pub fn create(plan: Plan, given: Vec<OwnedFd>, hosts: Box<dyn DeviceHosts>) -> Result<Machine, Error> {
         /// The only device that is opened by path.
         const KVM: &str = "c 10:232 rw";
         let devices = if plan.host.kvm { vec![KVM.to_owned()] } else { Vec::new() };
@@ -139,6 +146,8 @@ impl Machine {
             crash: None,
             given,
             parameters: Vec::new(),
+            hosts,
+            is_frozen: false,
         })
     }
 
@@ -191,9 +200,12 @@ impl Machine {
                 remembered,
                 ..running
             };
-            match running.begin(&self.plan, state.as_ref()) {
+            match running.begin(&self.plan, state.as_ref(), &mut *self.hosts) {
                 Ok(()) => Ok(running),
                 Err(mut error) => {
+                    for device in &self.plan.hosted {
+                        self.hosts.remove(device.instance);
+                    }
                     process::end(running.pidfd.as_fd());
                     let words = last_words(&mut running.qmp.ears.errors);
                     if !words.is_empty() {
@@ -257,7 +269,7 @@ impl Machine {
         }
         let (numbers, memory) = (files.numbers(), files.memory()?);
         arguments.extend(command::arguments(&self.plan, &numbers));
-        let view = View::open(&[prefix(&path).to_owned()])?;
+        let view = View::open(&[prefix(&path).to_owned()])?.with_open_folder(hosting::PLACE)?;
         let pidfd = host_process::start(
             &Program {
                 path: &path,
@@ -331,11 +343,21 @@ impl Machine {
 
     /// Stops the processors of the machine, or lets them go on.
     pub fn freeze(&mut self, frozen: bool) -> Result<(), Error> {
+        self.running()?;
+        if !frozen {
+            self.start_hosted()?;
+        }
         let running = self.running()?;
-        running.qmp.run(if frozen { "stop" } else { "cont" }, Value::Null)?;
-        // What was saved is another moment's.
-        running.state = None;
-        Ok(())
+        let asked = running.qmp.run(if frozen { "stop" } else { "cont" }, Value::Null);
+        if asked.is_ok() {
+            // What was saved is another moment's.
+            running.state = None;
+            self.is_frozen = frozen;
+        }
+        if self.is_frozen {
+            self.stop_hosted();
+        }
+        asked.map(|_| ())
     }
 
     /// Where the agent in the guest is spoken to, if there is one. Whoever takes it has it.
@@ -469,7 +491,7 @@ impl Machine {
 
 impl Running {
     /// What is done before the guest runs.
-    fn begin(&mut self, plan: &Plan, state: Option<&File>) -> Result<(), Error> {
+    fn begin(&mut self, plan: &Plan, state: Option<&File>, hosts: &mut dyn DeviceHosts) -> Result<(), Error> {
         self.prepare_to_move()?;
         if let Some(state) = state {
             self.take_over(state)?;
@@ -481,6 +503,7 @@ impl Running {
         if let Some(processors) = &plan.processors.of_host {
             self.run_on(Some(processors))?;
         }
+        self.begin_hosted(plan, hosts)?;
         self.qmp.run("cont", Value::Null).map(|_| ())
     }
 

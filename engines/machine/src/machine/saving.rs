@@ -76,6 +76,11 @@ impl Machine {
 
     fn check_savable(&mut self) -> Result<(), Error> {
         let plan = &self.plan;
+        if !plan.hosted.is_empty() {
+            // QEMU would save nothing of them, and not say so.
+            let detail = "the machine cannot be saved: applications are devices of it";
+            return Err(Error::new(Cause::NotSupported, detail).hint("Remove them before it is paused."));
+        }
         let hindrances = [
             (
                 self.running.as_ref().is_some_and(|running| running.memory.is_private),

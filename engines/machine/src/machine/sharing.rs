@@ -17,7 +17,7 @@ impl Machine {
         }
         if let Some(running) = &mut self.running {
             if running.memory.is_private {
-                return Err(not_for_clones());
+                return Err(not_for_clones("shares no folders", "$.VirtualMachine.Devices.Plan9"));
             }
             if running.server.is_none() {
                 let (socket, server) = Server::start(&self.plan.host, &self.cgroup)?;
@@ -66,9 +66,9 @@ fn not_prepared() -> Error {
         .hint("Say \"Plan9\":{} in the Devices of its document.")
 }
 
-/// Another process serves the folders, and the memory of a clone is its QEMU's alone.
-pub(super) fn not_for_clones() -> Error {
-    Error::new(Cause::NotSupported, "a clone of a template shares no folders")
-        .at("$.VirtualMachine.Devices.Plan9")
+/// Another process serves what it would have, and the memory of a clone is its QEMU's alone.
+pub(super) fn not_for_clones(what: &str, at: &str) -> Error {
+    Error::new(Cause::NotSupported, format!("a clone of a template {what}"))
+        .at(at)
         .hint("Restore it from a file instead.")
 }

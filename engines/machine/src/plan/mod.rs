@@ -6,6 +6,7 @@ pub mod boot;
 pub mod disks;
 pub mod display;
 pub mod dump;
+pub mod hosted;
 pub mod mapped;
 pub mod ports;
 pub mod saved;
@@ -27,6 +28,7 @@ pub use self::{
     disks::{Controller, Disk},
     display::Display,
     dump::Dump,
+    hosted::HostedDevice,
     mapped::{Content, MappedFile, PersistentDevice, PersistentMemory, SharedRegion},
     ports::{MappedPipe, Pipe, VirtioPort},
     saved::Restore,
@@ -85,6 +87,12 @@ pub struct Plan {
     /// Whether its guest has sockets to programs of the host.
     #[serde(default)]
     pub has_sockets: bool,
+    /// Devices that applications are for its guest.
+    #[serde(default)]
+    pub hosted: Vec<HostedDevice>,
+    /// Whether it was made with places for more of them than every machine has.
+    #[serde(default)]
+    pub has_places_for_hosted: bool,
     /// Whether there is an agent in it, which has a port to its worker.
     #[serde(default)]
     pub guest: bool,
@@ -144,6 +152,7 @@ impl Plan {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let controllers = disks::plan(&devices)?;
         let adapters = adapters::plan(&devices, runtime_id)?;
+        let hosted = hosted::plan(&devices)?;
         let plan = Plan {
             name: id.to_owned(),
             runtime_id: runtime_id.to_string(),
@@ -172,10 +181,15 @@ impl Plan {
             guest_state: guest_state(machine)?,
             shares: shares::plan(&devices)?,
             has_sockets: sockets::plan(&devices)?,
+            has_places_for_hosted: hosted.is_some(),
+            hosted: hosted.unwrap_or_default(),
             guest: guest(machine)?,
             restore: saved::plan(machine)?,
             dump: dump::plan(&devices)?,
         };
+        for device in &plan.hosted {
+            hosted::check_not_restored(&plan, device)?;
+        }
         for text in plan.serials.iter().flatten() {
             if text.contains([',', '\0']) {
                 let detail = format!("found {text:?}, expected a text without a comma");

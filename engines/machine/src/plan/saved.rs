@@ -101,6 +101,7 @@ impl Plan {
             ("places of adapters", json!(slots)),
             ("agent", json!(self.guest)),
             ("sockets", json!(self.has_sockets)),
+            ("places for devices of applications", json!(self.has_places_for_hosted)),
             ("ports", json!(ports.collect::<Vec<_>>())),
             ("mapped pipes", json!(self.pipes.iter().map(|pipe| pipe.number).collect::<Vec<_>>())),
             ("persistent memory", json!(persistent)),

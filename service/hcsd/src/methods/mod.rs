@@ -2,6 +2,7 @@
 
 mod cpu_group;
 pub mod creation;
+mod device_hosting;
 pub mod host;
 mod hosting;
 pub mod introspection;
@@ -87,6 +88,7 @@ pub async fn dispatch(
         ModifyComputeSystem => modify::modify;
         EnumerateComputeSystems => properties::enumerate;
         WaitForComputeSystemExit => systems::wait_for_exit;
+        HostDevices => device_hosting::host_devices;
         CreateProcess => processes::create;
         OpenProcess => processes::open;
         CloseProcess => processes::close;

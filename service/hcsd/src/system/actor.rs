@@ -103,6 +103,7 @@ fn name(request: &Request) -> &'static str {
         Request::GuestChange { .. } => "GuestChange",
         Request::Crash => "Crash",
         Request::Picture => "Picture",
+        Request::HostDevices { .. } => "HostDevices",
         Request::Save { .. } => "Save",
         Request::Template => "Template",
         Request::Statistics => "Statistics",

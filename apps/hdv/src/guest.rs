@@ -1,0 +1,280 @@
+//! The memory of the guest, as its monitor has told it: blocks at addresses, most of them parts of files that are mapped here.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use hcs_vfio::request::{Map, Unmap};
+use rustix::io::Errno;
+
+use crate::mapping::{self, Mapping, PAGE, Part};
+
+/// The most blocks: what a monitor has at most, and more.
+const MOST: usize = 32 << 10;
+
+/// A block.
+#[derive(Debug)]
+struct Block {
+    length: u64,
+    /// The device may read it.
+    is_readable: bool,
+    /// The device may write it.
+    is_writable: bool,
+    /// What is here of it; without that the monitor is asked.
+    here: Option<Here>,
+}
+
+#[derive(Debug)]
+struct Here {
+    mapping: Mapping,
+    file: OwnedFd,
+    offset: u64,
+}
+
+/// The memory.
+#[derive(Debug, Default)]
+pub struct Guest {
+    blocks: BTreeMap<u64, Block>,
+}
+
+/// How far an access has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Come {
+    /// So many bytes are copied, which is all.
+    All,
+    /// So many bytes are copied; then come so many that the monitor is to be asked for.
+    Asks(usize, usize),
+    /// There is no memory behind so many bytes, or it is not to be accessed so.
+    Ends(usize),
+}
+
+/// What is wrong with a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoWindow {
+    /// There is no memory.
+    NoMemory,
+    /// It is not to be written.
+    ReadOnly,
+    /// Only the monitor can access it.
+    NotHere,
+    /// The kernel has refused.
+    Failed(Errno),
+}
+
+impl Guest {
+    /// There is memory. Whether its file does not get shorter is vouched for by whoever trusts the monitor, or by a seal.
+    pub fn map(&mut self, memory: Map, is_trusted: bool) -> Result<(), Errno> {
+        if self.blocks.len() >= MOST {
+            return Err(Errno::NOSPC);
+        }
+        let end = memory.address + memory.length;
+        let before = self.blocks.range(..end).next_back();
+        if before.is_some_and(|(address, block)| address + block.length > memory.address) {
+            return Err(Errno::EXIST);
+        }
+        let is_writable = memory.writable;
+        let here = memory.file.and_then(|(file, offset)| {
+            let length = usize::try_from(memory.length).ok()?;
+            let is_here = (memory.readable || is_writable)
+                && (is_trusted || mapping::stays(&file))
+                && offset.is_multiple_of(PAGE);
+            let mapping = is_here.then(|| Mapping::of(&file, offset, length, is_writable).ok()).flatten()?;
+            Some(Here { mapping, file, offset })
+        });
+        let block = Block { length: memory.length, is_readable: memory.readable, is_writable, here };
+        self.blocks.insert(memory.address, block);
+        Ok(())
+    }
+
+    /// There is it no more.
+    pub fn unmap(&mut self, memory: &Unmap) -> Result<(), Errno> {
+        if memory.is_all {
+            self.blocks.clear();
+            return Ok(());
+        }
+        let end = memory.address.checked_add(memory.length).ok_or(Errno::INVAL)?;
+        let within: Vec<u64> = self
+            .blocks
+            .range(memory.address..end)
+            .filter(|(address, block)| *address + block.length <= end)
+            .map(|(address, _)| *address)
+            .collect();
+        if within.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        within.iter().for_each(|address| drop(self.blocks.remove(address)));
+        Ok(())
+    }
+
+    /// Copies from the guest what is here.
+    pub fn read(&self, address: u64, data: &mut [u8]) -> Come {
+        self.walk(
+            address,
+            data.len(),
+            |block| block.is_readable,
+            |here, offset, at, length| here.mapping.read(offset, &mut data[at..at + length]),
+        )
+    }
+
+    /// Copies to the guest where that is here.
+    pub fn write(&self, address: u64, data: &[u8]) -> Come {
+        self.walk(
+            address,
+            data.len(),
+            |block| block.is_writable,
+            |here, offset, at, length| here.mapping.write(offset, &data[at..at + length]),
+        )
+    }
+
+    /// The block that an address is in, and how far in it.
+    fn find(&self, address: u64) -> Option<(&Block, u64)> {
+        let (begins, block) = self.blocks.range(..=address).next_back()?;
+        let offset = address - begins;
+        (offset < block.length).then_some((block, offset))
+    }
+
+    fn walk(
+        &self,
+        address: u64,
+        length: usize,
+        is_allowed: impl Fn(&Block) -> bool,
+        mut copy: impl FnMut(&Here, u64, usize, usize) -> bool,
+    ) -> Come {
+        let mut at = 0;
+        while at < length {
+            let found = address.checked_add(at as u64).and_then(|address| self.find(address));
+            let Some((block, offset)) = found.filter(|(block, _)| is_allowed(block)) else {
+                return Come::Ends(at);
+            };
+            let piece = (length - at).min(usize::try_from(block.length - offset).unwrap_or(usize::MAX));
+            match &block.here {
+                Some(here) if copy(here, offset, at, piece) => at += piece,
+                Some(_) => return Come::Ends(at),
+                None => return Come::Asks(at, piece),
+            }
+        }
+        Come::All
+    }
+
+    /// A mapping of its own of a range of pages.
+    pub fn window(&self, address: u64, length: u32, is_writable: bool) -> Result<Mapping, NoWindow> {
+        let mut parts = Vec::new();
+        let (mut at, length) = (0, u64::from(length));
+        while at < length {
+            let found = address.checked_add(at).and_then(|address| self.find(address));
+            let (block, offset) = found.ok_or(NoWindow::NoMemory)?;
+            if is_writable && !block.is_writable {
+                return Err(NoWindow::ReadOnly);
+            }
+            let here = block.here.as_ref().ok_or(NoWindow::NotHere)?;
+            let piece = (length - at).min(block.length - offset);
+            parts.push(Part {
+                file: here.file.as_fd(),
+                offset: here.offset + offset,
+                length: piece as usize,
+            });
+            at += piece;
+        }
+        Mapping::reserve(length as usize, &parts, is_writable).map_err(NoWindow::Failed)
+    }
+
+    /// Nothing is there any more.
+    pub fn clear(&mut self) {
+        self.blocks.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rustix::fs::{MemfdFlags, SealFlags};
+
+    use super::*;
+
+    fn sealed(pages: u64) -> OwnedFd {
+        let file = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
+        rustix::fs::ftruncate(&file, pages * PAGE).unwrap();
+        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK).unwrap();
+        file
+    }
+
+    fn block(address: u64, pages: u64, file: Option<OwnedFd>) -> Map {
+        Map {
+            address,
+            length: pages * PAGE,
+            readable: true,
+            writable: true,
+            file: file.map(|file| (file, 0)),
+        }
+    }
+
+    #[test]
+    fn an_access_goes_through_blocks_and_says_how_far_it_came() {
+        let mut guest = Guest::default();
+        guest.map(block(0, 1, Some(sealed(1))), false).unwrap();
+        guest.map(block(PAGE, 1, Some(sealed(1))), false).unwrap();
+        guest.map(block(2 * PAGE, 1, None), false).unwrap();
+        assert_eq!(guest.map(block(0, 3, None), false), Err(Errno::EXIST));
+        assert_eq!(guest.write(PAGE - 2, b"abcd"), Come::All);
+        let mut data = [0; 4];
+        assert_eq!(guest.read(PAGE - 2, &mut data), Come::All);
+        assert_eq!(&data, b"abcd");
+        assert_eq!(guest.read(2 * PAGE - 3, &mut data), Come::Asks(3, 1));
+        assert_eq!(guest.read(3 * PAGE - 3, &mut data), Come::Asks(0, 3));
+        assert_eq!(guest.read(3 * PAGE, &mut data), Come::Ends(0));
+        assert_eq!(guest.read(u64::MAX - 1, &mut data), Come::Ends(0));
+        assert_eq!(guest.window(0, 3 * PAGE as u32, true).unwrap_err(), NoWindow::NotHere);
+        let window = guest.window(0, 2 * PAGE as u32, true).unwrap();
+        assert!(window.read(PAGE - 2, &mut data));
+        assert_eq!(&data, b"abcd");
+        assert_eq!(guest.unmap(&Unmap { address: 0, length: 2 * PAGE, is_all: false }), Ok(()));
+        assert_eq!(guest.read(0, &mut data), Come::Ends(0));
+        assert_eq!(guest.unmap(&Unmap { address: 0, length: 2 * PAGE, is_all: false }), Err(Errno::NOENT));
+        assert_eq!(guest.unmap(&Unmap { address: 0, length: 0, is_all: true }), Ok(()));
+        assert_eq!(guest.read(2 * PAGE, &mut data), Come::Ends(0));
+    }
+
+    #[test]
+    fn files_that_may_shrink_are_left_to_the_monitor() {
+        let unsealed = || {
+            let file = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+            rustix::fs::ftruncate(&file, PAGE).unwrap();
+            file
+        };
+        let mut guest = Guest::default();
+        guest.map(block(0, 1, Some(unsealed())), false).unwrap();
+        assert_eq!(guest.read(0, &mut [0; 4]), Come::Asks(0, 4));
+        guest.map(block(PAGE, 1, Some(unsealed())), true).unwrap();
+        assert_eq!(guest.read(PAGE, &mut [0; 4]), Come::All);
+        // Longer than its file: it would fault.
+        guest.map(block(2 * PAGE, 2, Some(sealed(1))), false).unwrap();
+        assert_eq!(guest.read(2 * PAGE, &mut [0; 4]), Come::Asks(0, 4));
+        let read_only = Map { writable: false, ..block(8 * PAGE, 1, Some(sealed(1))) };
+        guest.map(read_only, false).unwrap();
+        assert_eq!(guest.write(8 * PAGE, &[0]), Come::Ends(0));
+        assert_eq!(guest.window(8 * PAGE, PAGE as u32, true).unwrap_err(), NoWindow::ReadOnly);
+        assert!(guest.window(8 * PAGE, PAGE as u32, false).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_of_maps_and_accesses_panics(
+            steps in prop::collection::vec((0u8..4, any::<u64>(), any::<u64>(), 0usize..64), 1..60)
+        ) {
+            let mut guest = Guest::default();
+            for (kind, address, length, size) in steps {
+                let (address, length) = (address >> (size % 60), (length >> (size % 60)).max(1));
+                if address.checked_add(length).is_none() {
+                    continue;
+                }
+                match kind {
+                    0 => drop(guest.map(Map { address, length, readable: true, writable: true, file: None }, false)),
+                    1 => drop(guest.unmap(&Unmap { address, length, is_all: false })),
+                    2 => drop(guest.read(address, &mut vec![0; size])),
+                    _ => drop(guest.window(address, size as u32, true)),
+                }
+            }
+        }
+    }
+}

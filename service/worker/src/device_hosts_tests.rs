@@ -1,0 +1,204 @@
+use std::{
+    collections::VecDeque,
+    thread::{self, JoinHandle},
+};
+
+use hcs_ipc::Message;
+
+use super::*;
+
+/// An application, which does what it is asked by the words of a function.
+struct Application(Connection, VecDeque<Message>);
+
+impl Application {
+    fn of(hosts: &Shared, is_restricted: bool) -> Application {
+        let mut application =
+            Application(Connection::new(hosts.open(is_restricted).unwrap()), VecDeque::new());
+        let welcome = application.next().unwrap();
+        assert!(
+            matches!(welcome, (ToHost::Welcome { version: VERSION, is_restricted: is }, _) if is == is_restricted)
+        );
+        application
+    }
+
+    fn next(&mut self) -> Option<(ToHost, Vec<OwnedFd>)> {
+        while self.1.is_empty() {
+            let mut polled = [PollFd::new(&self.0.socket, PollFlags::IN)];
+            rustix::event::poll(&mut polled, None).unwrap();
+            self.1.extend(self.0.receive().ok()?);
+        }
+        let message = self.1.pop_front()?;
+        Some((serde_json::from_slice(&message.text).unwrap(), message.fds))
+    }
+
+    /// Answers every question until it is told to hang up or is hung up on; what it was asked.
+    fn run(mut self, answer: impl Fn(&Ask) -> Option<Said> + Send + 'static) -> JoinHandle<Vec<Ask>> {
+        thread::spawn(move || {
+            let mut asked = Vec::new();
+            while let Some((ToHost::Ask(Numbered { number, body }), fds)) = self.next() {
+                assert_eq!(fds.len(), usize::from(matches!(body, Ask::Serve { .. })));
+                let said = answer(&body);
+                asked.push(body);
+                let Some(body) = said else { break };
+                self.say(&FromHost::Reply(Numbered { number, body }));
+            }
+            asked
+        })
+    }
+
+    fn say(&mut self, what: &FromHost) {
+        assert!(self.0.send(what, Vec::new()).is_ok());
+    }
+}
+
+fn device(number: u8, is_restricted: bool) -> HostedDevice {
+    HostedDevice {
+        instance: Guid::from_bytes([number; 16]),
+        class: Guid::from_bytes([0xcc; 16]),
+        is_restricted,
+        configuration: vec!["tag=share".to_owned()],
+        slot: 14,
+        blame: "$".to_owned(),
+    }
+}
+
+fn listener() -> OwnedFd {
+    std::fs::File::open("/dev/null").unwrap().into()
+}
+
+/// Hears everybody who has something to say by now.
+fn hear(hosts: &Shared) {
+    let ids: Vec<u64> = hosts.look().interest().map(|(id, ..)| id).collect();
+    ids.into_iter().for_each(|id| hosts.hear(id));
+}
+
+#[test]
+fn an_application_is_asked_in_the_order_of_a_devices_life() {
+    let mut hosts = Shared::default();
+    let application = Application::of(&hosts, false).run(|_| Some(Said::Done));
+    let device = device(1, false);
+    let instance = device.instance;
+    hosts.serve(&device, listener()).unwrap();
+    assert!(hosts.has(instance));
+    hosts.start(instance).unwrap();
+    hosts.stop(instance);
+    hosts.remove(instance);
+    assert!(!hosts.has(instance));
+    hosts.remove(instance);
+    assert_eq!(hosts.end(), []);
+    let (class, configuration) = (device.class, device.configuration);
+    assert_eq!(
+        application.join().unwrap(),
+        [
+            Ask::Serve { instance, class, configuration },
+            Ask::Start { instance },
+            Ask::Stop { instance },
+            Ask::Remove { instance }
+        ]
+    );
+}
+
+#[test]
+fn a_device_is_looked_for_among_hosts_of_its_kind() {
+    let mut hosts = Shared::default();
+    let unrestricted = Application::of(&hosts, false).run(|_| Some(Said::Done));
+    let first = Application::of(&hosts, true).run(|_| Some(Said::NotHere));
+    let second = Application::of(&hosts, true).run(|_| Some(Said::Done));
+    hosts.serve(&device(1, true), listener()).unwrap();
+    drop(hosts);
+    assert_eq!([unrestricted, first, second].map(|application| application.join().unwrap().len()), [0, 1, 1]);
+}
+
+#[test]
+fn a_device_that_no_application_has_is_named() {
+    let mut hosts = Shared::default();
+    let error = hosts.serve(&device(1, false), listener()).unwrap_err();
+    assert_eq!(error.cause, Cause::Unexpected);
+    let failure = error.device.unwrap();
+    assert_eq!(failure.phase, VirtualDeviceFailureDetail::FinishReservingResources);
+    assert_eq!(failure.instance, Guid::from_bytes([1; 16]));
+    // One that hangs up while it is asked has none either.
+    let application = Application::of(&hosts, false).run(|_| None);
+    let error = hosts.serve(&device(2, false), listener()).unwrap_err();
+    assert_eq!(error.cause, Cause::Unexpected);
+    assert!(error.detail.contains("0 device hosts"), "{error}");
+    application.join().unwrap();
+    assert_eq!(hosts.end(), []);
+}
+
+#[test]
+fn what_an_application_fails_with_is_told() {
+    let mut hosts = Shared::default();
+    let application = Application::of(&hosts, false)
+        .run(|_| Some(Said::Failed(Error::new(Cause::OutOfMemory, "Initialize has failed").into())));
+    let error = hosts.serve(&device(1, false), listener()).unwrap_err();
+    assert_eq!(error.cause, Cause::OutOfMemory);
+    assert!(error.detail.ends_with("Initialize has failed"), "{error}");
+    assert_eq!(error.device.unwrap().phase, VirtualDeviceFailureDetail::Initialize);
+    assert!(!hosts.has(Guid::from_bytes([1; 16])));
+    drop(hosts);
+    application.join().unwrap();
+}
+
+#[test]
+fn a_machine_has_one_host_and_another_when_that_is_gone() {
+    let hosts = Shared::default();
+    let first = Application::of(&hosts, false);
+    let _restricted = [Application::of(&hosts, true), Application::of(&hosts, true)];
+    assert_eq!(hosts.open(false).unwrap_err().cause, Cause::DeviceHostExists);
+    drop(first);
+    let _second = Application::of(&hosts, false);
+    assert_eq!(hosts.open(false).unwrap_err().cause, Cause::DeviceHostExists);
+    assert_eq!(hosts.end(), []);
+}
+
+#[test]
+fn devices_that_break_and_those_of_who_hangs_up_are_remembered() {
+    let mut hosts = Shared::default();
+    let mut application = Application::of(&hosts, false);
+    let [broken, lost, removed] = [1, 2, 3].map(|number| device(number, false));
+    let serving = thread::spawn(move || {
+        for _ in 0..3 {
+            let Some((ToHost::Ask(Numbered { number, .. }), _)) = application.next() else { break };
+            application.say(&FromHost::Reply(Numbered { number, body: Said::Done }));
+        }
+        application
+    });
+    for device in [&broken, &lost, &removed] {
+        hosts.serve(device, listener()).unwrap();
+    }
+    let mut application = serving.join().unwrap();
+    application
+        .say(&FromHost::Broken { instance: broken.instance, detail: "it has lost its socket".to_owned() });
+    hear(&hosts);
+    assert!(!hosts.has(broken.instance));
+    assert!(hosts.has(lost.instance));
+    drop(application);
+    hear(&hosts);
+    assert_eq!(hosts.look().interest().count(), 0);
+    assert!(hosts.start(lost.instance).is_err());
+    assert_eq!(hosts.take_failed(), [&broken, &lost, &removed].map(|device| device.instance));
+    assert_eq!(hosts.take_failed(), []);
+    // The machine has it no more, so it is nothing that its end has to do with.
+    hosts.remove(removed.instance);
+    let phase = VirtualDeviceFailureDetail::None;
+    assert_eq!(hosts.end(), [broken.failure(phase), lost.failure(phase)]);
+}
+
+#[test]
+fn who_is_late_is_not_waited_for_twice() {
+    let hosts = Shared::default();
+    let mut application = Application::of(&hosts, false);
+    let mut inner = hosts.0.borrow_mut();
+    let instance = Guid::from_bytes([1; 16]);
+    let (ask, soon) = (Ask::Start { instance }, Duration::from_millis(20));
+    assert!(matches!(inner.ask(1, ask.clone(), Vec::new(), soon), Err(Silence::Late)));
+    // This would take long otherwise.
+    assert!(matches!(inner.ask(1, ask.clone(), Vec::new(), Duration::from_secs(3600)), Err(Silence::Late)));
+    application.say(&FromHost::Reply(Numbered { number: 1, body: Said::Done }));
+    let answering = application.run(|_| Some(Said::Done));
+    assert!(matches!(inner.ask(1, ask, Vec::new(), TO_SERVE), Ok(Said::Done)));
+    drop(inner);
+    drop(hosts);
+    assert_eq!(answering.join().unwrap().len(), 2);
+}
