@@ -4,6 +4,8 @@
 #include <computedefs.h>
 #include <ComputeDefs.h>
 #include <HcsPlatform.h>
+#include <hypervdevicevirtualization.h>
+#include <HyperVDeviceVirtualization.h>
 #if __has_include(<windows.h>)
 #include <Windows.h>
 #include <windows.h>
@@ -13,6 +15,8 @@
 #include <computedefs.h>
 #include <ComputeCore.h>
 #include <computecore.h>
+#include <HyperVDeviceVirtualization.h>
+#include <hypervdevicevirtualization.h>
 
 #include "check.h"
 
@@ -57,6 +61,10 @@ static_assert(std::is_same_v<std::underlying_type_t<::HCS_OPERATION_TYPE>, INT32
 constexpr ::HCS_EVENT_OPTIONS both = HcsEventOptionEnableOperationCallbacks | HcsEventOptionEnableVmLifecycle;
 static_assert(both == 3);
 static_assert((both & ~HcsEventOptionEnableVmLifecycle) == HcsEventOptionEnableOperationCallbacks);
+
+constexpr UINT64 any_word = HDV_DOORBELL_FLAG_TRIGGER_SIZE_WORD | HDV_DOORBELL_FLAG_TRIGGER_ANY_VALUE;
+static_assert(any_word == 0x80000002);
+static_assert((HdvMmioMappingFlagWriteable | HdvMmioMappingFlagExecutable) == 3);
 
 // Codes are constants.
 constexpr const char *name(HRESULT hr)

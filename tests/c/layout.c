@@ -1,6 +1,8 @@
 /* Sizes, offsets and numbers: what a compiled Windows program knows by heart. */
 #include "check.h"
 
+#include <HyperVDeviceVirtualization.h>
+
 /* Once for the compiler and once for the machine. */
 #define SAME(wanted, got)                       \
     do {                                        \
@@ -52,6 +54,60 @@ static void structs(void)
     SAME(24, offsetof(HCS_CREATE_OPTIONS_1, CallbackOptions));
     SAME(32, offsetof(HCS_CREATE_OPTIONS_1, CallbackContext));
     SAME(40, offsetof(HCS_CREATE_OPTIONS_1, Callback));
+}
+
+static void devices(void)
+{
+    SAME(8, sizeof(HDV_HOST));
+    SAME(8, sizeof(HDV_DEVICE));
+    SAME(4, sizeof(HDV_DEVICE_TYPE));
+    SAME(4, sizeof(HDV_DEVICE_HOST_FLAGS));
+    SAME(4, sizeof(HDV_PCI_INTERFACE_VERSION));
+    SAME(4, sizeof(HDV_PCI_BAR_SELECTOR));
+    SAME(4, sizeof(HDV_DOORBELL_FLAGS));
+    SAME(4, sizeof(HDV_MMIO_MAPPING_FLAGS));
+
+    SAME(12, sizeof(HDV_PCI_PNP_ID));
+    SAME(0, offsetof(HDV_PCI_PNP_ID, VendorID));
+    SAME(2, offsetof(HDV_PCI_PNP_ID, DeviceID));
+    SAME(4, offsetof(HDV_PCI_PNP_ID, RevisionID));
+    SAME(5, offsetof(HDV_PCI_PNP_ID, ProgIf));
+    SAME(6, offsetof(HDV_PCI_PNP_ID, SubClass));
+    SAME(7, offsetof(HDV_PCI_PNP_ID, BaseClass));
+    SAME(8, offsetof(HDV_PCI_PNP_ID, SubVendorID));
+    SAME(10, offsetof(HDV_PCI_PNP_ID, SubSystemID));
+
+    SAME(88, sizeof(HDV_PCI_DEVICE_INTERFACE));
+    SAME(0, offsetof(HDV_PCI_DEVICE_INTERFACE, Version));
+    SAME(8, offsetof(HDV_PCI_DEVICE_INTERFACE, Initialize));
+    SAME(16, offsetof(HDV_PCI_DEVICE_INTERFACE, Teardown));
+    SAME(24, offsetof(HDV_PCI_DEVICE_INTERFACE, SetConfiguration));
+    SAME(32, offsetof(HDV_PCI_DEVICE_INTERFACE, GetDetails));
+    SAME(40, offsetof(HDV_PCI_DEVICE_INTERFACE, Start));
+    SAME(48, offsetof(HDV_PCI_DEVICE_INTERFACE, Stop));
+    SAME(56, offsetof(HDV_PCI_DEVICE_INTERFACE, ReadConfigSpace));
+    SAME(64, offsetof(HDV_PCI_DEVICE_INTERFACE, WriteConfigSpace));
+    SAME(72, offsetof(HDV_PCI_DEVICE_INTERFACE, ReadInterceptedMemory));
+    SAME(80, offsetof(HDV_PCI_DEVICE_INTERFACE, WriteInterceptedMemory));
+
+    VALUE(0, HdvDeviceTypeUndefined);
+    VALUE(1, HdvDeviceTypePCI);
+    VALUE(0, HdvDeviceHostFlagNone);
+    VALUE(1, HdvDeviceHostFlagInitializeComSecurity);
+    VALUE(0, HdvPciDeviceInterfaceVersionInvalid);
+    VALUE(1, HdvPciDeviceInterfaceVersion1);
+    VALUE(0, HDV_PCI_BAR0);
+    VALUE(5, HDV_PCI_BAR5);
+    VALUE(6, HDV_PCI_BAR_COUNT);
+    VALUE(0, HDV_DOORBELL_FLAG_TRIGGER_SIZE_ANY);
+    VALUE(1, HDV_DOORBELL_FLAG_TRIGGER_SIZE_BYTE);
+    VALUE(2, HDV_DOORBELL_FLAG_TRIGGER_SIZE_WORD);
+    VALUE(3, HDV_DOORBELL_FLAG_TRIGGER_SIZE_DWORD);
+    VALUE(4, HDV_DOORBELL_FLAG_TRIGGER_SIZE_QWORD);
+    VALUE(0x80000000, HDV_DOORBELL_FLAG_TRIGGER_ANY_VALUE);
+    VALUE(0, HdvMmioMappingFlagNone);
+    VALUE(1, HdvMmioMappingFlagWriteable);
+    VALUE(2, HdvMmioMappingFlagExecutable);
 }
 
 static void operation_types(void)
@@ -222,6 +278,8 @@ static void windows_codes(void)
     VALUE(0x80070490, HRESULT_FROM_WIN32(ERROR_NOT_FOUND));
     VALUE(0x800705B4, HRESULT_FROM_WIN32(ERROR_TIMEOUT));
     VALUE(0x80070718, HRESULT_FROM_WIN32(ERROR_NOT_ENOUGH_QUOTA));
+    VALUE(0x8000000C, E_CHANGED_STATE);
+    VALUE(0x80010119, RPC_E_TOO_LATE);
     VALUE(0x8000FFFF, E_UNEXPECTED);
     VALUE(0, HRESULT_FROM_WIN32(ERROR_SUCCESS));
     VALUE(0x80070005, HRESULT_FROM_WIN32(E_ACCESSDENIED));
@@ -235,6 +293,7 @@ static void windows_codes(void)
 int main(void)
 {
     structs();
+    devices();
     operation_types();
     events();
     notifications();

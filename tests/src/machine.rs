@@ -66,6 +66,11 @@ impl Guest {
 
     /// Makes a utility machine: its init is the agent, and beside it there is what lies in this folder.
     pub fn utility(folder: &Path, tree: &Path) -> Guest {
+        Guest::utility_with(folder, tree, &[])
+    }
+
+    /// The same, in which these modules are loaded too.
+    pub fn utility_with(folder: &Path, tree: &Path, modules: &[&str]) -> Guest {
         let guest = Guest { folder: folder.join("guest") };
         fs::create_dir_all(&guest.folder).expect("a folder for the guest");
         // Also as the root file system of containers in it.
@@ -76,7 +81,7 @@ impl Guest {
             kernel: kernel(),
             modules: modules_folder(),
             agent: agent(&guest.folder),
-            more_modules: Vec::new(),
+            more_modules: modules.iter().map(|name| (*name).to_owned()).collect(),
             trees: vec![tree.to_owned(), trees.clone()],
         };
         let built = image.build(&guest.folder).expect("building the image");

@@ -7,7 +7,7 @@
 use std::{ffi::c_void, ptr};
 
 use hcs_core::{Cause, Error, HResult};
-use hcs_schema::Any;
+use hcs_schema::{Any, Guid};
 
 /// A value that the caller gets back and that is never looked at.
 pub type Context = usize;
@@ -44,6 +44,27 @@ pub struct ProcessInformation {
     pub reserved: u32,
     /// Descriptors, 0 for none.
     pub std_handles: [usize; 3],
+}
+
+/// `GUID`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CGuid {
+    data1: u32,
+    data2: u16,
+    data3: u16,
+    data4: [u8; 8],
+}
+
+impl From<CGuid> for Guid {
+    fn from(guid: CGuid) -> Guid {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&guid.data1.to_be_bytes());
+        bytes[4..6].copy_from_slice(&guid.data2.to_be_bytes());
+        bytes[6..8].copy_from_slice(&guid.data3.to_be_bytes());
+        bytes[8..].copy_from_slice(&guid.data4);
+        Guid::from_bytes(bytes)
+    }
 }
 
 /// The code of a cause.
@@ -110,6 +131,34 @@ impl Text {
 fn parse(text: String) -> Result<Any, Error> {
     Any::from_text(text)
         .map_err(|error| Error::new(Cause::InvalidJson, format!("the document: {error}")).at("$"))
+}
+
+/// A value of the caller, or NULL.
+#[repr(transparent)]
+pub struct In<T>(*const T);
+
+impl<T> Clone for In<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for In<T> {}
+
+impl<T: Copy> In<T> {
+    /// The value, which must be there.
+    pub fn get(self) -> Result<T, Cause> {
+        if self.0.is_null() {
+            return Err(Cause::InvalidArgument);
+        }
+        // SAFETY: not NULL, and the header demands a value of this type. It is copied at once.
+        Ok(unsafe { self.0.read_unaligned() })
+    }
+
+    /// The value of which this one is the beginning.
+    pub fn cast<U>(self) -> In<U> {
+        In(self.0.cast())
+    }
 }
 
 /// A place of the caller for a result, or NULL.
@@ -211,6 +260,16 @@ impl Buffer {
         Some(unsafe { std::slice::from_raw_parts_mut(self.0.cast(), length as usize) })
     }
 
+    /// The bytes, to be filled by what can only do so with bytes that have a value; `None` for NULL.
+    pub fn room<'a>(self, length: u32) -> Option<&'a mut [u8]> {
+        if self.0.is_null() {
+            return None;
+        }
+        // SAFETY: the header demands a buffer of this length that nobody else uses during the call. What the caller, which
+        // is not Rust, has left in it are bytes of whatever value.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.0.cast(), length as usize) })
+    }
+
     /// The bytes to be written out; `None` for NULL.
     pub fn content<'a>(self, length: u32) -> Option<&'a [u8]> {
         if self.0.is_null() {
@@ -218,5 +277,21 @@ impl Buffer {
         }
         // SAFETY: the header demands a buffer of this length, filled by the caller.
         Some(unsafe { std::slice::from_raw_parts(self.0.cast_const().cast(), length as usize) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guid_of_c_is_the_one_that_its_text_shows() {
+        let guid = CGuid {
+            data1: 0x3F25_04E0,
+            data2: 0x4F89,
+            data3: 0x11D3,
+            data4: *b"\x9a\x0c\x03\x05\xe8\x2c\x33\x01",
+        };
+        assert_eq!(Guid::from(guid).to_string(), "3f2504e0-4f89-11d3-9a0c-0305e82c3301");
     }
 }

@@ -1,8 +1,8 @@
-//! `libcomputecore.so`: the functions of `ComputeCore.h`, for C and C++ programs.
+//! `libcomputecore.so`: the functions of `ComputeCore.h` and its sisters, for C and C++ programs.
 //!
 //! ```text
 //!   exports    operations.rs  systems.rs  processes.rs  host.rs  win32/     storage.rs: one function per export, all alike:
-//!      │                                                                    check, begin the operation, make a call
+//!      │       devices/                                                     check, begin the operation, make a call
 //!   objects    operation.rs   system.rs   process.rs    listener.rs         what handles stand for
 //!      │                                                                    table.rs gives out the handles
 //!   machinery  call.rs  target.rs  strand.rs  link.rs                       calls, events, threads, connection
@@ -16,6 +16,7 @@
 
 mod abi;
 mod call;
+mod devices;
 mod host;
 mod link;
 mod listener;

@@ -1,6 +1,6 @@
 //! What an `HCS_SYSTEM` stands for.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use hcs::{
     Link,
@@ -8,6 +8,7 @@ use hcs::{
 };
 use hcs_core::Cause;
 use hcs_ipc::compute::EventKind;
+use hcs_schema::Guid;
 
 use crate::{
     abi::{Handle, utf16},
@@ -37,12 +38,15 @@ pub struct System {
     pub target: Arc<Target>,
     /// The operation of its creation, for a callback that is set late.
     creation: Mutex<Weak<Operation>>,
+    /// Its RuntimeId, once that is known.
+    machine: OnceLock<Guid>,
 }
 
 impl System {
     /// A handle.
     pub fn new(handle: Handle, link: Link, remote: Remote) -> Arc<System> {
-        Arc::new(System { handle, link, remote, target: Arc::default(), creation: Mutex::default() })
+        let (target, creation, machine) = Default::default();
+        Arc::new(System { handle, link, remote, target, creation, machine })
     }
 
     /// Notes the operation of its creation.
@@ -54,6 +58,19 @@ impl System {
     pub fn creation(&self) -> Option<Arc<Operation>> {
         let operation = self.creation.lock().unwrap_or_else(PoisonError::into_inner).upgrade()?;
         (operation.subject().0 == self.handle).then_some(operation)
+    }
+
+    /// Notes its RuntimeId, as the service writes it.
+    pub fn known_as(&self, runtime_id: &str) {
+        if let Ok(machine) = runtime_id.parse() {
+            // The service tells it once.
+            let _ = self.machine.set(machine);
+        }
+    }
+
+    /// Its RuntimeId, if it is created.
+    pub fn machine(&self) -> Option<Guid> {
+        self.machine.get().copied()
     }
 
     /// Has the handle told of the service's events.

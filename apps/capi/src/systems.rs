@@ -95,6 +95,7 @@ extern "C" fn HcsCreateComputeSystem(
     let call = CreateComputeSystem { id: id.clone(), document, strict: None, operation: Some(number) };
     call::follow(&operation, &link, Some(number), &call, move |created| match created {
         Ok((created, _)) => {
+            made.known_as(&created.runtime_id);
             if made.remote.made(Ok(created.handle)) {
                 made.watch(created.handle, &id, &created.instance);
             } else {
@@ -122,6 +123,7 @@ extern "C" fn HcsOpenComputeSystem(id: Text, access: u32, system: Out<Handle>) -
         let link = link().map_err(failed)?;
         let (opened, _) = link.call_wait(&OpenComputeSystem { id }).map_err(failed)?;
         let made = System::new(table::reserve(), link, Remote::open(opened.handle));
+        made.known_as(&opened.runtime_id);
         made.watch(opened.handle, &opened.id, &opened.instance);
         system.set(made.handle);
         table::insert(made.handle, Object::System(made));

@@ -9,8 +9,12 @@ use std::{
 };
 
 use hcs_core::Cause;
+use hdv::Device;
 
-use crate::{abi::Handle, operation::Operation, process::Process, system::System, target::Registration};
+use crate::{
+    abi::Handle, devices::host::DeviceHost, operation::Operation, process::Process, system::System,
+    target::Registration,
+};
 
 /// What a handle stands for.
 pub enum Object {
@@ -22,6 +26,10 @@ pub enum Object {
     Process(Arc<Process>),
     /// `HCS_CALLBACK`.
     Callback(Arc<Registration>),
+    /// `HDV_HOST`.
+    DeviceHost(Arc<DeviceHost>),
+    /// `HDV_DEVICE`.
+    Device(Arc<Device>),
 }
 
 static TABLE: LazyLock<RwLock<HashMap<Handle, Object>>> = LazyLock::new(RwLock::default);
@@ -72,6 +80,8 @@ getters! {
     operation Operation;
     system System;
     process Process;
+    device_host DeviceHost;
+    device Device;
 }
 
 removers! {
@@ -79,4 +89,6 @@ removers! {
     remove_system System System;
     remove_process Process Process;
     remove_callback Callback Registration;
+    remove_device_host DeviceHost DeviceHost;
+    remove_device Device Device;
 }

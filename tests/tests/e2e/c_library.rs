@@ -35,7 +35,7 @@ fn folder(name: &str) -> PathBuf {
 /// A folder with the library under the names that the linker and the loader look for.
 fn library(at: &Path) {
     // Programs that name the library of storage get the same one.
-    for name in ["libcomputecore.so", "libcomputecore.so.1", "libcomputestorage.so"] {
+    for name in ["libcomputecore.so", "libcomputecore.so.1", "libcomputestorage.so", "libvmdevicehost.so"] {
         symlink(binaries::find("libcomputecore.so"), at.join(name)).expect("linking to the library");
     }
 }
@@ -54,13 +54,18 @@ fn build(source: &str, how: Build, at: &Path) -> PathBuf {
     if short_wchar {
         command.arg("-fshort-wchar");
     }
+    let library = match source {
+        "storage.c" => "-lcomputestorage",
+        "hdv_misuse.c" | "sensor_device.c" => "-lvmdevicehost",
+        _ => "-lcomputecore",
+    };
     let built = command
         .arg(folder("tests/c").join(source))
         .arg("-o")
         .arg(&program)
         .arg("-L")
         .arg(at)
-        .args([if source == "storage.c" { "-lcomputestorage" } else { "-lcomputecore" }, "-lpthread"])
+        .args([library, "-lpthread"])
         .output()
         .expect("running the compiler");
     assert!(built.status.success(), "{source} {how:?}: {}", said(&built));
@@ -69,6 +74,14 @@ fn build(source: &str, how: Build, at: &Path) -> PathBuf {
 
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Builds a program that others run, in a folder that goes with its service.
+pub fn program(service: &Service, source: &str) -> (PathBuf, PathBuf) {
+    let at = service.root().join("c");
+    fs::create_dir(&at).expect("a folder");
+    library(&at);
+    (build(source, Build::C { short_wchar: false }, &at), at)
 }
 
 /// Builds and runs a program in each way, also under valgrind.
@@ -161,6 +174,11 @@ fn handles_are_safe_in_every_state() {
     passes("lifetime.c", C);
 }
 
+#[test]
+fn device_hosting_refuses_what_is_wrong_and_ends_cleanly() {
+    passes("hdv_misuse.c", C);
+}
+
 /// The names in a version script.
 fn listed() -> BTreeSet<String> {
     let map = fs::read_to_string(folder("apps/capi/computecore.map")).expect("the version script");
@@ -171,10 +189,11 @@ fn listed() -> BTreeSet<String> {
 /// The functions that a header declares: lines that begin with a type and go on with `Name(`.
 fn declared() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for header in ["ComputeCore.h", "ComputeStorage.h", "HcsPlatform.h"] {
+    for header in ["ComputeCore.h", "ComputeStorage.h", "HcsPlatform.h", "HyperVDeviceVirtualization.h"] {
         let text = fs::read_to_string(folder("apps/capi/include").join(header)).expect("a header");
         for line in text.lines().filter(|line| !line.starts_with([' ', '#', '/', '*', '_', '}'])) {
-            let is_other = ["typedef", "static", "extern"].iter().any(|word| line.starts_with(word));
+            let is_other =
+                ["typedef", "static", "extern", "DEFINE_"].iter().any(|word| line.starts_with(word));
             let Some((before, _)) = line.split_once('(').filter(|_| !is_other) else { continue };
             let name = before.rsplit([' ', '*']).next().unwrap_or_default();
             names.insert(name.to_owned());
@@ -191,16 +210,25 @@ fn the_library_exports_each_declared_function_in_its_version_and_nothing_else() 
         .output()
         .expect("running nm");
     assert!(nm.status.success(), "{}", said(&nm));
+    let versions = ["HCS_1.0", "HCS_1.1"];
     let exported: BTreeSet<String> = String::from_utf8_lossy(&nm.stdout)
         .lines()
         .filter_map(|line| line.split_whitespace().nth(2))
-        .filter(|symbol| *symbol != "HCS_1.0@@HCS_1.0" && *symbol != "HCS_1.0")
-        .map(|symbol| symbol.strip_suffix("@@HCS_1.0").unwrap_or(symbol).to_owned())
+        .map(|symbol| {
+            symbol
+                .split_once("@@")
+                .filter(|(_, version)| versions.contains(version))
+                .unwrap_or((symbol, ""))
+                .0
+        })
+        .filter(|name| !versions.contains(name))
+        .map(str::to_owned)
         .collect();
     assert_eq!(exported, listed());
     assert_eq!(exported, declared());
     let core = exported.iter().filter(|name| name.starts_with("Hcs")).count();
     assert_eq!(core, 44 + 7 + 12, "functions of the five groups, and those of storage");
+    assert_eq!(exported.iter().filter(|name| name.starts_with("Hdv")).count(), 15, "those of devices");
 }
 
 /// What packages put below a prefix.

@@ -18,6 +18,7 @@ mod guest_deaths;
 mod guest_resources;
 mod guests;
 mod half_made;
+mod hosted_devices;
 mod images;
 mod layers;
 mod lifecycle;

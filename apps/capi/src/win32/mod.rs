@@ -34,6 +34,16 @@ pub fn file_of(handle: Handle) -> Option<std::fs::File> {
     rustix::io::fcntl_dupfd_cloexec(events::borrow(fd), 3).ok().map(std::fs::File::from)
 }
 
+/// A descriptor of our own for the event in a handle, whoever has made it; `None` if it is none.
+pub fn event_of(handle: Handle) -> Option<std::fs::File> {
+    let event = file_of(handle)?;
+    // Only there a descriptor tells that it is an eventfd. A program that cannot see it is believed.
+    match std::fs::read_link(format!("/proc/self/fd/{}", event.as_raw_fd())) {
+        Ok(name) => (name.as_os_str() == "anon_inode:[eventfd]").then_some(event),
+        Err(_) => Some(event),
+    }
+}
+
 /// The descriptor in a handle.
 fn descriptor(handle: Handle) -> Result<RawFd, Win32Error> {
     match RawFd::try_from(handle as isize) {

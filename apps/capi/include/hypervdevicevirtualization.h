@@ -1,0 +1,2 @@
+/* The lower-case spelling. */
+#include "HyperVDeviceVirtualization.h"
