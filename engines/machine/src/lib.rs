@@ -34,7 +34,7 @@ mod tpm;
 pub use change::Change;
 pub use files::remove_sockets;
 pub use hcs_state::{replace::partial, runtime::Saved};
-pub use hosts::DeviceHosts;
+pub use hosts::{DeviceHosts, NotStarted};
 pub use machine::Machine;
 pub use plan::Plan;
 

@@ -53,7 +53,8 @@ impl Memory {
         };
         for file in memory.regions() {
             // An application that is a device maps it, and must not die of what QEMU does to it.
-            rustix::fs::fcntl_add_seals(file, SealFlags::SHRINK).map_err(failed)?;
+            // Whatever the guest may get lies in it already, so it never grows either.
+            rustix::fs::fcntl_add_seals(file, SealFlags::SHRINK | SealFlags::GROW).map_err(failed)?;
         }
         Ok(memory)
     }
@@ -85,6 +86,14 @@ impl Memory {
             more: self.more.as_ref().map(File::try_clone).transpose().map_err(failed)?,
             is_private: self.is_private,
         })
+    }
+
+    /// Nobody seals it any more: whoever maps it from now on writes there as long as they want.
+    pub fn seal(&self) -> Result<(), Error> {
+        for file in self.regions() {
+            rustix::fs::fcntl_add_seals(file, SealFlags::SEAL).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Nobody changes it any more: whoever has mapped it stands still, and nobody else can.

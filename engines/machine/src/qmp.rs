@@ -91,6 +91,16 @@ impl Qmp {
         self.run_with(command, arguments, None)
     }
 
+    /// The same, for what takes no longer than this or has failed.
+    pub fn run_within(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        patience: Duration,
+    ) -> Result<Value, Error> {
+        self.run_until(command, arguments, None, Instant::now() + patience)
+    }
+
     /// The same, with a descriptor beside it.
     pub fn run_with(
         &mut self,
@@ -98,13 +108,22 @@ impl Qmp {
         arguments: Value,
         descriptor: Option<BorrowedFd<'_>>,
     ) -> Result<Value, Error> {
+        self.run_until(command, arguments, descriptor, Instant::now() + PATIENCE)
+    }
+
+    fn run_until(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        descriptor: Option<BorrowedFd<'_>>,
+        deadline: Instant,
+    ) -> Result<Value, Error> {
         let failed = |error: io::Error| Error::from_io(&error, format!("asking QEMU for {command}"));
         self.next += 1;
         let mut request = json!({"execute": command, "id": self.next});
         if !arguments.is_null() {
             request["arguments"] = arguments;
         }
-        let deadline = Instant::now() + PATIENCE;
         self.send(format!("{request}\n").as_bytes(), descriptor, deadline).map_err(failed)?;
         loop {
             let said = self.line(deadline).map_err(failed)?;

@@ -278,6 +278,13 @@ impl Lifecycle {
         }
     }
 
+    /// The call that nobody waits for any more has succeeded after all.
+    pub fn finish_late(&mut self, call: Call) {
+        if self.state.admits(call).is_ok() {
+            self.state = self.state.after(call);
+        }
+    }
+
     /// The system ended, for whatever reason.
     pub fn exited(&mut self) {
         self.state = State::Stopped;
@@ -343,6 +350,23 @@ mod tests {
         life.finish(Call::Start, true);
         assert_eq!(life.state(), State::Created);
         life.finish(Call::Terminate, true);
+        assert_eq!(life.state(), State::Stopped);
+    }
+
+    #[test]
+    fn a_late_success_counts_where_the_system_still_is() {
+        let mut life = Lifecycle::adopted(State::Running);
+        life.begin(Call::Pause).unwrap();
+        life.finish(Call::Pause, false);
+        // It is tried again, and the worker refuses that, because it has done it.
+        life.begin(Call::Pause).unwrap();
+        life.finish_late(Call::Pause);
+        life.finish(Call::Pause, false);
+        assert_eq!((life.state(), life.under_way()), (State::Paused, None));
+        life.finish_late(Call::Pause);
+        assert_eq!(life.state(), State::Paused);
+        life.exited();
+        life.finish_late(Call::Resume);
         assert_eq!(life.state(), State::Stopped);
     }
 

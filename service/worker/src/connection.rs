@@ -54,6 +54,25 @@ impl Connection {
         Ok(std::iter::from_fn(|| self.decoder.next_message()).collect())
     }
 
+    /// Reads once, from somebody who is trusted with little: who sends descriptors, or more of a message than `most` bytes, is
+    /// given up. What came before that is returned beside it.
+    pub fn receive_little(&mut self, most: usize) -> (Vec<Message>, Result<(), Broken>) {
+        let mut buffer = [0; 16 << 10];
+        let outcome = match socket::receive(&self.socket, &mut buffer) {
+            Ok(received) if received.length == 0 => Err(Broken),
+            Ok(received) => {
+                let fed = self.decoder.feed(&buffer[..received.length], Vec::new()).map_err(|_| Broken);
+                let is_little = received.fds.is_empty() && self.decoder.partial_length() <= most;
+                fed.and(if is_little { Ok(()) } else { Err(Broken) })
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Ok(())
+            }
+            Err(_) => Err(Broken),
+        };
+        (std::iter::from_fn(|| self.decoder.next_message()).collect(), outcome)
+    }
+
     /// Sends a message; what the socket does not take now goes out when it is writable.
     pub fn send(&mut self, message: &impl Serialize, fds: Vec<OwnedFd>) -> Result<(), Broken> {
         let text = serde_json::to_vec(message).map_err(|_| Broken)?;

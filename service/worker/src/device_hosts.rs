@@ -4,7 +4,7 @@
 
 use std::{
     cell::{Ref, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     rc::Rc,
     time::{Duration, Instant},
@@ -13,9 +13,9 @@ use std::{
 use hcs_core::{Cause, DeviceFailure, Error};
 use hcs_ipc::{
     hosting::{Ask, FromHost, Said, ToHost, VERSION},
-    worker::Numbered,
+    worker::{Failure, Numbered},
 };
-use hcs_machine::{DeviceHosts, plan::HostedDevice};
+use hcs_machine::{DeviceHosts, NotStarted, plan::HostedDevice};
 use hcs_schema::{Guid, VirtualDeviceFailureDetail};
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
@@ -25,13 +25,28 @@ use rustix::{
 
 use crate::connection::{Broken, Connection};
 
-/// How long an application may take to make a device.
+/// How long it may take until a device is served: hcsd waits 45 s for a device that comes, and QEMU needs some of them.
 const TO_SERVE: Duration = Duration::from_secs(20);
-/// How long it may take to start one.
-const TO_START: Duration = Duration::from_secs(10);
-/// How long it may take to stop one, or to give it up.
-const TO_STOP: Duration = Duration::from_secs(5);
+/// How long of that applications may take to say which of them has it.
+const TO_FIND: Duration = Duration::from_secs(5);
+/// How long they may take to start devices, all of a call together: hcsd waits 20 s for a machine to go on, and for QEMU's part
+/// of that up to 10 s go by.
+const TO_START: Duration = Duration::from_secs(8);
+/// How long they may take to stop devices, or to give one up.
+const TO_STOP: Duration = Duration::from_secs(4);
+/// When it is tried again to take a device away that has failed.
+const AGAIN: Duration = Duration::from_secs(1);
 
+/// The largest message of an application, but for what one read brings more.
+const LARGEST: usize = 64 << 10;
+/// How many reads are enough to hear who has caught up.
+const MOST_READS: usize = 16;
+/// How many questions a host may leave open.
+const MOST_QUESTIONS: usize = 64;
+/// How much of what an application says is kept, in characters.
+const LONGEST_WORDS: usize = 1024;
+/// How many failures are remembered.
+const MOST_FAILURES: usize = 64;
 /// How many restricted hosts a machine may have.
 const MOST_RESTRICTED: usize = 64;
 
@@ -45,9 +60,18 @@ pub struct Hosts {
     hosts: BTreeMap<u64, Host>,
     next: u64,
     /// What has failed of the devices that the machine has or had.
-    failures: Vec<DeviceFailure>,
-    /// Those of them that the machine has not been told of.
-    untold: Vec<Guid>,
+    failures: Vec<Failed>,
+    /// Those of them that the machine is to be told of, and when.
+    untold: BTreeMap<Guid, Instant>,
+    /// The machine is about to end: who hangs up now has not failed.
+    ends: bool,
+}
+
+/// A device that has failed.
+struct Failed {
+    failure: DeviceFailure,
+    /// The device has come anew since.
+    is_past: bool,
 }
 
 /// An application.
@@ -57,8 +81,18 @@ struct Host {
     /// The devices that it is, and their classes.
     devices: BTreeMap<Guid, Guid>,
     asked: u64,
-    /// The questions whose answers are not waited for any more.
-    late: BTreeSet<u64>,
+    /// What it was asked and has not answered, or not been heard. It says nothing else by number.
+    questions: BTreeMap<u64, Question>,
+}
+
+/// A question, by what has become of it.
+enum Question {
+    /// The answer is waited for. With it the host may be this device, of this class.
+    Awaited(Option<(Guid, Guid)>),
+    /// This is the answer.
+    Answered(Said),
+    /// The answer is not waited for any more.
+    Late,
 }
 
 /// Why there is no answer.
@@ -80,22 +114,41 @@ impl Shared {
         self.0.borrow()
     }
 
-    /// A host has said something or has hung up.
-    pub fn hear(&self, host: u64) {
+    /// A host has said something or has hung up; `ends` if the machine is about to end.
+    pub fn hear(&self, host: u64, ends: bool) {
         let mut hosts = self.0.borrow_mut();
-        if hosts.listen(host).is_err() {
-            hosts.lose(host);
-        }
+        hosts.ends = ends;
+        hosts.hear(host);
     }
 
     /// The devices that have failed since the last time this was asked.
     pub fn take_failed(&self) -> Vec<Guid> {
-        std::mem::take(&mut self.0.borrow_mut().untold)
+        let (now, untold) = (Instant::now(), &mut self.0.borrow_mut().untold);
+        let due: Vec<Guid> =
+            untold.iter().filter(|(_, at)| **at <= now).map(|(instance, _)| *instance).collect();
+        due.iter().for_each(|instance| _ = untold.remove(instance));
+        due
+    }
+
+    /// The machine cannot let this device go now: it is told once more.
+    pub fn tell_again(&self, instance: Guid) {
+        self.0.borrow_mut().untold.insert(instance, Instant::now() + AGAIN);
+    }
+
+    /// When [`Shared::take_failed`] has something to tell.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.borrow().untold.values().min().copied()
     }
 
     /// The machine has ended: hangs up on everybody. What had failed before.
     pub fn end(&self) -> Vec<DeviceFailure> {
-        std::mem::take(&mut *self.0.borrow_mut()).failures
+        let mut failures = Vec::new();
+        for Failed { failure, .. } in std::mem::take(&mut *self.0.borrow_mut()).failures {
+            if !failures.contains(&failure) {
+                failures.push(failure);
+            }
+        }
+        failures
     }
 }
 
@@ -106,12 +159,9 @@ impl Hosts {
     }
 
     fn open(&mut self, is_restricted: bool) -> Result<OwnedFd, Error> {
-        let same: Vec<u64> = self.of_kind(is_restricted);
-        for host in &same {
+        for host in self.of_kind(is_restricted) {
             // It may have hung up just now.
-            if self.listen(*host).is_err() {
-                self.lose(*host);
-            }
+            self.catch_up(host);
         }
         let left = self.of_kind(is_restricted).len();
         if !is_restricted && left > 0 {
@@ -132,8 +182,8 @@ impl Hosts {
         let greeted = connection.send(&ToHost::Welcome { version: VERSION, is_restricted }, Vec::new());
         greeted.map_err(|Broken| Error::new(Cause::Unexpected, "a new channel takes no message"))?;
         self.next += 1;
-        let (devices, late) = (BTreeMap::new(), BTreeSet::new());
-        self.hosts.insert(self.next, Host { connection, is_restricted, devices, asked: 0, late });
+        let (devices, questions) = (BTreeMap::new(), BTreeMap::new());
+        self.hosts.insert(self.next, Host { connection, is_restricted, devices, asked: 0, questions });
         Ok(theirs)
     }
 
@@ -148,113 +198,219 @@ impl Hosts {
         hosts.find(|(_, host)| host.devices.contains_key(&instance)).map(|(id, _)| *id)
     }
 
-    /// Takes what a host has said; the answers in it.
-    fn listen(&mut self, id: u64) -> Result<Vec<Numbered<Said>>, Broken> {
-        let Some(host) = self.hosts.get_mut(&id) else { return Err(Broken) };
-        host.connection.flush()?;
-        let (mut answers, mut broken) = (Vec::new(), Vec::new());
-        for message in host.connection.receive()? {
-            match serde_json::from_slice(&message.text).map_err(|_| Broken)? {
-                // One that comes late is heard, and that is all.
-                FromHost::Reply(answer) if host.late.remove(&answer.number) => {}
-                FromHost::Reply(answer) => answers.push(answer),
-                FromHost::Broken { instance, detail } => {
-                    if let Some(class) = host.devices.remove(&instance) {
-                        broken.push((instance, class, detail));
-                    }
+    /// Takes what a host has said, or that it is gone.
+    fn hear(&mut self, id: u64) {
+        if self.listen(id).is_err() {
+            self.lose(id);
+        }
+    }
+
+    fn listen(&mut self, id: u64) -> Result<(), Broken> {
+        let Some(host) = self.hosts.get_mut(&id) else { return Ok(()) };
+        let flushed = host.connection.flush();
+        let (messages, mut outcome) = host.connection.receive_little(LARGEST);
+        let mut broken = Vec::new();
+        for message in messages {
+            match host.take(&message.text) {
+                Ok(failed) => broken.extend(failed),
+                Err(Broken) => {
+                    outcome = Err(Broken);
+                    break;
                 }
             }
         }
+        // Before it is given up for what came behind.
         for (instance, class, detail) in broken {
             self.note(instance, class, &detail);
         }
-        Ok(answers)
+        flushed.and(outcome)
+    }
+
+    /// Hears what a host has said by now, within reason.
+    fn catch_up(&mut self, id: u64) {
+        for _ in 0..MOST_READS {
+            if self.ready(&[id], Instant::now()).is_empty() {
+                break;
+            }
+            self.hear(id);
+        }
     }
 
     /// A device of the machine works no more; the machine goes on.
     fn note(&mut self, instance: Guid, class: Guid, detail: &str) {
         eprintln!("hcs-worker: the device {instance} of class {class} has failed: {detail}");
         self.forget(instance);
-        self.failures.push(DeviceFailure { phase: VirtualDeviceFailureDetail::None, class, instance });
-        self.untold.push(instance);
+        if !self.ends && self.failures.len() < MOST_FAILURES {
+            let failure = DeviceFailure { phase: VirtualDeviceFailureDetail::None, class, instance };
+            self.failures.push(Failed { failure, is_past: false });
+        }
+        self.untold.insert(instance, Instant::now());
     }
 
-    /// What has failed of this device counts no more.
+    /// What has failed of this device counts no more, but for what was before it came anew.
     fn forget(&mut self, instance: Guid) {
-        self.failures.retain(|failure| failure.instance != instance);
-        self.untold.retain(|other| *other != instance);
+        self.failures.retain(|failed| failed.is_past || failed.failure.instance != instance);
+        self.untold.remove(&instance);
     }
 
     /// A host is gone, and its devices with it.
     fn lose(&mut self, id: u64) {
         let Some(host) = self.hosts.remove(&id) else { return };
         for (instance, class) in host.devices {
-            self.note(instance, class, "its application has hung up");
+            self.note(instance, class, "its application has hung up, or cannot be understood");
         }
     }
 
-    /// Asks a host, and waits so long for the answer.
-    fn ask(&mut self, id: u64, ask: Ask, fds: Vec<OwnedFd>, patience: Duration) -> Result<Said, Silence> {
-        let answered = self.try_ask(id, ask, fds, patience);
-        if matches!(answered, Err(Silence::Gone)) {
-            self.lose(id);
-        }
-        answered
+    /// Asks hosts, all at once, and waits so long for the answers. One that is late with another is not waited for.
+    fn ask(&mut self, asks: Vec<(u64, Ask, Vec<OwnedFd>)>, patience: Duration) -> Vec<Result<Said, Silence>> {
+        self.ask_and_wait(asks, patience, false)
     }
 
-    fn try_ask(&mut self, id: u64, ask: Ask, fds: Vec<OwnedFd>, patience: Duration) -> Result<Said, Silence> {
-        let gone = |Broken| Silence::Gone;
+    /// The same; one that is late is waited for as well if it `may_be_late`.
+    fn ask_and_wait(
+        &mut self,
+        asks: Vec<(u64, Ask, Vec<OwnedFd>)>,
+        patience: Duration,
+        may_be_late: bool,
+    ) -> Vec<Result<Said, Silence>> {
         let deadline = Instant::now() + patience;
-        // It may have caught up, or have hung up.
-        self.listen(id).map_err(gone)?;
+        let each = asks
+            .into_iter()
+            .map(|(id, ask, fds)| self.put(id, ask, fds, may_be_late).map(|number| (id, number)));
+        let asked: Vec<Result<(u64, u64), Silence>> = each.collect();
+        loop {
+            let is_awaited = |(id, number): &&(u64, u64)| {
+                let host = self.hosts.get(id);
+                host.is_some_and(|host| matches!(host.questions.get(number), Some(Question::Awaited(_))))
+            };
+            let awaited: Vec<u64> = asked.iter().flatten().filter(is_awaited).map(|(id, _)| *id).collect();
+            if awaited.is_empty() || Instant::now() >= deadline {
+                break;
+            }
+            self.ready(&awaited, deadline).into_iter().for_each(|id| self.hear(id));
+        }
+        asked.into_iter().map(|asked| asked.and_then(|(id, number)| self.answer(id, number))).collect()
+    }
+
+    /// Puts a question to a host.
+    fn put(&mut self, id: u64, ask: Ask, fds: Vec<OwnedFd>, may_be_late: bool) -> Result<u64, Silence> {
+        self.catch_up(id);
         let host = self.hosts.get_mut(&id).ok_or(Silence::Gone)?;
-        if !host.late.is_empty() {
+        if host.is_behind() && !may_be_late {
             return Err(Silence::Late);
         }
-        let number = host.say(ask, fds).map_err(gone)?;
-        while self.waits(id, deadline) {
-            let mut answers = self.listen(id).map_err(gone)?.into_iter();
-            if let Some(answer) = answers.find(|answer| answer.number == number) {
-                return Ok(answer.body);
-            }
-        }
-        if let Some(host) = self.hosts.get_mut(&id) {
-            host.late.insert(number);
-        }
-        Err(Silence::Late)
+        let said = host.say(ask, fds);
+        said.map_err(|Broken| {
+            self.lose(id);
+            Silence::Gone
+        })
     }
 
-    /// Asks a host that is given some time, and not asked what came of it.
-    fn tell(&mut self, id: u64, ask: Ask) {
-        if matches!(self.ask(id, ask.clone(), Vec::new(), TO_STOP), Err(Silence::Late))
-            && let Some(host) = self.hosts.get_mut(&id)
-        {
-            // What is late already hears of it in its time.
-            match host.say(ask, Vec::new()) {
-                Ok(number) => _ = host.late.insert(number),
-                Err(Broken) => self.lose(id),
+    /// What came of a question, for which nobody waits any longer.
+    fn answer(&mut self, id: u64, number: u64) -> Result<Said, Silence> {
+        let host = self.hosts.get_mut(&id).ok_or(Silence::Gone)?;
+        match host.questions.remove(&number) {
+            Some(Question::Answered(said)) => Ok(said),
+            _ => {
+                host.questions.insert(number, Question::Late);
+                Err(Silence::Late)
             }
         }
     }
 
-    /// Waits until something is to be done at a host; false if nothing is until then.
-    fn waits(&self, id: u64, deadline: Instant) -> bool {
-        let Some(host) = self.hosts.get(&id) else { return false };
+    /// Asks hosts that are given some time, and not asked what came of it.
+    fn tell(&mut self, asks: Vec<(u64, Ask)>) {
+        let (mut waited, mut behind) = (Vec::new(), Vec::new());
+        for (id, ask) in asks {
+            self.catch_up(id);
+            match self.hosts.get(&id).is_some_and(Host::is_behind) {
+                // It hears of it in its time.
+                true => behind.push((id, ask)),
+                false => waited.push((id, ask, Vec::new())),
+            }
+        }
+        behind.into_iter().for_each(|(id, ask)| self.leave(id, ask));
+        self.ask(waited, TO_STOP);
+    }
+
+    /// Asks a host something for which nobody waits.
+    fn leave(&mut self, id: u64, ask: Ask) {
+        let Some(host) = self.hosts.get_mut(&id) else { return };
+        match host.say(ask, Vec::new()) {
+            Ok(number) => _ = host.questions.insert(number, Question::Late),
+            Err(Broken) => self.lose(id),
+        }
+    }
+
+    /// Waits until something is to be done at one of these hosts; at which, none if it takes longer.
+    fn ready(&self, ids: &[u64], deadline: Instant) -> Vec<u64> {
+        let hosts: Vec<(u64, &Host)> =
+            self.hosts.iter().map(|(id, host)| (*id, host)).filter(|(id, _)| ids.contains(id)).collect();
+        let mut polled: Vec<PollFd<'_>> =
+            hosts.iter().map(|(_, host)| PollFd::new(&host.connection.socket, host.wanted())).collect();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
             let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            let mut polled = [PollFd::new(&host.connection.socket, host.wanted())];
             match rustix::event::poll(&mut polled, Some(&left)) {
-                Ok(0) => return false,
                 Err(Errno::INTR) => {}
+                Ok(_) => break,
                 // What has failed is found when it is read.
-                Ok(_) | Err(_) => return true,
+                Err(_) => return ids.to_vec(),
+            }
+        }
+        let ready = hosts.iter().zip(&polled).filter(|(_, polled)| !polled.revents().is_empty());
+        ready.map(|((id, _), _)| *id).collect()
+    }
+
+    /// The host that has this device: all that might are asked at once. One that is late hinders nobody else.
+    fn find(&mut self, device: &HostedDevice) -> Result<u64, Error> {
+        use VirtualDeviceFailureDetail::{FinishReservingResources, Initialize};
+        let HostedDevice { instance, class, is_restricted, .. } = device;
+        let kind = if *is_restricted { "restricted device hosts" } else { "device hosts" };
+        let candidates = self.of_kind(*is_restricted);
+        let has = Ask::Has { instance: *instance, class: *class };
+        let asks = candidates.iter().map(|id| (*id, has.clone(), Vec::new())).collect();
+        let answers = self.ask(asks, TO_FIND);
+        let is_late = answers.iter().any(|answer| matches!(answer, Err(Silence::Late)));
+        let answers = candidates.into_iter().zip(answers);
+        let claimants: Vec<u64> =
+            answers.filter(|(_, answer)| matches!(answer, Ok(Said::Done))).map(|(id, _)| id).collect();
+        match claimants[..] {
+            [host] => Ok(host),
+            [] if is_late => Err(silent(device).of_device(device.failure(Initialize))),
+            [] => {
+                let among = self.of_kind(*is_restricted).len();
+                let detail = format!(
+                    "no application has the device {instance} of class {class}, which the machine needs to finish reserving resources; it has {among} {kind}"
+                );
+                Err(Error::new(Cause::Unexpected, detail)
+                    .hint("Create the device instance (HdvCreateDeviceInstance) before the machine starts or the device is added.")
+                    .of_device(device.failure(FinishReservingResources)))
+            }
+            _ => {
+                let detail =
+                    format!("{} {kind} have the device {instance} of class {class}", claimants.len());
+                Err(Error::new(Cause::Unexpected, detail)
+                    .hint("Give each device instance a GUID of its own.")
+                    .of_device(device.failure(FinishReservingResources)))
             }
         }
     }
+}
+
+/// The words of an application, as they may be shown and logged.
+fn tame(words: &str) -> String {
+    words.chars().filter(|character| !character.is_control()).take(LONGEST_WORDS).collect()
+}
+
+/// What an application has failed with: what it is no authority on is dropped.
+fn tamed(failure: &Failure) -> Error {
+    Error::new(Cause::from_name(&failure.cause).unwrap_or(Cause::Unexpected), tame(&failure.detail))
+}
+
+fn silent(HostedDevice { instance, class, .. }: &HostedDevice) -> Error {
+    let detail = format!("the application that has the device {instance} of class {class} does not answer");
+    Error::new(Cause::DeadlineExceeded, detail)
 }
 
 impl Host {
@@ -262,90 +418,137 @@ impl Host {
         if self.connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN }
     }
 
+    /// It has not answered what nobody waits for any more.
+    fn is_behind(&self) -> bool {
+        self.questions.values().any(|question| matches!(question, Question::Late))
+    }
+
     /// Says what is asked, under the number that the answer will have.
     fn say(&mut self, body: Ask, fds: Vec<OwnedFd>) -> Result<u64, Broken> {
+        if self.questions.len() >= MOST_QUESTIONS {
+            return Err(Broken);
+        }
         self.asked += 1;
         let number = self.asked;
+        let serves = match body {
+            Ask::Serve { instance, class, .. } => Some((instance, class)),
+            _ => None,
+        };
+        self.questions.insert(number, Question::Awaited(serves));
         self.connection.send(&ToHost::Ask(Numbered { number, body }), fds)?;
         Ok(number)
+    }
+
+    /// Takes a message: the device that has failed by it, of which class, and why. Answers that nobody has asked for are none.
+    fn take(&mut self, message: &[u8]) -> Result<Option<(Guid, Guid, String)>, Broken> {
+        match serde_json::from_slice(message).map_err(|_| Broken)? {
+            FromHost::Reply(Numbered { number, body }) => match self.questions.remove(&number) {
+                // One that comes late is heard, and that is all.
+                Some(Question::Late) => Ok(None),
+                Some(Question::Awaited(serves)) => {
+                    if let (Said::Done, Some((instance, class))) = (&body, serves) {
+                        self.devices.insert(instance, class);
+                    }
+                    self.questions.insert(number, Question::Answered(body));
+                    Ok(None)
+                }
+                Some(Question::Answered(_)) | None => Err(Broken),
+            },
+            FromHost::Broken { instance, detail } => {
+                for question in self.questions.values_mut() {
+                    // It breaks before it is there.
+                    if matches!(question, Question::Awaited(Some((other, _))) if *other == instance) {
+                        *question = Question::Awaited(None);
+                    }
+                }
+                Ok(self.devices.remove(&instance).map(|class| (instance, class, tame(&detail))))
+            }
+        }
     }
 }
 
 impl DeviceHosts for Shared {
     fn serve(&mut self, device: &HostedDevice, listener: OwnedFd) -> Result<(), Error> {
         use VirtualDeviceFailureDetail::{FinishReservingResources, Initialize};
-        let mut hosts = self.0.borrow_mut();
-        let HostedDevice { instance, class, is_restricted, .. } = device;
+        let hosts = &mut *self.0.borrow_mut();
+        let (instance, class, configuration) = (device.instance, device.class, device.configuration.clone());
         let deadline = Instant::now() + TO_SERVE;
-        let (candidates, mut is_late) = (hosts.of_kind(*is_restricted), false);
-        for host in candidates {
-            let listener = listener.try_clone();
-            let listener = listener.map_err(|error| Error::from_io(&error, "handing a socket over"))?;
-            let (instance, class, configuration) = (*instance, *class, device.configuration.clone());
-            let ask = Ask::Serve { instance, class, configuration };
-            match hosts.ask(host, ask, vec![listener], deadline.saturating_duration_since(Instant::now())) {
-                Ok(Said::Done) => {
-                    hosts.forget(instance);
-                    if let Some(host) = hosts.hosts.get_mut(&host) {
-                        host.devices.insert(instance, class);
-                    }
-                    return Ok(());
-                }
-                Ok(Said::NotHere) | Err(Silence::Gone) => {}
-                Ok(Said::Failed(failure)) => {
-                    let error = Error::from(failure);
-                    let detail = format!("the device {instance} of class {class}: {}", error.detail);
-                    return Err(Error { detail, ..error }.of_device(device.failure(Initialize)));
-                }
-                Err(Silence::Late) => {
-                    is_late = true;
-                    hosts.tell(host, Ask::Remove { instance });
-                }
+        let host = hosts.find(device)?;
+        // What has failed of it before remains what has failed in this machine.
+        hosts.untold.remove(&instance);
+        let before = hosts.failures.iter_mut().filter(|failed| failed.failure.instance == instance);
+        before.for_each(|failed| failed.is_past = true);
+        let ask = Ask::Serve { instance, class, configuration };
+        let asked = vec![(host, ask, vec![listener])];
+        match hosts.ask(asked, deadline.saturating_duration_since(Instant::now())).pop() {
+            Some(Ok(Said::Done)) if hosts.host_of(instance) == Some(host) => Ok(()),
+            Some(Ok(Said::Failed(failure))) => {
+                let error = tamed(&failure);
+                let detail = format!("the device {instance} of class {class}: {}", error.detail);
+                Err(Error { detail, ..error }.of_device(device.failure(Initialize)))
+            }
+            Some(Err(Silence::Late)) => {
+                hosts.leave(host, Ask::Remove { instance });
+                Err(silent(device).of_device(device.failure(Initialize)))
+            }
+            Some(Ok(Said::Done | Said::NotHere) | Err(Silence::Gone)) | None => {
+                let detail =
+                    format!("the application of the device {instance} of class {class} has given it up");
+                Err(Error::new(Cause::Unexpected, detail).of_device(device.failure(FinishReservingResources)))
             }
         }
-        if is_late {
-            let detail =
-                format!("the application that has the device {instance} of class {class} does not answer");
-            return Err(Error::new(Cause::DeadlineExceeded, detail).of_device(device.failure(Initialize)));
-        }
-        let kind = if *is_restricted { "restricted device hosts" } else { "device hosts" };
-        let among = hosts.of_kind(*is_restricted).len();
-        let detail = format!(
-            "no application has the device {instance} of class {class}, which the machine needs to finish reserving resources; it has {among} {kind}"
-        );
-        Err(Error::new(Cause::Unexpected, detail)
-            .hint("Create the device instance (HdvCreateDeviceInstance) before the machine starts or the device is added.")
-            .of_device(device.failure(FinishReservingResources)))
     }
 
     fn has(&mut self, instance: Guid) -> bool {
         self.0.borrow().host_of(instance).is_some()
     }
 
-    fn start(&mut self, instance: Guid) -> Result<(), Error> {
+    fn start(&mut self, instances: &[Guid]) -> Vec<Result<(), NotStarted>> {
         let mut hosts = self.0.borrow_mut();
-        let gone =
-            || Error::new(Cause::Unexpected, format!("the application of the device {instance} is gone"));
-        let host = hosts.host_of(instance).ok_or_else(gone)?;
-        match hosts.ask(host, Ask::Start { instance }, Vec::new(), TO_START) {
-            Ok(Said::Done) => Ok(()),
-            Ok(Said::NotHere) | Err(Silence::Gone) => Err(gone()),
-            Ok(Said::Failed(failure)) => {
-                let error = Error::from(failure);
-                Err(Error { detail: format!("starting the device {instance}: {}", error.detail), ..error })
+        let hosted: Vec<Option<u64>> = instances.iter().map(|instance| hosts.host_of(*instance)).collect();
+        let asks = instances
+            .iter()
+            .zip(&hosted)
+            .filter_map(|(instance, host)| Some(((*host)?, Ask::Start { instance: *instance }, Vec::new())));
+        // It may be slow to stop, and is not to lose its device for that.
+        let mut answers = hosts.ask_and_wait(asks.collect(), TO_START, true).into_iter();
+        let each = instances.iter().zip(hosted).map(|(instance, host)| {
+            match host.and_then(|_| answers.next()).unwrap_or(Err(Silence::Gone)) {
+                Ok(Said::Done) => Ok(()),
+                Ok(Said::NotHere) | Err(Silence::Gone) => {
+                    let detail = format!("the application of the device {instance} is gone");
+                    Err(NotStarted { error: Error::new(Cause::Unexpected, detail), is_silent: true })
+                }
+                Ok(Said::Failed(failure)) => {
+                    let error = tamed(&failure);
+                    let detail = format!("starting the device {instance}: {}", error.detail);
+                    Err(NotStarted { error: Error { detail, ..error }, is_silent: false })
+                }
+                Err(Silence::Late) => {
+                    let detail = format!("the application of the device {instance} does not start it");
+                    Err(NotStarted { error: Error::new(Cause::DeadlineExceeded, detail), is_silent: true })
+                }
             }
-            Err(Silence::Late) => {
-                let detail = format!("the application of the device {instance} does not start it");
-                Err(Error::new(Cause::DeadlineExceeded, detail))
-            }
-        }
+        });
+        each.collect()
     }
 
-    fn stop(&mut self, instance: Guid) {
+    fn stop(&mut self, instances: &[Guid]) {
         let mut hosts = self.0.borrow_mut();
-        if let Some(host) = hosts.host_of(instance) {
-            hosts.tell(host, Ask::Stop { instance });
+        let asks = instances
+            .iter()
+            .filter_map(|instance| Some((hosts.host_of(*instance)?, Ask::Stop { instance: *instance })));
+        let asks = asks.collect();
+        hosts.tell(asks);
+    }
+
+    fn fail(&mut self, instance: Guid, why: &str) {
+        let mut hosts = self.0.borrow_mut();
+        let Some(id) = hosts.host_of(instance) else { return };
+        if let Some(class) = hosts.hosts.get_mut(&id).and_then(|host| host.devices.remove(&instance)) {
+            hosts.note(instance, class, why);
         }
+        hosts.leave(id, Ask::Remove { instance });
     }
 
     fn remove(&mut self, instance: Guid) {
@@ -354,7 +557,7 @@ impl DeviceHosts for Shared {
             if let Some(host) = hosts.hosts.get_mut(&host) {
                 host.devices.remove(&instance);
             }
-            hosts.tell(host, Ask::Remove { instance });
+            hosts.tell(vec![(host, Ask::Remove { instance })]);
         }
         // It is none of the machine's any more.
         hosts.forget(instance);

@@ -203,10 +203,16 @@ impl System {
     /// Takes devices away from a machine whose applications are gone.
     pub fn give_up_devices(&mut self) {
         for instance in self.device_hosts.take_failed() {
-            if let Ok(machine) = self.machine() {
-                machine.give_up_hosted(instance);
+            if self.machine().is_ok_and(|machine| !machine.give_up_hosted(instance)) {
+                self.device_hosts.tell_again(instance);
             }
         }
+    }
+
+    /// An application that is devices of the machine has said something or has hung up.
+    pub fn hear_device_host(&mut self, host: u64) {
+        let ends = self.ending.is_some() || self.machine().is_ok_and(|machine| machine.is_ending());
+        self.device_hosts.hear(host, ends);
     }
 
     /// Who is devices of a machine.

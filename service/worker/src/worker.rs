@@ -191,7 +191,8 @@ impl Worker {
 
     fn timeout(&self) -> Option<Timespec> {
         let guest = self.system.heard_guest().and_then(Guest::deadline);
-        let until = [self.system.deadline(), self.system.hears_at(), guest, self.gives_up_at()];
+        let devices = self.system.device_hosts().deadline();
+        let until = [self.system.deadline(), self.system.hears_at(), guest, devices, self.gives_up_at()];
         let until = until.into_iter().flatten().min()?;
         let left = until.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) })
@@ -216,7 +217,11 @@ impl Worker {
                     guest.ready(which);
                 }
             }
-            Ready::DeviceHost(host) => self.system.device_hosts().hear(host),
+            Ready::DeviceHost(host) => {
+                // QEMU may have told of the end just before.
+                self.hear();
+                self.system.hear_device_host(host);
+            }
             Ready::Init => match self.system.init_ended() {
                 Ok(Some(notice)) => self.ended(notice),
                 Ok(None) => {}

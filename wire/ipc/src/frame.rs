@@ -69,6 +69,11 @@ impl Decoder {
         self.ready.len()
     }
 
+    /// How long the message is that has come only in part: less than others may send is a limit for who reads.
+    pub fn partial_length(&self) -> usize {
+        self.partial.text.len()
+    }
+
     fn append(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
         if self.partial.text.len() + bytes.len() > MAX_MESSAGE {
             return Err(FrameError::TooLarge);
@@ -107,6 +112,7 @@ mod tests {
             assert_eq!(decoder.next_message().unwrap().text, b"{\"a\":1}");
             assert_eq!(decoder.next_message().unwrap().text, b"{\"b\":2}");
             assert!(decoder.next_message().is_none());
+            assert_eq!(decoder.partial_length(), 0);
         }
     }
 

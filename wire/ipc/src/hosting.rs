@@ -3,6 +3,8 @@
 //! hcsd introduces them: the application gets one end of a socket pair, and from then on they speak without hcsd, so that its
 //! death takes no device from a machine. Either side frames JSON as [`crate::frame`] says. The worker asks, by number, and the
 //! application answers; it also tells by itself what has become of a device. Whoever hangs up is gone, with all devices.
+//! The worker hangs up on an application that answers what it was not asked, or twice; that sends a descriptor, or more than
+//! 64 KiB in a message; or that leaves 64 questions open.
 //!
 //! What the guest does to a device goes neither this way nor through the worker: QEMU connects to the socket that comes with
 //! [`Ask::Serve`] and speaks vfio-user there.
@@ -32,6 +34,14 @@ pub enum ToHost {
 /// What the worker asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
+    /// Is it you who has this device? Several hosts are asked so at once, before one of them is asked to be it. Answer:
+    /// [`Said::Done`] or [`Said::NotHere`], at once; nothing else happens.
+    Has {
+        /// Which device.
+        instance: Guid,
+        /// What kind it is.
+        class: Guid,
+    },
     /// Be this device. Beside it comes the listening socket at which QEMU connects once. Answer: [`Said::Done`] when the device is
     /// initialized, configured and has told what it is; [`Said::NotHere`] if there is none of this class and instance.
     Serve {

@@ -215,6 +215,9 @@ impl Machine {
         {
             // Also one that the guest lets go after it was given up.
             self.forget(device);
+            if let Some(running) = &mut self.running {
+                running.doubtful.retain(|slot| devices::hosted_id(*slot) != device);
+            }
         }
     }
 

@@ -2,23 +2,27 @@
 //!
 //! The application listens at a socket that lies in what QEMU sees and nowhere else, for the moment in which QEMU connects.
 
-use std::{os::fd::AsFd, os::fd::OwnedFd, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    time::Duration,
+};
 
 use hcs_container::process;
 use hcs_core::{Cause, Error};
 use hcs_schema::{Guid, VirtualDeviceFailureDetail};
 use rustix::{
-    fs::{AtFlags, CWD, Uid},
+    fs::{AtFlags, Mode, OFlags, Uid},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Machine, Running, sharing};
 use crate::{
     change::PATH,
     devices,
-    hosts::DeviceHosts,
+    hosts::{DeviceHosts, NotStarted},
     plan::{HostedDevice, Plan, hosted},
 };
 
@@ -28,6 +32,19 @@ pub(super) const PLACE: &str = "/devices";
 /// The first QEMU that takes devices of others, major and minor.
 const OLDEST: [u64; 2] = [10, 1];
 
+/// How long QEMU may take to hear that a device goes. It has been asked something that takes longer if it takes longer.
+const TO_DELETE: Duration = Duration::from_secs(2);
+
+/// What came of asking for a device to go.
+enum Deletion {
+    /// The guest is asked.
+    Asked,
+    /// QEMU has no such device.
+    NotThere,
+    /// It could not be asked.
+    Failed(Error),
+}
+
 impl Machine {
     /// Adds a device of an application.
     pub(super) fn add_hosted(&mut self, device: &HostedDevice) -> Result<(), Error> {
@@ -35,7 +52,8 @@ impl Machine {
             let detail = format!("the machine has a device {} already", device.instance);
             return Err(Error::new(Cause::AlreadyExists, detail).at(PATH));
         }
-        let device = HostedDevice { slot: self.plan.free_slot()?, ..device.clone() };
+        hosted::check_rights(&self.plan, device)?;
+        let device = HostedDevice { slot: self.free_slot()?, ..device.clone() };
         match &mut self.running {
             None => hosted::check_not_restored(&self.plan, &device)?,
             Some(running) => {
@@ -59,34 +77,63 @@ impl Machine {
     }
 
     /// The application of a device is gone: the guest is asked to let the device go. QEMU does not outlive a reset of the guest
-    /// with a device that nobody answers for.
-    pub fn give_up_hosted(&mut self, instance: Guid) {
-        let Ok(device) = self.hosted(instance) else { return };
-        if let Some(Err(error)) = self.running.as_mut().map(|running| running.unplug(&device)) {
-            eprintln!("hcs-worker: taking the device {instance} away: {error}");
+    /// with a device that nobody answers for. False if it could not be asked.
+    pub fn give_up_hosted(&mut self, instance: Guid) -> bool {
+        let Ok(device) = self.hosted(instance) else { return true };
+        let Some(running) = &mut self.running else { return true };
+        match running.delete(&device) {
+            Deletion::Asked => true,
+            Deletion::NotThere => {
+                self.forget(&device);
+                true
+            }
+            Deletion::Failed(error) => {
+                eprintln!("hcs-worker: taking the device {instance} away: {error}");
+                false
+            }
         }
     }
 
     /// The processors have stopped.
     pub(super) fn stop_hosted(&mut self) {
-        for device in &self.plan.hosted {
-            self.hosts.stop(device.instance);
-        }
+        let instances: Vec<Guid> = self.plan.hosted.iter().map(|device| device.instance).collect();
+        self.hosts.stop(&instances);
     }
 
-    /// They are about to go on. A device whose application is gone is what the guest has to live with.
+    /// They are about to go on. A device whose application is gone is what the guest has to live with, and so is one that is
+    /// not started in time.
     pub(super) fn start_hosted(&mut self) -> Result<(), Error> {
         let Machine { plan, hosts, .. } = self;
-        for (index, device) in plan.hosted.iter().enumerate() {
-            if !hosts.has(device.instance) {
-                continue;
-            }
-            if let Err(error) = hosts.start(device.instance) {
-                plan.hosted[..index].iter().for_each(|started| hosts.stop(started.instance));
-                return Err(about(error, device, VirtualDeviceFailureDetail::Resume));
+        let there: Vec<&HostedDevice> =
+            plan.hosted.iter().filter(|device| hosts.has(device.instance)).collect();
+        let instances: Vec<Guid> = there.iter().map(|device| device.instance).collect();
+        let mut refused = None;
+        for (device, started) in there.iter().zip(hosts.start(&instances)) {
+            match started {
+                Ok(()) => {}
+                Err(NotStarted { error, is_silent: true }) => hosts.fail(device.instance, &error.detail),
+                Err(NotStarted { error, .. }) => {
+                    refused.get_or_insert(about(error, device, VirtualDeviceFailureDetail::Resume));
+                }
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), |error| {
+            hosts.stop(&instances);
+            Err(error)
+        })
+    }
+
+    /// A place for one more device. Those of which QEMU may still make something are asked for once more.
+    fn free_slot(&mut self) -> Result<u32, Error> {
+        let Some(running) = &mut self.running else { return self.plan.free_slot(&BTreeSet::new()) };
+        for slot in running.doubtful.clone() {
+            match running.delete(&devices::hosted_id(slot)) {
+                Deletion::NotThere => _ = running.doubtful.remove(&slot),
+                Deletion::Asked => {}
+                Deletion::Failed(_) => break,
+            }
+        }
+        self.plan.free_slot(&running.doubtful)
     }
 }
 
@@ -99,7 +146,7 @@ impl Running {
             self.plug_hosted(device, plan.host.user, hosts, false)?;
         }
         for device in &plan.hosted {
-            let started = hosts.start(device.instance);
+            let started = start(hosts, device.instance);
             started.map_err(|error| about(error, device, VirtualDeviceFailureDetail::PowerOnCold))?;
         }
         Ok(())
@@ -127,47 +174,80 @@ impl Running {
         runs: bool,
     ) -> Result<(), Error> {
         use VirtualDeviceFailureDetail::{Create, Initialize, PowerOnCold};
-        let (socket, listener) =
+        let (folder, listener) =
             self.listen_for(device.slot, user).map_err(|error| about(error, device, Create))?;
         let plug = || -> Result<(), Error> {
             hosts.serve(device, listener).map_err(|error| about(error, device, Initialize))?;
-            let started = if runs { hosts.start(device.instance) } else { Ok(()) };
+            let started = if runs { start(hosts, device.instance) } else { Ok(()) };
             let plugged = match started {
                 Err(error) => Err(about(error, device, PowerOnCold)),
-                Ok(()) => {
-                    let asked = self.qmp.run("device_add", devices::hosted(device.slot, &place(device.slot)));
-                    asked.map(|_: Value| ()).map_err(|error| about(error, device, Create))
-                }
+                Ok(()) => self.add_device(device.slot).map_err(|error| about(error, device, Create)),
             };
             plugged.inspect_err(|_| hosts.remove(device.instance))
         };
         let plugged = plug();
         // It has done what it was for.
-        let _ = rustix::fs::unlink(&socket);
+        let _ = rustix::fs::unlinkat(&folder, device.slot.to_string(), AtFlags::empty());
         plugged
     }
 
-    /// A socket where QEMU finds it, and who listens there.
-    fn listen_for(&self, slot: u32, user: u32) -> Result<(PathBuf, OwnedFd), Error> {
+    /// Has QEMU make a device of the application that listens. With that it shows it the memory, which the application may keep:
+    /// nothing that becomes of the memory later must hurt it.
+    fn add_device(&mut self, slot: u32) -> Result<(), Error> {
+        if !self.has_shown_memory {
+            self.memory.seal()?;
+            self.has_shown_memory = true;
+        }
+        let made: Result<Value, Error> = self.qmp.run("device_add", devices::hosted(slot, &place(slot)));
+        made.map(|_| ()).inspect_err(|_| {
+            // It has refused, or has not answered and may make it yet: then the place is nobody else's.
+            if !matches!(self.delete(&devices::hosted_id(slot)), Deletion::NotThere) {
+                self.doubtful.insert(slot);
+            }
+        })
+    }
+
+    /// Has QEMU ask the guest to let a device go.
+    fn delete(&mut self, device: &str) -> Deletion {
+        match self.qmp.run_within("device_del", json!({"id": device}), TO_DELETE) {
+            Ok(_) => Deletion::Asked,
+            Err(error) if error.detail.contains("in the process of unplug") => Deletion::Asked,
+            Err(error) if error.detail.contains("not found") => Deletion::NotThere,
+            Err(error) => Deletion::Failed(error),
+        }
+    }
+
+    /// A folder where QEMU finds the socket of the device at this place, and who listens there.
+    fn listen_for(&self, slot: u32, user: u32) -> Result<(OwnedFd, OwnedFd), Error> {
         let failed = |errno: Errno| {
             Error::from_errno(errno.raw_os_error(), "making a socket between QEMU and an application")
         };
-        let Some(qemu) = process::number(self.pidfd.as_fd()) else {
-            return Err(Error::new(Cause::Unexpected, "QEMU has ended"));
-        };
-        let path = PathBuf::from(format!("/proc/{qemu}/root{}", place(slot)));
+        let ended = || Error::new(Cause::Unexpected, "QEMU has ended");
+        let qemu = process::number(self.pidfd.as_fd()).ok_or_else(ended)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(format!("/proc/{qemu}/root{PLACE}"), flags, Mode::empty());
+        let folder = folder.map_err(failed)?;
+        // Otherwise the number may have been somebody else's by then.
+        process::number(self.pidfd.as_fd()).ok_or_else(ended)?;
         let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
         let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
-        rustix::net::bind(&socket, &SocketAddrUnix::new(&path).map_err(failed)?).map_err(failed)?;
-        let shown =
-            rustix::fs::chownat(CWD, &path, Some(Uid::from_raw(user)), None, AtFlags::SYMLINK_NOFOLLOW)
-                .and_then(|()| rustix::net::listen(&socket, 1));
+        let (name, user) = (slot.to_string(), Uid::from_raw(user));
+        let path = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
+        rustix::net::bind(&socket, &SocketAddrUnix::new(path).map_err(failed)?).map_err(failed)?;
+        let shown = rustix::fs::chownat(&folder, &name, Some(user), None, AtFlags::SYMLINK_NOFOLLOW)
+            .and_then(|()| rustix::net::listen(&socket, 1));
         shown.map_err(|errno| {
-            let _ = rustix::fs::unlink(&path);
+            let _ = rustix::fs::unlinkat(&folder, &name, AtFlags::empty());
             failed(errno)
         })?;
-        Ok((path, socket))
+        Ok((folder, socket))
     }
+}
+
+/// Starts one device.
+fn start(hosts: &mut dyn DeviceHosts, instance: Guid) -> Result<(), Error> {
+    let started = hosts.start(&[instance]).pop().unwrap_or(Ok(()));
+    started.map_err(|NotStarted { error, .. }| error)
 }
 
 /// Where QEMU finds the socket of the device at this place.

@@ -11,7 +11,7 @@ use crate::{
     change::{PATH, SETTINGS},
     devices::{self, Mapping},
     files,
-    plan::{Content, MappedFile, PersistentDevice, PersistentMemory, SharedRegion, mapped},
+    plan::{Content, MappedFile, PersistentDevice, PersistentMemory, SharedRegion, hosted, mapped},
 };
 
 /// How large a device of several files is, and the files.
@@ -46,6 +46,7 @@ impl Machine {
             let detail = format!("the machine has {} places for persistent memory", memory.most);
             return Err(Error::new(Cause::NotSupported, detail).at(PATH));
         }
+        hosted::check_persistent(&self.plan.hosted, device)?;
         if let Some(running) = &mut self.running {
             let (persistent, mapping) = files::persistent(&self.plan.host, device)?;
             let id = devices::persistent_id(device.number);
@@ -101,6 +102,7 @@ impl Machine {
             let detail = format!("the machine shares {} regions, which is the most", mapped::slots().len());
             return Err(Error::new(Cause::NotSupported, detail).at(SETTINGS));
         };
+        hosted::check_shared(&self.plan.hosted, region)?;
         let region = SharedRegion { slot, ..region.clone() };
         if let Some(running) = &mut self.running {
             let (file, mapping) = files::shared(&self.plan.host, &region)?;

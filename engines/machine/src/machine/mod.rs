@@ -14,7 +14,7 @@ mod sets;
 mod sharing;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
@@ -87,8 +87,8 @@ struct Running {
     speakers: Vec<Speaker>,
     /// Who serves folders of the host.
     server: Option<Server>,
-    /// Who carries its sockets.
-    sockets: Option<Sockets>,
+    /// Who carries its sockets. It ends by being dropped.
+    _sockets: Option<Sockets>,
     /// The trusted platform module.
     tpm: Option<Tpm>,
     /// What it and the firmware remember.
@@ -106,6 +106,10 @@ struct Running {
     state: Option<File>,
     /// Its QEMU, major and minor.
     version: [u64; 2],
+    /// Applications have had its memory, and may have it still.
+    has_shown_memory: bool,
+    /// Places at which QEMU may still make a device of an application that was given up.
+    doubtful: BTreeSet<u32>,
     /// Where the agent in the guest is spoken to, until it is given away.
     guest: Option<OwnedFd>,
     /// Where one waits who wants to look at the screen.
@@ -194,7 +198,7 @@ impl Machine {
                 viewers,
                 guest: ours,
                 server,
-                sockets: carrier,
+                _sockets: carrier,
                 speakers,
                 tpm,
                 remembered,
@@ -302,7 +306,7 @@ impl Machine {
             qmp: Qmp::new(ours, ears),
             speakers: Vec::new(),
             server: None,
-            sockets: None,
+            _sockets: None,
             tpm: None,
             remembered: None,
             sets,
@@ -312,6 +316,8 @@ impl Machine {
             memory,
             state: None,
             version: [0; 2],
+            has_shown_memory: false,
+            doubtful: BTreeSet::new(),
             guest: None,
             viewers: None,
         };
@@ -373,6 +379,11 @@ impl Machine {
     /// How long its start waits for the agent.
     pub fn guest_patience(&self) -> Duration {
         Duration::from_secs(u64::from(self.plan.host.guest_patience))
+    }
+
+    /// It has ended and QEMU not yet, or it was asked to end.
+    pub fn is_ending(&self) -> bool {
+        self.reason.is_some() || self.is_asked_to_end
     }
 
     /// The agent is asked to end the machine.
@@ -466,10 +477,9 @@ impl Machine {
         if let Some(dump) = &self.plan.dump {
             dump.remove_partial();
         }
-        if let Some(running) = &mut self.running {
-            running.speakers.clear();
-            running.server = None;
-            running.sockets = None;
+        // Its memory and the ends of its conversations go too: a worker may wait long for a service that wants to know the end.
+        if let Some(mut running) = self.running.take() {
+            // What it remembers is complete when it has ended.
             running.tpm = None;
             if let Some(Err(error)) = running.remembered.as_mut().map(Remembered::keep) {
                 eprintln!("hcs-worker: the guest state file: {error}");

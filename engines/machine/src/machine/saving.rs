@@ -56,6 +56,11 @@ impl Machine {
     pub fn save_as_template(&mut self) -> Result<(), Error> {
         self.check_savable()?;
         let running = self.running()?;
+        if running.has_shown_memory {
+            // Who has mapped it can write there as long as it lives, whatever clones believe.
+            let detail = "the machine cannot be a template: applications were devices of it, and may have its memory still";
+            return Err(Error::new(Cause::NotSupported, detail).hint("Save it to a file instead."));
+        }
         let (_, memory) = running.state()?;
         memory.freeze()
     }

@@ -1,6 +1,6 @@
 //! Devices that applications are for the guest.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, slice};
 
 use hcs_core::{Cause, DeviceFailure, Error};
 use hcs_schema::{
@@ -8,7 +8,7 @@ use hcs_schema::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
+use super::{PersistentDevice, Plan, SharedRegion};
 use crate::devices::{MORE_SLOTS, SLOTS};
 
 /// The first place of such devices, behind those of everything else.
@@ -104,12 +104,49 @@ pub fn check_not_restored(plan: &Plan, device: &HostedDevice) -> Result<(), Erro
         .hint("Add it when the machine has started."))
 }
 
+/// Refuses a device of a host with fewer rights where the guest writes to files of the host: such a device reads and writes all
+/// that the guest has as memory.
+pub fn check_rights(plan: &Plan, device: &HostedDevice) -> Result<(), Error> {
+    if !device.is_restricted {
+        return Ok(());
+    }
+    plan.shared.iter().try_for_each(|region| check_shared(slice::from_ref(device), region))?;
+    let mut persistent = plan.persistent.iter().flat_map(|memory| &memory.devices);
+    persistent.try_for_each(|memory| check_persistent(slice::from_ref(device), memory))
+}
+
+/// Refuses memory that is shared with the host, for the same reason.
+pub fn check_shared(hosted: &[HostedDevice], region: &SharedRegion) -> Result<(), Error> {
+    let what = format!("the shared memory {:?}", region.section);
+    check_writable(hosted, region.writable, &what, &region.blame)
+}
+
+/// Refuses persistent memory, for the same reason.
+pub fn check_persistent(hosted: &[HostedDevice], memory: &PersistentDevice) -> Result<(), Error> {
+    let what = format!("the persistent memory {}", memory.number);
+    check_writable(hosted, !memory.read_only, &what, &memory.blame)
+}
+
+fn check_writable(hosted: &[HostedDevice], is_writable: bool, what: &str, blame: &str) -> Result<(), Error> {
+    let Some(device) = hosted.iter().find(|device| is_writable && device.is_restricted) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "the guest may write to {what}, and so could the restricted host of the device {}",
+        device.instance
+    );
+    Err(Error::new(Cause::NotSupported, detail)
+        .at(blame)
+        .hint("Let the guest only read it, or say External as the device's HostingModel."))
+}
+
 impl Plan {
-    /// A place for one more device of an application.
-    pub fn free_slot(&self) -> Result<u32, Error> {
+    /// A place for one more device of an application, but for these.
+    pub fn free_slot(&self, taken: &BTreeSet<u32>) -> Result<u32, Error> {
         let slots = slots(self.has_places_for_hosted);
         let most = slots.len();
-        let is_free = |slot: &u32| self.hosted.iter().all(|other| other.slot != *slot);
+        let is_free =
+            |slot: &u32| !taken.contains(slot) && self.hosted.iter().all(|other| other.slot != *slot);
         slots.into_iter().find(is_free).ok_or_else(|| {
             let detail = format!("the machine has {most} devices of applications, which is the most");
             let error = Error::new(Cause::NotSupported, detail).at(crate::change::PATH);
@@ -124,6 +161,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Content;
 
     const CLASS: &str = "872270E1-A899-4AF6-B454-7193634435AD";
 
@@ -148,6 +186,34 @@ mod tests {
         assert_eq!((devices[0].is_restricted, devices[0].slot), (false, 14));
         assert_eq!((devices[1].is_restricted, devices[1].slot), (true, 15));
         assert!(devices[1].configuration.is_empty());
+    }
+
+    #[test]
+    fn restricted_hosts_are_not_beside_what_the_guest_writes_to() {
+        let check = |model: &str, read_only: bool| {
+            let entry = entry(1, &format!(r#","HostingModel":"{model}""#));
+            let hosted = planned(&format!("{{{entry}}}")).unwrap().unwrap();
+            let region = SharedRegion {
+                section: "board".to_owned(),
+                path: "/dev/shm/board".to_owned(),
+                offset: 0,
+                length: 4096,
+                writable: !read_only,
+                slot: 8,
+                blame: "$.Regions[0]".to_owned(),
+            };
+            let content = Content::File { path: "/disk".to_owned(), size: None };
+            let memory = PersistentDevice { number: 3, content, read_only, blame: "$.Devices[3]".to_owned() };
+            [check_shared(&hosted, &region), check_persistent(&hosted, &memory)]
+        };
+        for allowed in [check("External", false), check("External", true), check("ExternalRestricted", true)]
+        {
+            assert_eq!(allowed, [Ok(()), Ok(())]);
+        }
+        let [shared, persistent] = check("ExternalRestricted", false).map(Result::unwrap_err);
+        assert_eq!((shared.cause, persistent.cause), (Cause::NotSupported, Cause::NotSupported));
+        assert!(shared.detail.contains("\"board\""), "{shared}");
+        assert!(persistent.detail.contains("memory 3"), "{persistent}");
     }
 
     #[test]

@@ -189,6 +189,7 @@ impl Plan {
         };
         for device in &plan.hosted {
             hosted::check_not_restored(&plan, device)?;
+            hosted::check_rights(&plan, device)?;
         }
         for text in plan.serials.iter().flatten() {
             if text.contains([',', '\0']) {

@@ -49,6 +49,8 @@ struct Actor {
     system: Arc<System>,
     worker: Worker,
     pending: HashMap<u64, Pending>,
+    /// What nobody waits for any more, and changes the state if the worker does it after all.
+    late: HashMap<u64, Call>,
     next: u64,
     /// How the system is to be reported if the worker must be killed.
     ending: Option<Exit>,
@@ -127,7 +129,15 @@ impl Setting {
     /// Runs the system until it has ended.
     pub async fn run(self) {
         let Setting { service, system, worker, mut queue } = self;
-        let mut actor = Actor { service, system, worker, pending: HashMap::new(), next: 1, ending: None };
+        let mut actor = Actor {
+            service,
+            system,
+            worker,
+            pending: HashMap::new(),
+            late: HashMap::new(),
+            next: 1,
+            ending: None,
+        };
         let end = actor.serve(&mut queue).await;
         // Commands from now on are refused at once rather than forgotten.
         queue.0.close();
@@ -138,7 +148,15 @@ impl Setting {
     pub async fn conclude(self, exit: Exit) {
         let Setting { service, system, worker, queue } = self;
         drop(queue);
-        let actor = Actor { service, system, worker, pending: HashMap::new(), next: 1, ending: None };
+        let actor = Actor {
+            service,
+            system,
+            worker,
+            pending: HashMap::new(),
+            late: HashMap::new(),
+            next: 1,
+            ending: None,
+        };
         actor.finish(End::Exited(exit)).await;
     }
 
@@ -285,6 +303,9 @@ impl Actor {
                     return Some(End::NeverCreated);
                 }
                 call => {
+                    if matches!(call, Call::Pause | Call::Resume) {
+                        self.late.insert(number, call);
+                    }
                     self.system.view().life.finish(call, false);
                     answer(
                         pending.reply,
@@ -327,6 +348,13 @@ impl Actor {
     }
 
     fn hear_reply(&mut self, reply: Numbered<Answer>, fds: Vec<OwnedFd>) -> Option<End> {
+        if let Some(call) = self.late.remove(&reply.number) {
+            if !matches!(reply.body, Answer::Failed(_)) {
+                self.system.view().life.finish_late(call);
+                self.tell_of(call);
+            }
+            return None;
+        }
         let pending = self.pending.remove(&reply.number)?;
         let outcome = match reply.body {
             Answer::Failed(failure) => Err(Error::from(failure)),
@@ -351,17 +379,22 @@ impl Actor {
             self.tell(SystemEventKind::ProcessCreated, None);
         }
         if outcome.is_ok() {
-            match pending.call {
-                Call::Create => self.tell(SystemEventKind::Created, None),
-                Call::Start => self.tell(SystemEventKind::Started, None),
-                Call::Pause => self.tell(SystemEventKind::Paused, None),
-                Call::Resume => self.tell(SystemEventKind::Resumed, None),
-                Call::SaveToFile | Call::SaveAsTemplate => self.tell(SystemEventKind::Saved, None),
-                _ => {}
-            }
+            self.tell_of(pending.call);
         }
         answer(pending.reply, outcome);
         None
+    }
+
+    /// Tells everybody that a call has succeeded.
+    fn tell_of(&self, call: Call) {
+        match call {
+            Call::Create => self.tell(SystemEventKind::Created, None),
+            Call::Start => self.tell(SystemEventKind::Started, None),
+            Call::Pause => self.tell(SystemEventKind::Paused, None),
+            Call::Resume => self.tell(SystemEventKind::Resumed, None),
+            Call::SaveToFile | Call::SaveAsTemplate => self.tell(SystemEventKind::Saved, None),
+            _ => {}
+        }
     }
 
     fn process_ended(&self, record: &ProcessRecord) {
