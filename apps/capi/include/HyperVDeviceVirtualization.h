@@ -193,13 +193,16 @@ HRESULT HdvInitializeDeviceHostEx(HCS_SYSTEM computeSystem, HDV_DEVICE_HOST_FLAG
  * and all the handles are dead; apertures are unmapped. Synchronous, blocks. Never call this from a callback of a device.
  *
  * Every thread may do this, also for a host of HdvInitializeDeviceHostForProxy.
+ *
+ *     HCS_E_INVALID_STATE   a callback has called this
  */
 HRESULT HdvTeardownDeviceHost(HDV_HOST deviceHostHandle);
 
 /*
  * HOSTS IN OTHER PROCESSES. The OWNER of a machine has its handle; a HOST PROCESS has none, and maybe no right to use the
  * service. There may be several, and the entries of their devices say "HostingModel": "ExternalRestricted": doorbells and
- * sections are refused to them.
+ * sections are refused to them. That is a matter of order: such a process has the memory of this guest, as every device has,
+ * and can do to this machine what a device can. What it cannot is use the service, or another machine.
  *
  * Where Windows passes COM objects there are here the two ends of one connected Unix socket, of the type SOCK_STREAM or
  * SOCK_SEQPACKET: (PVOID)(intptr_t)fd. Descriptor 0 cannot be passed. How the two processes come by the socket is
@@ -332,7 +335,8 @@ HRESULT HdvUnregisterDoorbell(HDV_DEVICE requestor, HDV_PCI_BAR_SELECTOR barInde
  * comes. Without HdvMmioMappingFlagWriteable writes come to WriteInterceptedMemory. All units are pages of 4 KiB. Synchronous.
  *
  * What is there when Initialize returns is fastest: the guest gets the memory itself, if it may write it, and then it stays
- * until Teardown. Of what comes later this process does the reading and writing for the guest. All ranges go with Teardown.
+ * until Teardown. For that the section must be one that can be sealed against being made shorter (memfd_create with
+ * MFD_ALLOW_SEALING), which this does, and no other range of it may be for reading only. Of what comes later this process does the reading and writing for the guest. All ranges go with Teardown.
  *
  * sectionHandle: HcsHandleFromFd of a memfd (memfd_create) or of a file, open for what the guest may do. The library keeps
  * it, so the handle may be closed.

@@ -15,7 +15,10 @@ use sensor::Sensor;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let Some(path) = std::env::args().nth(1) else { return Err("at which socket?".into()) };
-    let table = rustix::fs::memfd_create("table", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let table = rustix::fs::memfd_create(
+        "table",
+        rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING,
+    )?;
     rustix::fs::ftruncate(&table, 4096)?;
     let host = DeviceHost::standalone();
     let told = |what| println!("{what}");

@@ -64,16 +64,10 @@ impl Doorbells {
     }
 
     /// One less.
-    pub fn remove(&mut self, doorbell: &Doorbell) -> Result<(), Error> {
+    pub fn remove(&mut self, doorbell: &Doorbell) -> Result<Signal, Error> {
         let found = self.0.iter().position(|(other, _)| other == doorbell);
         let found = found.ok_or_else(|| Error::new(Cause::NotFound, "there is no doorbell like this"))?;
-        self.0.swap_remove(found);
-        Ok(())
-    }
-
-    /// None any more.
-    pub fn clear(&mut self) {
-        self.0.clear();
+        Ok(self.0.swap_remove(found).1)
     }
 
     /// What a write rings; nothing if it is for the device.
@@ -116,7 +110,7 @@ mod tests {
         assert!(doorbells.rung(Bar::new(1).unwrap(), 8, &[7, 0]).is_none());
         doorbells.remove(&exact).unwrap();
         assert!(!rings(&doorbells, 8, &[7, 0]));
-        assert_eq!(doorbells.remove(&exact).unwrap_err().cause, Cause::NotFound);
+        assert_eq!(doorbells.remove(&exact).map(drop).unwrap_err().cause, Cause::NotFound);
         let any = Doorbell { size: None, value: None, ..exact };
         doorbells.add(any, Arc::new(|| ())).unwrap();
         assert!(rings(&doorbells, 8, &[0; 8]));

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     os::fd::{AsFd, OwnedFd},
+    sync::Arc,
 };
 
 use hcs_vfio::request::{Map, Unmap};
@@ -12,6 +13,10 @@ use crate::mapping::{self, Mapping, PAGE, Part};
 
 /// The most blocks: what a monitor has at most, and more.
 const MOST: usize = 32 << 10;
+/// The most that are mapped here, and how long they are together: addresses and mappings are the whole program's. Of what is beyond
+/// the monitor is asked.
+const MOST_HERE: usize = 256;
+const MOST_BYTES: u64 = 1 << 40;
 
 /// A block.
 #[derive(Debug)]
@@ -28,7 +33,8 @@ struct Block {
 #[derive(Debug)]
 struct Here {
     mapping: Mapping,
-    file: OwnedFd,
+    /// Blocks of one file have one descriptor.
+    file: Arc<OwnedFd>,
     offset: u64,
 }
 
@@ -36,6 +42,9 @@ struct Here {
 #[derive(Debug, Default)]
 pub struct Guest {
     blocks: BTreeMap<u64, Block>,
+    /// How many are mapped here, and how long they are.
+    here: usize,
+    bytes: u64,
 }
 
 /// How far an access has come.
@@ -74,36 +83,57 @@ impl Guest {
             return Err(Errno::EXIST);
         }
         let is_writable = memory.writable;
-        let here = memory.file.and_then(|(file, offset)| {
+        let is_wanted = (memory.readable || is_writable)
+            && self.here < MOST_HERE
+            && memory.length <= MOST_BYTES - self.bytes;
+        let here = memory.file.filter(|_| is_wanted).and_then(|(file, offset)| {
             let length = usize::try_from(memory.length).ok()?;
-            let is_here = (memory.readable || is_writable)
-                && (is_trusted || mapping::stays(&file))
-                && offset.is_multiple_of(PAGE);
+            let is_here = (is_trusted || mapping::stays(&file)) && offset.is_multiple_of(PAGE);
             let mapping = is_here.then(|| Mapping::of(&file, offset, length, is_writable).ok()).flatten()?;
-            Some(Here { mapping, file, offset })
+            Some(Here { mapping, file: self.one_of(file), offset })
         });
+        if here.is_some() {
+            self.here += 1;
+            self.bytes += memory.length;
+        }
         let block = Block { length: memory.length, is_readable: memory.readable, is_writable, here };
         self.blocks.insert(memory.address, block);
         Ok(())
     }
 
+    /// The descriptor that other blocks of the same file have, if there are some and it may do as much.
+    fn one_of(&self, file: OwnedFd) -> Arc<OwnedFd> {
+        let mut others = self.blocks.values().filter_map(|block| block.here.as_ref()).map(|here| &here.file);
+        others.find(|other| mapping::is_same(other, &file)).cloned().unwrap_or_else(|| Arc::new(file))
+    }
+
     /// There is it no more.
     pub fn unmap(&mut self, memory: &Unmap) -> Result<(), Errno> {
         if memory.is_all {
-            self.blocks.clear();
+            self.clear();
             return Ok(());
         }
         let end = memory.address.checked_add(memory.length).ok_or(Errno::INVAL)?;
-        let within: Vec<u64> = self
+        let before = self.blocks.range(..memory.address).next_back();
+        if before.is_some_and(|(address, block)| address + block.length > memory.address) {
+            return Err(Errno::INVAL);
+        }
+        let touched: Vec<(u64, u64)> = self
             .blocks
             .range(memory.address..end)
-            .filter(|(address, block)| *address + block.length <= end)
-            .map(|(address, _)| *address)
+            .map(|(address, block)| (*address, address + block.length))
             .collect();
-        if within.is_empty() {
-            return Err(Errno::NOENT);
+        match touched.last() {
+            None => return Err(Errno::NOENT),
+            Some((_, last)) if *last > end => return Err(Errno::INVAL),
+            Some(_) => {}
         }
-        within.iter().for_each(|address| drop(self.blocks.remove(address)));
+        for (address, _) in touched {
+            if let Some(Block { length, here: Some(_), .. }) = self.blocks.remove(&address) {
+                self.here -= 1;
+                self.bytes -= length;
+            }
+        }
         Ok(())
     }
 
@@ -167,7 +197,7 @@ impl Guest {
             if is_writable && !block.is_writable {
                 return Err(NoWindow::ReadOnly);
             }
-            let here = block.here.as_ref().ok_or(NoWindow::NotHere)?;
+            let here = block.here.as_ref().filter(|_| parts.len() < MOST_HERE).ok_or(NoWindow::NotHere)?;
             let piece = (length - at).min(block.length - offset);
             parts.push(Part {
                 file: here.file.as_fd(),
@@ -181,7 +211,7 @@ impl Guest {
 
     /// Nothing is there any more.
     pub fn clear(&mut self) {
-        self.blocks.clear();
+        *self = Guest::default();
     }
 }
 
@@ -233,6 +263,27 @@ mod tests {
         assert_eq!(guest.unmap(&Unmap { address: 0, length: 2 * PAGE, is_all: false }), Err(Errno::NOENT));
         assert_eq!(guest.unmap(&Unmap { address: 0, length: 0, is_all: true }), Ok(()));
         assert_eq!(guest.read(2 * PAGE, &mut data), Come::Ends(0));
+    }
+
+    #[test]
+    fn a_monitor_cannot_have_everything_mapped_and_no_part_of_a_block_goes() {
+        let mut guest = Guest::default();
+        let file = sealed(1);
+        let count = |folder: &str| std::fs::read_dir(folder).unwrap().count();
+        let before = count("/proc/self/fd");
+        for number in 0..2 * MOST_HERE as u64 {
+            guest.map(block(number * PAGE, 1, Some(file.try_clone().unwrap())), false).unwrap();
+        }
+        assert!(guest.here == MOST_HERE && count("/proc/self/fd") <= before + 8);
+        assert_eq!(guest.read(0, &mut [0]), Come::All);
+        assert_eq!(guest.read(MOST_HERE as u64 * PAGE, &mut [0]), Come::Asks(0, 1));
+        guest.unmap(&Unmap { address: 0, length: PAGE, is_all: false }).unwrap();
+        assert_eq!(guest.here, MOST_HERE - 1);
+        guest.map(block(1 << 40, 4, None), false).unwrap();
+        for (address, pages) in [((1 << 40) + PAGE, 1), (1 << 40, 3), ((1 << 40) + PAGE, 8)] {
+            let part = Unmap { address, length: pages * PAGE, is_all: false };
+            assert_eq!(guest.unmap(&part), Err(Errno::INVAL));
+        }
     }
 
     #[test]

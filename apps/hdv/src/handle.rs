@@ -11,7 +11,7 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
-use hcs_vfio::{MOST_DATA, answer::Region};
+use hcs_vfio::answer::Region;
 use rustix::net::Shutdown;
 
 use crate::{
@@ -74,6 +74,11 @@ impl Core {
         *lock(&self.line) = Line::Listening(listener);
     }
 
+    /// Whether somebody here has hung up.
+    pub fn is_hung_up(&self) -> bool {
+        matches!(*lock(&self.line), Line::HungUp)
+    }
+
     /// Somebody is there; false if it is too late.
     pub fn connect(&self, link: &Arc<Link>) -> bool {
         let mut line = lock(&self.line);
@@ -104,10 +109,14 @@ impl Core {
     pub fn rest(&self) {
         *lock(&self.line) = Line::None;
         *lock(&self.lengths) = None;
-        lock(&self.doorbells).clear();
-        lock(&self.windows).clear();
+        // What the program has put there is dropped when nothing is locked.
+        let doorbells = std::mem::take(&mut *lock(&self.doorbells));
+        drop(doorbells);
         self.sections.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.guest.write().unwrap_or_else(PoisonError::into_inner).clear();
+        // In this order: a window is made while the memory is locked.
+        let mut guest = self.guest.write().unwrap_or_else(PoisonError::into_inner);
+        guest.clear();
+        lock(&self.windows).clear();
     }
 
     /// The host of the device has ended.
@@ -157,8 +166,9 @@ impl Device {
                 Come::Ends(come) => return Err(no_memory(from.saturating_add(come as u64))),
                 Come::Asks(come, piece) => {
                     at += come;
-                    let piece = piece.min(MOST_DATA);
-                    core.link()?.read(after(address, at)?, &mut data[at..at + piece])?;
+                    let link = core.link()?;
+                    let piece = piece.min(link.most_data());
+                    link.read(after(address, at)?, &mut data[at..at + piece])?;
                     at += piece;
                 }
             }
@@ -178,8 +188,9 @@ impl Device {
                 Come::Ends(come) => return Err(no_memory(to.saturating_add(come as u64))),
                 Come::Asks(come, piece) => {
                     at += come;
-                    let piece = piece.min(MOST_DATA);
-                    core.link()?.write(after(address, at)?, &data[at..at + piece])?;
+                    let link = core.link()?;
+                    let piece = piece.min(link.most_data());
+                    link.write(after(address, at)?, &data[at..at + piece])?;
                     at += piece;
                 }
             }
@@ -195,8 +206,14 @@ impl Device {
             let detail = format!("{length:#x} bytes at {address:#x} are not whole pages");
             return Err(Error::new(Cause::InvalidArgument, detail));
         }
-        let window =
-            core.guest.read().unwrap_or_else(PoisonError::into_inner).window(address, length, writable);
+        let guest = core.guest.read().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = lock(&core.windows);
+        let shown: usize = windows.values().map(|(_, length)| length).sum();
+        if windows.len() == MOST_WINDOWS || shown + length as usize > MOST_SHOWN {
+            let detail = format!("a device has {MOST_WINDOWS} windows to the guest's memory at most");
+            return Err(Error::new(Cause::NotEnoughQuota, detail).hint("Unmap one that is not needed."));
+        }
+        let window = guest.window(address, length, writable);
         let window = window.map_err(|why| match why {
             NoWindow::NoMemory => no_memory(address),
             NoWindow::ReadOnly => {
@@ -208,12 +225,6 @@ impl Device {
             }
             NoWindow::Failed(errno) => Error::from_errno(errno.raw_os_error(), "mapping memory of the guest"),
         })?;
-        let mut windows = lock(&core.windows);
-        let shown: usize = windows.values().map(|(_, length)| length).sum();
-        if windows.len() == MOST_WINDOWS || shown + length as usize > MOST_SHOWN {
-            let detail = format!("a device has {MOST_WINDOWS} windows to the guest's memory at most");
-            return Err(Error::new(Cause::NotEnoughQuota, detail).hint("Unmap one that is not needed."));
-        }
         let base = window.base();
         windows.insert(base.as_ptr() as usize, (window, length as usize));
         Ok(base)
@@ -239,19 +250,25 @@ impl Device {
     pub fn add_doorbell(&self, doorbell: Doorbell, signal: Signal) -> Result<(), Error> {
         let core = self.unrestricted("doorbells")?;
         check(core, doorbell.bar, doorbell.offset)?;
-        lock(&core.doorbells).add(doorbell, signal)
+        let mut doorbells = lock(&core.doorbells);
+        self.alive()?;
+        doorbells.add(doorbell, signal)
     }
 
     /// They ring no more.
     pub fn remove_doorbell(&self, doorbell: &Doorbell) -> Result<(), Error> {
-        lock(&self.unrestricted("doorbells")?.doorbells).remove(doorbell)
+        let removed = lock(&self.unrestricted("doorbells")?.doorbells).remove(doorbell);
+        // Nothing is locked here: what goes may be the program's.
+        removed.map(drop)
     }
 
     /// Puts memory of this process behind a base address.
     pub fn map_section(&self, section: Section<'_>) -> Result<(), Error> {
         let core = self.unrestricted("sections")?;
         let within = lock(&core.lengths).map(|lengths| lengths[section.bar.number()]);
-        core.sections.write().unwrap_or_else(PoisonError::into_inner).add(section, within)
+        let mut sections = core.sections.write().unwrap_or_else(PoisonError::into_inner);
+        self.alive()?;
+        sections.add(section, within)
     }
 
     /// Takes it away again.

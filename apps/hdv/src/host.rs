@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -31,7 +31,7 @@ use rustix::{
 use crate::{
     Device, PciDevice,
     handle::Core,
-    instance::{Instance, Monitor, STACK},
+    instance::{Instance, Monitor, STACK, is_within_a_call},
     lock,
 };
 
@@ -60,6 +60,10 @@ struct Host {
     thread: Mutex<Option<JoinHandle<()>>>,
     is_restricted: bool,
     is_over: AtomicBool,
+    /// Held by whoever ends it, so that another waits for that too.
+    ending: Mutex<()>,
+    /// Whose it is.
+    process: u32,
 }
 
 impl DeviceHost {
@@ -110,6 +114,8 @@ impl DeviceHost {
             thread: Mutex::default(),
             is_restricted,
             is_over: AtomicBool::new(false),
+            ending: Mutex::default(),
+            process: std::process::id(),
         }))))
     }
 
@@ -159,7 +165,8 @@ impl DeviceHost {
         }
     }
 
-    /// Ends it: every device is stopped and torn down, and their handles are dead.
+    /// Ends it: every device is stopped and torn down, and their handles are dead. When a function of a device calls this, that
+    /// is done once the function has returned.
     pub fn teardown(&self) {
         self.0.0.teardown();
     }
@@ -176,21 +183,35 @@ impl Host {
     }
 
     fn teardown(&self) {
+        // What a child of the program has inherited is its parent's.
+        if self.process != std::process::id() {
+            return;
+        }
+        let is_waited_for = !is_within_a_call();
+        let _one_after_the_other = is_waited_for.then(|| lock(&self.ending));
         let instances = {
             let mut instances = lock(&self.instances);
             self.is_over.store(true, Ordering::Release);
             std::mem::take(&mut *instances)
         };
+        // All at once: a function of one may wait for another.
+        instances.values().for_each(|instance| instance.retire());
+        self.hang_up();
+        // A function of a device that calls this is not waited for: their threads do the rest when it has returned.
+        if is_waited_for {
+            let thread = lock(&self.thread).take();
+            if let Some(thread) = thread {
+                let _ = thread.join();
+            }
+            instances.values().for_each(|instance| instance.end());
+        }
+        instances.values().for_each(|instance| instance.die());
+    }
+
+    /// The worker hears no more of it.
+    fn hang_up(&self) {
         if let Some(channel) = &self.channel {
             let _ = rustix::net::shutdown(&channel.socket, Shutdown::Both);
-        }
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
-            let _ = thread.join();
-        }
-        for instance in instances.values() {
-            instance.end();
-            instance.core.die();
         }
     }
 
@@ -201,6 +222,10 @@ impl Host {
             Err(error) => Said::Failed(error.into()),
         };
         match ask {
+            Ask::Has { instance, class } => match self.find(instance) {
+                Ok(found) if found.class == class => Said::Done,
+                _ => Said::NotHere,
+            },
             Ask::Serve { instance, class, configuration } => {
                 let Some(listener) = fds.into_iter().next() else {
                     return done(Err(Error::new(Cause::Unexpected, "no socket came with the request")));
@@ -259,8 +284,9 @@ fn listen(host: &Weak<Host>, mut incoming: Incoming) {
             Err(_) => break,
         }
     }
-    // Without its worker a machine is no more.
+    // Without its worker a machine is no more; and one that is not understood is to know that nobody listens.
     if let Some(host) = host.upgrade() {
+        host.hang_up();
         host.all().iter().for_each(|instance| instance.end());
     }
 }

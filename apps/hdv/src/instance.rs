@@ -1,9 +1,14 @@
 //! The life of one device: in a machine from `initialize` to `teardown`, and out of it before and afterwards.
 
 use std::{
+    cell::Cell,
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, Mutex},
-    thread::{self, JoinHandle},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle, ThreadId},
 };
 
 use hcs::link::quiet;
@@ -37,6 +42,11 @@ pub(crate) struct Instance {
     /// It is in a machine, and whether that runs.
     life: Mutex<Option<IsStarted>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Whose turn it is: the calls of its life come one after the other. Nobody holds a lock meanwhile.
+    turn: Mutex<Option<ThreadId>>,
+    turned: Condvar,
+    /// No machine is to get it any more.
+    is_retired: AtomicBool,
 }
 
 type IsStarted = bool;
@@ -53,9 +63,44 @@ pub(crate) struct Monitor {
 /// Whoever is told that a device does not work any more.
 pub(crate) type OnBroken = Box<dyn FnOnce(Guid, String) + Send>;
 
+/// A turn. A function that is called in it may take one more.
+struct Turn<'a> {
+    instance: &'a Instance,
+    is_first: bool,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if self.is_first {
+            *lock(&self.instance.turn) = None;
+            self.instance.turned.notify_one();
+        }
+    }
+}
+
 impl Instance {
     pub fn new(class: Guid, id: Guid, device: Arc<dyn PciDevice>, core: Arc<Core>) -> Instance {
-        Instance { class, id, device, core, life: Mutex::default(), thread: Mutex::default() }
+        Instance {
+            class,
+            id,
+            device,
+            core,
+            life: Mutex::default(),
+            thread: Mutex::default(),
+            turn: Mutex::default(),
+            turned: Condvar::new(),
+            is_retired: AtomicBool::new(false),
+        }
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        let own = thread::current().id();
+        let mut turn = lock(&self.turn);
+        while turn.is_some_and(|whose| whose != own) {
+            turn = self.turned.wait(turn).unwrap_or_else(PoisonError::into_inner);
+        }
+        let is_first = turn.replace(own).is_none();
+        Turn { instance: self, is_first }
     }
 
     /// A machine gets the device: its monitor connects here, once.
@@ -66,25 +111,41 @@ impl Instance {
         monitor: Monitor,
         on_broken: OnBroken,
     ) -> Result<(), Error> {
-        if lock(&self.life).is_some() {
-            return Err(Error::new(
-                Cause::AlreadyExists,
-                format!("the device {} is in a machine already", self.id),
-            ));
-        }
+        self.is_free()?;
         // Of a device that was in a machine before the thread may still be there.
         let before = lock(&self.thread).take();
         if let Some(thread) = before {
             let _ = thread.join();
         }
+        let _turn = self.turn();
+        self.is_free()?;
         *lock(&self.life) = Some(false);
-        let begun =
-            self.prepare(configuration).and_then(|bars| self.spawn(bars, listener, monitor, on_broken));
+        let begun = match survive(|| self.prepare(configuration)) {
+            Some(Ok(bars)) => self.spawn(bars, listener, monitor, on_broken),
+            Some(Err(error)) => Err(error),
+            None => {
+                survive(|| self.device.teardown());
+                Err(panicked())
+            }
+        };
         if begun.is_err() {
             *lock(&self.life) = None;
             self.core.rest();
         }
         begun
+    }
+
+    fn is_free(&self) -> Result<(), Error> {
+        if self.is_retired.load(Ordering::Acquire) {
+            return Err(ended());
+        }
+        match *lock(&self.life) {
+            None => Ok(()),
+            Some(_) => {
+                let detail = format!("the device {} is in a machine already", self.id);
+                Err(Error::new(Cause::AlreadyExists, detail))
+            }
+        }
     }
 
     fn prepare(&self, configuration: &[String]) -> Result<Bars, Error> {
@@ -113,24 +174,41 @@ impl Instance {
         self.core.listen(listener.clone());
         let instance = self.clone();
         let serve = move || {
-            let outcome = accept(&listener).map_err(|_| Over::HungUp).and_then(|socket| {
-                drop(listener);
-                instance.serve(bars, socket, monitor)
+            let outcome = instance.accept(listener).and_then(|socket| {
+                survive(|| instance.serve(bars, socket, monitor)).unwrap_or_else(|| {
+                    instance.core.hang_up();
+                    Err(Over::Broken(PANICKED.to_owned()))
+                })
             });
-            instance.over();
+            // Before functions of the device, which may take their time.
             if let Err(Over::Broken(why)) = outcome {
                 on_broken(instance.id, why);
             }
+            instance.over();
         };
-        let spawned = quiet::spawn_with_stack("hdv-device", STACK, serve);
+        // Whoever retires it hangs up afterwards, or is seen here.
+        let spawned = match self.is_retired.load(Ordering::Acquire) {
+            true => Err(ended()),
+            false => quiet::spawn_with_stack("hdv-device", STACK, serve)
+                .map_err(|error| Error::from_io(&error, "starting the thread of a device")),
+        };
         match spawned {
-            Ok(thread) => *lock(&self.thread) = Some(thread),
+            Ok(thread) => {
+                *lock(&self.thread) = Some(thread);
+                Ok(())
+            }
             Err(error) => {
-                self.device.teardown();
-                return Err(Error::from_io(&error, "starting the thread of a device"));
+                survive(|| self.device.teardown());
+                Err(error)
             }
         }
-        Ok(())
+    }
+
+    fn accept(&self, listener: Arc<OwnedFd>) -> Result<OwnedFd, Over> {
+        accept(&listener).map_err(|errno| match self.core.is_hung_up() {
+            true => Over::HungUp,
+            false => Over::Broken(format!("accepting the machine: {errno}")),
+        })
     }
 
     fn serve(&self, bars: Bars, socket: OwnedFd, monitor: Monitor) -> Result<(), Over> {
@@ -147,63 +225,118 @@ impl Instance {
 
     /// The guest has reset the device.
     fn restart(&self) -> Result<(), String> {
+        let _turn = self.turn();
         if *lock(&self.life) != Some(true) {
             return Ok(());
         }
         self.device.stop();
-        self.device.start().map_err(|error| format!("Start: {}", error.detail))
+        self.device.start().map_err(|error| {
+            self.is_stopped();
+            format!("Start: {}", error.detail)
+        })
+    }
+
+    /// Whether it was started until now.
+    fn is_stopped(&self) -> bool {
+        lock(&self.life).as_mut().is_some_and(std::mem::take)
     }
 
     /// The processors of the machine are about to run.
     pub fn start(&self) -> Result<(), Error> {
+        let _turn = self.turn();
         {
             let mut life = lock(&self.life);
             match *life {
                 None => {
-                    return Err(Error::new(
-                        Cause::InvalidState,
-                        format!("the device {} is in no machine", self.id),
-                    ));
+                    let detail = format!("the device {} is in no machine", self.id);
+                    return Err(Error::new(Cause::InvalidState, detail));
                 }
                 Some(true) => return Ok(()),
                 Some(false) => *life = Some(true),
             }
         }
-        self.device.start().map_err(|error| {
-            if let Some(is_started) = lock(&self.life).as_mut() {
-                *is_started = false;
-            }
+        survive(|| self.device.start()).unwrap_or_else(|| Err(panicked())).map_err(|error| {
+            self.is_stopped();
             Error { detail: format!("Start: {}", error.detail), ..error }
         })
     }
 
     /// They have stopped.
     pub fn stop(&self) {
-        let was_started = lock(&self.life).as_mut().is_some_and(std::mem::take);
-        if was_started {
-            self.device.stop();
+        let _turn = self.turn();
+        if self.is_stopped() {
+            survive(|| self.device.stop());
         }
     }
 
     /// No machine has it any more: whoever comes first says so to the device.
     fn over(&self) {
+        let _turn = self.turn();
         let Some(is_started) = lock(&self.life).take() else { return };
         if is_started {
-            self.device.stop();
+            survive(|| self.device.stop());
         }
-        self.device.teardown();
+        survive(|| self.device.teardown());
         self.core.rest();
     }
 
-    /// Takes it from its machine. When this returns no function of it runs any more, unless it is one of those that calls.
+    /// No machine is to get it any more, and the one that has it is hung up on.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+        self.core.hang_up();
+    }
+
+    /// Takes it from its machine. When this returns no function of it runs any more; a function of a device that calls this is
+    /// not waited for, and the rest is done when it has returned.
     pub fn end(&self) {
         self.core.hang_up();
+        if is_within_a_call() {
+            return;
+        }
         let thread = lock(&self.thread).take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id()) {
+        if let Some(thread) = thread {
             let _ = thread.join();
         }
         self.over();
     }
+
+    /// Its host has ended, and its handle is dead.
+    pub fn die(&self) {
+        self.core.die();
+        // What is left of one that is in a machine goes with the last of its functions.
+        if lock(&self.life).is_none() {
+            self.core.rest();
+        }
+    }
+}
+
+fn ended() -> Error {
+    Error::new(Cause::InvalidState, "the device host has ended")
+}
+
+const PANICKED: &str = "a function of the device has panicked";
+
+fn panicked() -> Error {
+    Error::new(Cause::Unexpected, PANICKED)
+}
+
+/// Calls functions of the program; nothing if they have panicked. That is told where panics are told, and ends nobody but the
+/// device.
+pub(crate) fn survive<T>(call: impl FnOnce() -> T) -> Option<T> {
+    CALLS.set(CALLS.get() + 1);
+    let called = std::panic::catch_unwind(AssertUnwindSafe(call)).ok();
+    CALLS.set(CALLS.get() - 1);
+    called
+}
+
+thread_local! {
+    /// How many such calls this thread is within.
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether this is called by a function of a device.
+pub fn is_within_a_call() -> bool {
+    CALLS.get() > 0
 }
 
 fn accept(listener: &OwnedFd) -> Result<OwnedFd, Errno> {

@@ -31,6 +31,7 @@ pub use handle::Device;
 pub use hcs_core::{Cause, Error};
 pub use hcs_schema::Guid;
 pub use host::DeviceHost;
+pub use instance::is_within_a_call;
 pub use sections::Section;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

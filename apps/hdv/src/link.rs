@@ -6,27 +6,38 @@ use std::{
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Condvar, Mutex, OnceLock, PoisonError},
+    sync::{
+        Condvar, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use hcs_core::{Cause, Error};
 use hcs_vfio::{
-    Broken, MOST_FDS,
+    Broken, MOST_DATA, MOST_FDS,
     frame::{Decoder, Message},
     own::{self, Width},
 };
 use rustix::{
+    event::{PollFd, PollFlags, Timespec},
     io::Errno,
     net::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, Shutdown,
+        SendAncillaryMessage, SendFlags, Shutdown, sockopt::Timeout,
     },
 };
 
 use crate::lock;
 
-/// The most bytes of requests that wait while a function of the device waits for an answer.
+/// How much may wait while a function of the device waits for an answer, in bytes; a descriptor counts as many.
 const MOST_WAITING: usize = 64 << 20;
+const OF_A_MESSAGE: usize = 128;
+const OF_A_DESCRIPTOR: usize = 1 << 20;
+/// The most interrupts that wait until it is known how they are written.
+const MOST_POSTS: usize = 4096;
+/// How long a monitor may take to answer, or to take what is said to it.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How much one read takes at most.
 const READ: usize = 64 << 10;
 
@@ -50,6 +61,8 @@ pub struct Link {
     socket: OwnedFd,
     /// How the monitor writes lengths, once that is known.
     width: OnceLock<Width>,
+    /// The most data that the monitor takes at once.
+    most_data: AtomicUsize,
     /// Whoever holds it writes.
     writing: Mutex<()>,
     state: Mutex<State>,
@@ -57,6 +70,10 @@ pub struct Link {
 }
 
 struct State {
+    /// The number of the question how the monitor writes lengths, while that is asked.
+    probe: Option<u16>,
+    /// Interrupts that wait for its answer.
+    posts: Vec<(u64, u32)>,
     /// Not there while somebody reads.
     reader: Option<Reader>,
     requests: VecDeque<Message>,
@@ -75,12 +92,17 @@ struct Reader {
 impl Link {
     /// With the monitor at the other end of this socket.
     pub fn new(socket: OwnedFd, width: Option<Width>) -> Link {
+        // Where that cannot be set one waits for longer.
+        let _ = rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE));
         let reader = Reader { decoder: Decoder::default(), buffer: vec![0; READ] };
         Link {
             socket,
             width: width.map_or_else(OnceLock::new, OnceLock::from),
+            most_data: AtomicUsize::new(MOST_DATA),
             writing: Mutex::default(),
             state: Mutex::new(State {
+                probe: None,
+                posts: Vec::new(),
                 reader: Some(reader),
                 requests: VecDeque::new(),
                 waiting: 0,
@@ -94,15 +116,19 @@ impl Link {
 
     /// The next request.
     pub fn request(&self) -> Result<Message, Over> {
-        self.wait(|state| {
+        self.wait(None, |state| {
             let request = state.requests.pop_front()?;
-            state.waiting -= request.body.len();
+            state.waiting -= weight(&request);
             Some(request)
         })
     }
 
     /// Waits until something is there, and reads while nobody else does.
-    fn wait<T>(&self, mut take: impl FnMut(&mut State) -> Option<T>) -> Result<T, Over> {
+    fn wait<T>(
+        &self,
+        until: Option<Instant>,
+        mut take: impl FnMut(&mut State) -> Option<T>,
+    ) -> Result<T, Over> {
         let mut state = lock(&self.state);
         loop {
             if let Some(taken) = take(&mut state) {
@@ -111,19 +137,45 @@ impl Link {
             if let Some(over) = &state.over {
                 return Err(over.clone());
             }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                state.over = Some(Over::Broken(format!("no answer within {PATIENCE:?}")));
+                self.hang_up();
+                self.changed.notify_all();
+                continue;
+            }
             let Some(mut reader) = state.reader.take() else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = match left {
+                    None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    Some(left) => {
+                        self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
                 continue;
             };
             drop(state);
-            let read = reader.read(&self.socket);
+            let read = match is_readable(&self.socket, left) {
+                true => reader.read(&self.socket),
+                false => Ok(Vec::new()),
+            };
             state = lock(&self.state);
             state.reader = Some(reader);
-            match read {
+            let answered = match read {
                 Ok(messages) => state.sort(messages),
-                Err(over) => state.over = Some(over),
+                Err(over) => {
+                    state.over.get_or_insert(over);
+                    None
+                }
+            };
+            if state.over.is_some() {
+                self.hang_up();
             }
             self.changed.notify_all();
+            if let Some(answer) = answered {
+                drop(state);
+                self.learn(own::probed(&answer));
+                state = lock(&self.state);
+            }
         }
     }
 
@@ -138,28 +190,65 @@ impl Link {
                     file = None;
                 }
                 Err(Errno::INTR) => {}
-                Err(_) => return Err(Over::HungUp),
+                Err(_) => {
+                    // A part of it may be out, and nothing makes sense behind that.
+                    self.hang_up();
+                    return Err(Over::HungUp);
+                }
             }
         }
         Ok(())
     }
 
+    /// The monitor has greeted: it is asked how it writes lengths, unless that is known. Nobody waits for the answer: a QEMU whose
+    /// processor waits for the device does not give it.
+    pub fn greeted(&self, most_data: usize) {
+        // One that takes nothing gets a little all the same, and may refuse it.
+        self.most_data.store(most_data.clamp(4096, MOST_DATA), Ordering::Relaxed);
+        if self.width.get().is_some() {
+            return;
+        }
+        let number = {
+            let mut state = lock(&self.state);
+            state.probe = state.number();
+            state.probe
+        };
+        if let Some(number) = number {
+            // Who has hung up is heard of with the next request.
+            let _ = self.say(&own::probe(number), None);
+        }
+    }
+
+    /// It is known now: interrupts that have waited go out.
+    fn learn(&self, width: Width) {
+        // Held while they go out, so that none overtakes them.
+        let mut state = lock(&self.state);
+        let _ = self.width.set(width);
+        for (address, data) in std::mem::take(&mut state.posts) {
+            let message = own::write(width, 0, address, &data.to_le_bytes(), false);
+            let _ = self.say(&message, None);
+        }
+        self.changed.notify_all();
+    }
+
     fn ask(&self, asks: impl FnOnce(u16) -> Vec<u8>) -> Result<Message, Over> {
         let number = {
             let mut state = lock(&self.state);
-            let number = (0..=u16::MAX)
-                .map(|step| state.next.wrapping_add(step))
-                .find(|number| !state.answers.contains_key(number))
-                .ok_or(Over::HungUp)?;
-            state.next = number.wrapping_add(1);
+            let number = state.number().ok_or(Over::HungUp)?;
             state.answers.insert(number, None);
             number
         };
-        let answer = self
-            .say(&asks(number), None)
-            .and_then(|()| self.wait(|state| state.answers.get_mut(&number).and_then(Option::take)));
+        let answer = self.say(&asks(number), None).and_then(|()| {
+            let until = Instant::now() + PATIENCE;
+            self.wait(Some(until), |state| state.answers.get_mut(&number).and_then(Option::take))
+        });
         lock(&self.state).answers.remove(&number);
         answer
+    }
+
+    /// The most data that is read or written at once.
+    pub fn most_data(&self) -> usize {
+        self.most_data.load(Ordering::Relaxed)
     }
 
     /// How the monitor writes lengths: versions of QEMU differ, and do not say which they are.
@@ -167,8 +256,8 @@ impl Link {
         if let Some(width) = self.width.get() {
             return Ok(*width);
         }
-        let width = own::probed(&self.ask(own::probe).map_err(gone)?);
-        Ok(*self.width.get_or_init(|| width))
+        let until = Instant::now() + PATIENCE;
+        self.wait(Some(until), |_| self.width.get().copied()).map_err(gone)
     }
 
     /// Reads memory that only the monitor has.
@@ -193,14 +282,17 @@ impl Link {
 
     /// Writes four bytes somewhere, and does not wait for it. What is done in this order is seen in this order.
     pub fn post(&self, address: u64, data: u32) -> Result<(), Error> {
-        let width = self.width()?;
-        let number = {
-            let mut state = lock(&self.state);
-            state.next = state.next.wrapping_add(1);
-            state.next
+        let mut state = lock(&self.state);
+        let Some(width) = self.width.get() else {
+            if state.posts.len() >= MOST_POSTS {
+                return Err(Error::new(Cause::InvalidState, "the machine does not take interrupts yet"));
+            }
+            state.posts.push((address, data));
+            return Ok(());
         };
-        let message = own::write(width, number, address, &data.to_le_bytes(), false);
-        self.say(&message, None).map_err(gone)
+        drop(state);
+        // The number of a message that nobody answers is of no use.
+        self.say(&own::write(*width, 0, address, &data.to_le_bytes(), false), None).map_err(gone)
     }
 
     /// Ends it. Everybody who waits for something learns of it.
@@ -224,20 +316,45 @@ fn granted(answer: &Message, address: u64) -> Result<(), Error> {
     }
 }
 
+/// How much a message that waits takes.
+fn weight(message: &Message) -> usize {
+    OF_A_MESSAGE + message.body.len() + message.fds.len() * OF_A_DESCRIPTOR
+}
+
 impl State {
-    fn sort(&mut self, messages: Vec<Message>) {
+    /// A number that nobody waits for an answer to.
+    fn number(&mut self) -> Option<u16> {
+        let is_free = |number: &u16| {
+            // 0 is that of what nobody answers.
+            *number != 0 && !self.answers.contains_key(number) && self.probe != Some(*number)
+        };
+        let number = (0..=u16::MAX).map(|step| self.next.wrapping_add(step)).find(is_free)?;
+        self.next = number.wrapping_add(1);
+        Some(number)
+    }
+
+    /// Puts messages where they are looked for. The answer to the first question, if it is among them.
+    fn sort(&mut self, messages: Vec<Message>) -> Option<Message> {
+        let mut probed = None;
         for message in messages {
             if !message.header.is_answer() {
-                self.waiting += message.body.len();
+                self.waiting += weight(&message);
                 self.requests.push_back(message);
+            } else if self.probe == Some(message.header.id) {
+                self.probe = None;
+                probed = Some(message);
             } else if let Some(place) = self.answers.get_mut(&message.header.id) {
                 *place = Some(message);
             }
             // Else it refuses what was not waited for.
         }
         if self.waiting > MOST_WAITING {
+            // Nothing of it is done any more.
+            self.requests.clear();
+            self.waiting = 0;
             self.over = Some(Over::Broken("more requests than can wait".to_owned()));
         }
+        probed
     }
 }
 
@@ -275,6 +392,13 @@ impl Reader {
             }
         }
     }
+}
+
+/// Whether there is something to read within this time.
+fn is_readable(socket: &OwnedFd, within: Option<Duration>) -> bool {
+    let Some(within) = within else { return true };
+    let time = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: within.subsec_nanos().into() };
+    rustix::event::poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&time)) != Ok(0)
 }
 
 fn send(socket: &OwnedFd, bytes: &[u8], file: Option<BorrowedFd<'_>>) -> Result<usize, Errno> {

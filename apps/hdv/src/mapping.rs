@@ -1,7 +1,10 @@
 //! Memory that others write too: of the guest, and of sections. It is touched through raw pointers only, never through references.
 #![allow(unsafe_code, reason = "maps memory that a guest shares, and copies from and to it")]
 
-use std::{os::fd::AsFd, ptr, ptr::NonNull};
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    ptr::{self, NonNull},
+};
 
 use rustix::{
     fs::SealFlags,
@@ -11,6 +14,9 @@ use rustix::{
 
 /// The unit of mappings.
 pub const PAGE: u64 = 4096;
+
+/// The file system of huge pages: the kernel maps those whole, over whatever lies behind a smaller reservation.
+const HUGETLBFS: u64 = 0x9584_58f6;
 
 /// A part of a file, mapped.
 #[derive(Debug)]
@@ -30,6 +36,12 @@ pub fn stays(file: impl AsFd) -> bool {
     rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
 }
 
+/// Whether they are one file.
+pub fn is_same(one: impl AsFd, other: impl AsFd) -> bool {
+    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino));
+    identity(one.as_fd()).is_some_and(|one| identity(other.as_fd()) == Some(one))
+}
+
 impl Mapping {
     /// Maps a part of a file that is long enough.
     pub fn of(file: impl AsFd, offset: u64, length: usize, is_writable: bool) -> Result<Mapping, Errno> {
@@ -42,6 +54,9 @@ impl Mapping {
             return Err(Errno::INVAL);
         }
         for part in parts {
+            if rustix::fs::fstatfs(part.file)?.f_type as u64 == HUGETLBFS {
+                return Err(Errno::OPNOTSUPP);
+            }
             let size = u64::try_from(rustix::fs::fstat(part.file)?.st_size).unwrap_or(0);
             if part.offset.checked_add(part.length as u64).is_none_or(|end| end > size) {
                 return Err(Errno::OVERFLOW);
@@ -88,7 +103,8 @@ impl Mapping {
             return false;
         }
         // SAFETY: the range was just checked, and the file is as long as was checked when it was mapped and does not get
-        // shorter: either it is sealed, or it is the program's own. `data` is ours alone.
+        // shorter: it is sealed, or it is the program's own and nobody else has it, or the program trusts whoever has. `data` is
+        // ours alone.
         unsafe { copy(self.base.as_ptr().add(offset as usize), data.as_mut_ptr(), data.len()) };
         true
     }
@@ -108,7 +124,7 @@ impl Mapping {
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
     /// The file.
-    pub file: std::os::fd::BorrowedFd<'a>,
+    pub file: BorrowedFd<'a>,
     /// Where it begins there.
     pub offset: u64,
     /// How long it is.

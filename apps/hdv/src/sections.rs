@@ -3,14 +3,15 @@
 //! What is there before the machine gets the device is mapped by its monitor, if it can be: writable, all of one file, and at one
 //! distance from it. Everything else is read and written here for the guest.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use hcs_core::{Cause, Error};
 use hcs_vfio::answer::{Area, Region};
+use rustix::fs::SealFlags;
 
 use crate::{
     Bar,
-    mapping::{Mapping, PAGE},
+    mapping::{self, Mapping, PAGE, is_same},
 };
 
 /// Pages of a file behind a base address.
@@ -80,6 +81,8 @@ impl Sections {
         let Ok(size) = usize::try_from(length) else {
             return invalid(format!("{length} bytes are too many"));
         };
+        // A file that cannot be sealed is served here.
+        let _ = rustix::fs::fcntl_add_seals(section.file, SealFlags::SHRINK);
         let mapping = Mapping::of(section.file, file_offset, size, section.writable).map_err(failed)?;
         let file =
             section.file.try_clone_to_owned().map_err(|error| Error::from_io(&error, "keeping a section"))?;
@@ -112,10 +115,20 @@ impl Sections {
     /// A monitor comes: what of each base address it may map, and of which file.
     pub fn give(&mut self, lengths: [u64; 6]) -> ([Region; 6], [Option<OwnedFd>; 6]) {
         let mut files = [const { None }; 6];
+        // Whoever is given a part of a file has it whole.
+        let kept: Vec<OwnedFd> = self
+            .0
+            .iter()
+            .filter(|range| !range.mapping.is_writable())
+            .filter_map(|range| range.file.try_clone().ok())
+            .collect();
         let regions = std::array::from_fn(|index| {
             let mut region = Region { length: lengths[index], ..Region::default() };
             for range in self.0.iter_mut().filter(|range| range.bar.number() == index) {
                 let fits = range.mapping.is_writable()
+                    // Else the monitor could make it shorter under us.
+                    && mapping::stays(&range.file)
+                    && !kept.iter().any(|kept| is_same(kept, &range.file))
                     && range.file_offset >= range.offset
                     && range.offset + range.length <= region.length;
                 let distance = range.file_offset.wrapping_sub(range.offset);
@@ -159,19 +172,16 @@ impl Sections {
     }
 }
 
-fn is_same(one: impl AsFd, other: impl AsFd) -> bool {
-    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino));
-    identity(one.as_fd()).is_some_and(|one| identity(other.as_fd()) == Some(one))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use rustix::fs::MemfdFlags;
 
     use super::*;
 
     fn file() -> OwnedFd {
-        let file = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        let file = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::fs::ftruncate(&file, 16 * PAGE).unwrap();
         file
     }
@@ -192,7 +202,8 @@ mod tests {
         sections.add(at(4, 6), None).unwrap();
         sections.add(at(1, 3), None).unwrap();
         sections.add(at(2, 9), None).unwrap();
-        sections.add(Section { writable: false, ..at(5, 7) }, None).unwrap();
+        let only_read = self::file();
+        sections.add(Section { writable: false, file: only_read.as_fd(), ..at(5, 7) }, None).unwrap();
         sections.add(Section { file: other.as_fd(), ..at(6, 8) }, None).unwrap();
         assert_eq!(sections.add(at(4, 0), None).unwrap_err().cause, Cause::InvalidArgument);
         assert_eq!(
@@ -208,6 +219,7 @@ mod tests {
         let areas = [Area { offset: PAGE, length: PAGE }, Area { offset: 4 * PAGE, length: PAGE }];
         assert_eq!(regions[2].areas, areas);
         assert!(files[2].is_some() && files[1].is_none());
+        assert!(rustix::fs::ftruncate(&file, 0).is_err());
         assert_eq!(sections.remove(bar, 4).unwrap_err().cause, Cause::NotSupported);
         assert_eq!(sections.remove(bar, 3).unwrap_err().cause, Cause::NotFound);
 
@@ -220,6 +232,15 @@ mod tests {
         assert!(!sections.read(bar, 3 * PAGE - 2, &mut data));
         sections.remove(bar, 2).unwrap();
         assert!(!sections.read(bar, 2 * PAGE, &mut data));
+        // A part that is only to be read keeps the whole file from the monitor; and so does one that could be made shorter.
+        sections.add(Section { writable: false, ..at(0, 0) }, None).unwrap();
+        let unsealed = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC).unwrap();
+        rustix::fs::ftruncate(&unsealed, 16 * PAGE).unwrap();
+        let other = Bar::new(3).unwrap();
+        sections.add(Section { bar: other, file: unsealed.as_fd(), ..at(0, 0) }, None).unwrap();
+        lengths[3] = 8 * PAGE;
+        let (regions, files) = sections.give(lengths);
+        assert!(regions[2].areas.iter().all(|area| area.offset == 6 * PAGE) && files[3].is_none());
         sections.clear();
         assert_eq!(sections.remove(bar, 4).unwrap_err().cause, Cause::NotFound);
     }

@@ -33,6 +33,7 @@ impl Server<'_> {
         let (regions, files) = self.core.give_sections(bars.lengths());
         let mut session = Session::new(Shape { bars: regions });
         let mut config = Config::new(bars);
+        let mut is_greeted = false;
         loop {
             let message = match self.link.request() {
                 Err(Over::HungUp) => return Ok(()),
@@ -42,6 +43,9 @@ impl Server<'_> {
                 Step::Say(answer, file) => {
                     let file = file.and_then(|index| files[index].as_ref());
                     self.say(answer, file)?;
+                    if !std::mem::replace(&mut is_greeted, true) {
+                        self.link.greeted(session.most_data());
+                    }
                     continue;
                 }
                 Step::Map(ticket, memory) => {

@@ -82,3 +82,39 @@ pub fn data(width: Width, answer: &Message, length: usize) -> Result<&[u8], Brok
         None => broken(format!("{} bytes of memory, and {length} were asked for", answer.body.len())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Decoder, HEADER};
+
+    fn answer(refused: Option<i32>, body: &[u8]) -> Message {
+        let asked = Header::request(1, command::DMA_READ, 0, true);
+        let header = refused.map_or_else(|| asked.answer(body.len()), |errno| asked.refusal(errno));
+        let mut decoder = Decoder::default();
+        decoder.feed(&[&header.bytes()[..], body].concat(), Vec::new()).unwrap();
+        decoder.next_message().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_monitor_tells_by_its_refusal_how_it_writes_lengths() {
+        assert_eq!(probed(&answer(Some(7), &[])), Width::Eight);
+        // It has read a byte, or there was none.
+        assert_eq!(probed(&answer(None, &[0; 17])), Width::Four);
+        assert_eq!(probed(&answer(Some(14), &[])), Width::Four);
+    }
+
+    #[test]
+    fn accesses_are_laid_out_as_each_reads_them() {
+        let eight = write(Width::Eight, 1, 0xfee0_0000, &[1, 2, 3, 4], false);
+        assert_eq!(eight[HEADER + 8..], [4, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]);
+        // The data lies right behind the length, and the message is as long as the other.
+        let four = write(Width::Four, 1, 0xfee0_0000, &[1, 2, 3, 4], false);
+        assert_eq!(four[HEADER + 8..], [4, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0]);
+        let said = [&[0; 12][..], b"data", &[0; 4]].concat();
+        assert_eq!(data(Width::Four, &answer(None, &said), 4).unwrap(), b"data");
+        let said = [&[0; 16][..], b"data"].concat();
+        assert_eq!(data(Width::Eight, &answer(None, &said), 4).unwrap(), b"data");
+        assert!(data(Width::Eight, &answer(None, &said), 5).is_err());
+    }
+}

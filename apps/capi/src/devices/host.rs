@@ -100,6 +100,10 @@ extern "C" fn HdvInitializeDeviceHostEx(system: Handle, flags: u32, host: Out<Ha
 #[unsafe(no_mangle)]
 extern "C" fn HdvTeardownDeviceHost(host: Handle) -> Code {
     tell(|| {
+        // It could not promise that no callback comes afterwards: one is there.
+        if hdv::is_within_a_call() {
+            return Err(Cause::InvalidState.into());
+        }
         table::remove_device_host(host)?.tear_down();
         Ok(())
     })

@@ -66,8 +66,8 @@ struct State {
 
 impl State {
     fn sample(&mut self) -> u32 {
-        let sample = 5 * self.count + 1;
-        self.count += 1;
+        let sample = self.count.wrapping_mul(5).wrapping_add(1);
+        self.count = self.count.wrapping_add(1);
         sample
     }
 }

@@ -7,6 +7,9 @@ use hdv::{Cause, Device, Error};
 /// The most buffers that a queue has.
 pub const MOST: u16 = 256;
 
+/// The most bytes of a request.
+const MOST_BYTES: u64 = 64 << 20;
+
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
 const NO_INTERRUPT: u16 = 1;
@@ -48,29 +51,35 @@ impl Queue {
 
     /// The next buffers, if the driver has given any.
     pub fn take(&mut self, device: &Device) -> Result<Option<Chain>, Error> {
-        let given = half(device, self.available + 2)?;
+        let given = half(device, at(self.available, 2)?)?;
         if given == self.next_available {
             return Ok(None);
         }
         // What lies behind the index was written before it.
         fence(Ordering::Acquire);
         let slot = u64::from(self.next_available % self.size);
-        let head = half(device, self.available + 4 + 2 * slot)?;
+        let head = half(device, at(self.available, 4 + 2 * slot)?)?;
         self.next_available = self.next_available.wrapping_add(1);
         let mut buffers = Vec::new();
         let mut index = head;
+        let mut total = 0;
         loop {
             // A driver that goes round in circles is not followed.
             if index >= self.size || buffers.len() >= usize::from(self.size) {
                 return Err(Error::new(Cause::InvalidData, "the guest has given buffers that are none"));
             }
             let mut descriptor = [0; 16];
-            device.read_guest(self.descriptors + 16 * u64::from(index), &mut descriptor)?;
+            device.read_guest(at(self.descriptors, 16 * u64::from(index))?, &mut descriptor)?;
             let [a, b, c, d, e, f, g, h, length @ .., _, _, _, _] = descriptor;
             let flags = u16::from_le_bytes([descriptor[12], descriptor[13]]);
+            let length = u32::from_le_bytes(length);
+            total += u64::from(length);
+            if total > MOST_BYTES {
+                return Err(Error::new(Cause::InvalidData, "the guest asks for too much at once"));
+            }
             buffers.push(Buffer {
                 address: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
-                length: u32::from_le_bytes(length),
+                length,
                 is_for_device: flags & WRITE != 0,
             });
             if flags & NEXT == 0 {
@@ -86,11 +95,11 @@ impl Queue {
         let mut entry = [0; 8];
         entry[..4].copy_from_slice(&u32::from(chain.head).to_le_bytes());
         entry[4..].copy_from_slice(&written.to_le_bytes());
-        chain.device.write_guest(self.used + 4 + 8 * slot, &entry)?;
+        chain.device.write_guest(at(self.used, 4 + 8 * slot)?, &entry)?;
         // The driver reads the index before the entry.
         fence(Ordering::Release);
         self.next_used = self.next_used.wrapping_add(1);
-        chain.device.write_guest(self.used + 2, &self.next_used.to_le_bytes())
+        chain.device.write_guest(at(self.used, 2)?, &self.next_used.to_le_bytes())
     }
 
     /// Whether the driver wants to be interrupted.
@@ -98,6 +107,12 @@ impl Queue {
         fence(Ordering::SeqCst);
         Ok(half(device, self.available)? & NO_INTERRUPT == 0)
     }
+}
+
+/// A place in a ring. Where that is the guest has said.
+fn at(ring: u64, offset: u64) -> Result<u64, Error> {
+    ring.checked_add(offset)
+        .ok_or_else(|| Error::new(Cause::InvalidData, "the guest has put a ring where no memory is"))
 }
 
 fn half(device: &Device, address: u64) -> Result<u16, Error> {

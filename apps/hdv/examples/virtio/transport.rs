@@ -59,6 +59,8 @@ struct State {
     is_rung: bool,
     /// The processors run.
     is_running: bool,
+    /// Buffers are being served.
+    is_serving: bool,
     is_over: bool,
 }
 
@@ -79,8 +81,15 @@ impl State {
             resets: 0,
             is_rung: false,
             is_running,
+            is_serving: false,
             is_over: false,
         }
+    }
+}
+
+impl State {
+    fn may_serve(&self) -> bool {
+        self.is_running && !self.is_over
     }
 }
 
@@ -121,13 +130,17 @@ impl<M: Model> Shared<M> {
                     return;
                 }
                 state.is_rung = false;
-                if state.status & DRIVER_OK == 0 || !state.queue.is_enabled {
+                let is_usable = state.status & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK;
+                if !is_usable || !state.queue.is_enabled {
                     continue;
                 }
+                state.is_serving = true;
                 (state.queue.clone(), state.resets)
             };
             let served = self.serve_all(&mut queue);
             let mut state = lock(&self.state);
+            state.is_serving = false;
+            self.rung.notify_all();
             // The driver may have reset the device meanwhile; then the queue is another.
             if state.resets != resets {
                 continue;
@@ -153,7 +166,9 @@ impl<M: Model> Shared<M> {
     /// Serves what waits. Whether the driver is to be interrupted.
     fn serve_all(&self, queue: &mut Queue) -> Result<bool, Error> {
         let mut is_served = false;
-        while let Some(chain) = queue.take(&self.device)? {
+        // A driver that gives ever more does not keep the device from standing still.
+        while lock(&self.state).may_serve() {
+            let Some(chain) = queue.take(&self.device)? else { break };
             let written = self.model.serve(&chain)?;
             queue.give_back(&chain, written)?;
             is_served = true;
@@ -202,8 +217,9 @@ impl<M: Model> Shared<M> {
             0x10 => state.config_vector = vector(value),
             0x14 if value == 0 => {
                 let (command, bars, resets) = (state.command, state.bars, state.resets + 1);
+                let is_serving = state.is_serving;
                 let vectors = std::mem::take(&mut state.vectors);
-                *state = State { command, bars, resets, vectors, ..State::new(state.is_running) };
+                *state = State { command, bars, resets, vectors, is_serving, ..State::new(state.is_running) };
             }
             0x14 => {
                 state.status = value as u8;
@@ -304,7 +320,12 @@ impl<M: Model> PciDevice for Virtio<M> {
     }
 
     fn stop(&self) {
-        lock(&self.shared.state).is_running = false;
+        let mut state = lock(&self.shared.state);
+        state.is_running = false;
+        // The guest's memory is not written any more when this returns.
+        while state.is_serving {
+            state = self.shared.rung.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn read_config(&self, offset: u32) -> Result<u32, Error> {

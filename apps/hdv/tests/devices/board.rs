@@ -20,10 +20,16 @@ pub struct Board {
     pub calls: Arc<Mutex<Vec<String>>>,
     pub own: Device,
     config: Arc<Mutex<[u32; 64]>>,
+    /// What a read ends.
+    pub host: Arc<Mutex<Option<DeviceHost>>>,
 }
 
 /// What a read at this offset copies from the guest, from there.
 pub const COPIES: u64 = 0x100;
+/// A read at this offset panics.
+pub const PANICS: u64 = 0x200;
+/// A read at this offset ends the host.
+pub const ENDS: u64 = 0x300;
 
 impl Board {
     pub fn new(own: Device) -> Board {
@@ -32,7 +38,7 @@ impl Board {
         config[1] = 0x0010_0000;
         config[13] = 0x40;
         config[16] = 0x0080_0005;
-        Board { calls: Arc::default(), own, config: Arc::new(Mutex::new(config)) }
+        Board { calls: Arc::default(), own, config: Arc::new(Mutex::new(config)), host: Arc::default() }
     }
 
     fn note(&self, call: impl Into<String>) {
@@ -80,6 +86,13 @@ impl PciDevice for Board {
         match (bar.number(), offset) {
             // From within the function of an access: whatever is locked would stop here.
             (0, COPIES) => self.own.read_guest(0x1000, data),
+            (0, ENDS) => {
+                let host = self.host.lock().unwrap().take();
+                host.unwrap().teardown();
+                self.note("ended");
+                Ok(())
+            }
+            (0, PANICS) => panic!("as it is to"),
             (0, 0xbad0) => Err(Cause::InvalidArgument.into()),
             (bar, offset) => {
                 data.fill(offset as u8 + bar as u8);

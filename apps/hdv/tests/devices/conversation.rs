@@ -163,3 +163,22 @@ fn sections_are_mapped_or_served_and_those_for_reading_tell_of_writes() {
     assert_eq!(monitor.read(2, 4096, 4), [2; 4]);
     assert_eq!(served.board.own.unmap_section(bar, 0).unwrap_err().cause, Cause::NotSupported);
 }
+
+#[test]
+fn a_function_of_the_device_can_end_the_host_and_is_not_waited_for() {
+    let served = Served::start();
+    *served.board.host.lock().unwrap() = Some(served.host.clone());
+    let mut monitor = Monitor::greeted(&served.path);
+    served.host.start(INSTANCE).unwrap();
+    served.board.take();
+    monitor.send(9, 0, &access(0, crate::board::ENDS, 4, &[]), &[]);
+    assert!(monitor.is_hung_up());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let mut calls = Vec::new();
+    while calls != ["ended", "stop", "teardown"] {
+        assert!(std::time::Instant::now() < deadline, "{calls:?}");
+        calls.extend(served.board.take());
+        std::thread::yield_now();
+    }
+    assert_eq!(served.board.own.read_guest(0, &mut [0]).unwrap_err().cause, Cause::InvalidArgument);
+}

@@ -99,3 +99,13 @@ fn random_messages_never_stop_the_program() {
         reading.join().unwrap();
     }
 }
+
+#[test]
+fn a_device_that_panics_is_hung_up_and_torn_down() {
+    let served = Served::start();
+    let mut monitor = Monitor::greeted(&served.path);
+    monitor.send(9, 0, &access(0, crate::board::PANICS, 4, &[]), &[]);
+    assert!(monitor.is_hung_up());
+    served.host.teardown();
+    assert_eq!(served.board.take().last().unwrap(), "teardown");
+}

@@ -5,6 +5,7 @@
 mod board;
 mod conversation;
 mod hostile;
+mod lives;
 mod memory;
 mod monitor;
 mod stranger;
