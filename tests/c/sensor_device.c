@@ -442,7 +442,7 @@ int main(int count, char **arguments)
     /* What the callbacks use is there before the device is. */
     sensor.doorbell = CreateEvent(NULL, FALSE, FALSE, NULL);
     end_if(!sensor.doorbell, "CreateEvent");
-    sensor.calibration_fd = memfd_create("calibration", MFD_CLOEXEC);
+    sensor.calibration_fd = memfd_create("calibration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     end_if(sensor.calibration_fd < 0 || ftruncate(sensor.calibration_fd, PAGE) != 0, "memfd_create");
     sensor.calibration = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, sensor.calibration_fd, 0);
     end_if(sensor.calibration == MAP_FAILED, "mmap");

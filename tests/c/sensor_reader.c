@@ -9,6 +9,8 @@
  *   sensor_reader table           adds one to each number of the shared table and prints their sum
  *   sensor_reader latency COUNT   prints how long reads of a register take, in nanoseconds: the middle one, and that at 99 of 100
  *   sensor_reader posted COUNT    the same for one write, of so many in a row, and the read behind them
+ *   sensor_reader answer COUNT    the same from the ring of a doorbell to the moment in which its count is in the table
+ *   sensor_reader page SECONDS    prints where a page of it lies that is full of `page`, and then its first number, when it changes
  *   sensor_reader id              prints its id register
  *   sensor_reader watch           says `watching`, and then what its id register becomes when it changes
  *   sensor_reader absent          until there is no such device
@@ -26,6 +28,8 @@
 #include <unistd.h>
 
 enum { VENDOR = 0x1234, DEVICE = 0x5E50, PAGE = 4096, TABLE = 2 * PAGE };
+/* Another one if the variable SENSOR says so. */
+static long device = DEVICE;
 
 static char folder[300];
 
@@ -51,7 +55,7 @@ static int find(void) {
     struct dirent *one;
     while (all && (one = readdir(all))) {
         snprintf(folder, sizeof folder, "/sys/bus/pci/devices/%s", one->d_name);
-        if (number_in("vendor") == VENDOR && number_in("device") == DEVICE) {
+        if (number_in("vendor") == VENDOR && number_in("device") == device) {
             closedir(all);
             return 1;
         }
@@ -121,6 +125,9 @@ static int by_size(const void *one, const void *other) {
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     long count = argc > 2 ? atol(argv[2]) : 0;
+    if (getenv("SENSOR")) {
+        device = strtol(getenv("SENSOR"), NULL, 0);
+    }
     if (!strcmp(what, "absent")) {
         for (int tries = 0; tries < 3000; tries++) {
             if (!find()) {
@@ -204,6 +211,32 @@ int main(int argc, char **argv) {
         }
         qsort(times, (size_t)count, sizeof *times, by_size);
         printf("%llu %llu\n", (unsigned long long)times[count / 2], (unsigned long long)times[count * 99 / 100]);
+    } else if (!strcmp(what, "answer") && count > 0) {
+        volatile uint32_t *table = registers("resource1", TABLE);
+        uint64_t *times = calloc((size_t)count, sizeof *times);
+        for (long i = 0; i < count; i++) {
+            uint32_t before = table[0];
+            uint64_t begin = now();
+            r[8] = (uint32_t)i;
+            while (table[0] == before) {
+            }
+            times[i] = now() - begin;
+        }
+        qsort(times, (size_t)count, sizeof *times, by_size);
+        printf("%llu %llu\n", (unsigned long long)times[count / 2], (unsigned long long)times[count * 99 / 100]);
+    } else if (!strcmp(what, "page")) {
+        uint32_t *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0);
+        for (int i = 0; i < PAGE / 4; i++) {
+            memcpy(page + i, "page", 4);
+        }
+        uint32_t before = page[0];
+        uint64_t until = now() + (uint64_t)count * 1000000000u;
+        printf("%llu\n", (unsigned long long)physical(page));
+        fflush(stdout);
+        while (((volatile uint32_t *)page)[0] == before && now() < until) {
+            usleep(1000);
+        }
+        printf("%08x\n", page[0]);
     } else if (!strcmp(what, "posted") && count > 0) {
         uint64_t begin = now();
         for (long i = 0; i < count; i++) {

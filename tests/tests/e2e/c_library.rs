@@ -84,6 +84,11 @@ pub fn program(service: &Service, source: &str) -> (PathBuf, PathBuf) {
     (build(source, Build::C { short_wchar: false }, &at), at)
 }
 
+/// One more in the same folder.
+pub fn build_in(at: &Path, source: &str) -> PathBuf {
+    build(source, Build::C { short_wchar: false }, at)
+}
+
 /// Builds and runs a program in each way, also under valgrind.
 fn passes(source: &str, builds: [Build; 2]) {
     passes_under(source, builds, &[false, true]);

@@ -18,8 +18,12 @@ use hcs::{
         ModifySettingRequest, SaveOptions, SaveType,
     },
 };
-use hcs_tests::{Service, host, machine::Guest, processes, until};
-use hdv::{DeviceHost, Guid};
+use hcs_tests::{
+    Service, host,
+    machine::{Guest, SHELL},
+    processes, until,
+};
+use hdv::{Device, DeviceHost, Guid};
 
 use crate::{c_library, command, contained, output, refused, run as run_in};
 
@@ -77,14 +81,18 @@ impl Told {
 }
 
 /// Makes a sensor.
-fn sensor(host: &DeviceHost, instance: &str) -> Told {
+fn sensor(host: &DeviceHost, instance: &str) -> (Told, Device) {
     let told = Told::default();
     let lines = told.clone();
-    let table: OwnedFd = rustix::fs::memfd_create("table", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+    let table: OwnedFd = rustix::fs::memfd_create(
+        "table",
+        rustix::fs::MemfdFlags::CLOEXEC | rustix::fs::MemfdFlags::ALLOW_SEALING,
+    )
+    .unwrap();
     rustix::fs::ftruncate(&table, 4096).unwrap();
     let hear = move |line: String| lines.0.lock().unwrap().push(line);
-    host.create(guid(CLASS), guid(instance), |own| Sensor::new(own, table, hear)).unwrap();
-    told
+    let device = host.create(guid(CLASS), guid(instance), |own| Sensor::new(own, table, hear)).unwrap();
+    (told, device)
 }
 
 fn request(
@@ -137,7 +145,7 @@ fn a_guest_uses_a_device_that_a_program_is() {
     assert_eq!(DeviceHost::new(&system).err().unwrap().cause, Cause::DeviceHostExists);
     drop(host);
     let host = DeviceHost::new(&system).unwrap();
-    let told = sensor(&host, INSTANCE);
+    let (told, device) = sensor(&host, INSTANCE);
     system.start().wait().unwrap();
     let begun = ["Initialize", "SetConfiguration 2 tag=share queues=2", "GetDetails", "Start"];
     assert_eq!(told.take(), begun);
@@ -148,6 +156,7 @@ fn a_guest_uses_a_device_that_a_program_is() {
     );
     println!("a write, and the read behind: {}", output(&system, "sensor_reader posted 2000").trim());
     assert_eq!(told.take(), [""; 0]);
+    share_a_page(&system, &device);
 
     system.pause(None).wait().unwrap();
     assert_eq!(told.take(), ["Stop"]);
@@ -169,6 +178,61 @@ fn a_guest_uses_a_device_that_a_program_is() {
     service.await_nothing_left();
 }
 
+/// A page of a process in the guest, through a window and by copies.
+fn share_a_page(system: &System, device: &Device) {
+    let mut reading = run_in(system, &command(&["sensor_reader", "page", "20"]));
+    let mut said = BufReader::new(fs::File::from(reading.pipes.stdout.take().unwrap()));
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let address: u64 = line.trim().parse().unwrap();
+    let mut page = vec![0; 4096];
+    device.read_guest(address, &mut page).unwrap();
+    assert!(page.chunks(4).all(|word| word == b"page"));
+    let window = device.map_guest(address, 4096, true).unwrap().cast::<u32>();
+    let refused = device.map_guest(1 << 40, 4096, false).unwrap_err();
+    assert_eq!(refused.cause, Cause::InvalidArgument);
+    assert_eq!(device.write_guest(u64::MAX - 1, b"four").unwrap_err().cause, Cause::InvalidArgument);
+    #[allow(unsafe_code, reason = "looks through a window, as a device does")]
+    // SAFETY: the window is a page long, lies at a page, and is open until it is closed below.
+    unsafe {
+        assert_eq!(window.read_volatile().to_le_bytes(), *b"page");
+        window.write_volatile(0x600d_cafe);
+    }
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "600dcafe\n");
+    device.unmap_guest(window.cast()).unwrap();
+}
+
+#[test]
+fn a_reset_of_the_guest_and_the_death_of_its_worker_are_told_to_the_device() {
+    let service = Service::start();
+    let guest = Guest::make(service.root(), SHELL);
+    let document = guest.document_with(|machine| {
+        let all: Devices = machine.devices.clone().unwrap_or_default();
+        machine.devices(all.flexible_iov([external(INSTANCE)]))
+    });
+    let system = service.client().create("vm", &document).wait().unwrap();
+    let host = DeviceHost::new(&system).unwrap();
+    let (told, device) = sensor(&host, INSTANCE);
+    system.start().wait().unwrap();
+    told.take();
+    let mut console = guest.console();
+    console.until("ready");
+    console.type_line("reboot -f");
+    console.until("ready");
+    assert_eq!(told.take()[..2], ["Stop", "Start"]);
+    let said = console.run("cat /sys/bus/pci/devices/*/device | grep -c 0x5e50");
+    assert!(said.contains('1'), "{said}");
+    processes::signal(service.worker(&system), rustix::process::Signal::KILL);
+    until("the device to be told", Duration::from_secs(10), || told.0.lock().unwrap().len() >= 2);
+    assert_eq!(told.take(), ["Stop", "Teardown"]);
+    assert_eq!(device.read_guest(0, &mut [0]).unwrap_err().cause, Cause::InvalidArgument);
+    system.wait_blocking().unwrap();
+    host.teardown();
+    service.await_nothing_left();
+}
+
 #[test]
 fn devices_come_and_go_while_the_guest_runs() {
     let service = Service::start();
@@ -176,7 +240,7 @@ fn devices_come_and_go_while_the_guest_runs() {
     let document = document(&service, Vec::new(), &[]);
     let system = client.create("vm", &document).wait().unwrap();
     let host = DeviceHost::new(&system).unwrap();
-    let told = sensor(&host, INSTANCE);
+    let (told, _) = sensor(&host, INSTANCE);
     system.start().wait().unwrap();
     refused(system.modify(&remove(INSTANCE)).wait(), Cause::NotFound);
     let error = refused(system.modify(&add(OTHER)).wait(), Cause::Unexpected);
@@ -407,6 +471,46 @@ fn a_device_in_c_works_and_its_death_leaves_the_guest_alive() {
     };
     let text = serde_json::to_string(&status).unwrap();
     assert!(text.contains("VirtualDeviceFailure") || text.contains(INSTANCE), "{text}");
+    fs::remove_dir_all(at).unwrap();
+    service.await_nothing_left();
+}
+
+#[test]
+fn a_host_with_fewer_rights_has_devices_by_proxy() {
+    let service = Service::start();
+    let client = service.client();
+    let (program, at) = c_library::program(&service, "sensor_device.c");
+    let owner = c_library::build_in(&at, "device_owner.c");
+    // It is nobody, and may not speak to the service.
+    let nobody = at.join("nobody");
+    let line = format!(
+        "#!/bin/sh\nexec setpriv --reuid 65534 --regid 65534 --clear-groups env -u HCS_SOCKET {} \"$@\"\n",
+        program.display()
+    );
+    fs::write(&nobody, line).unwrap();
+    host("chmod", &["755", &nobody.display().to_string(), &service.root().display().to_string()]);
+    let restricted = device(INSTANCE, FlexibleIoDeviceHostingModel::ExternalRestricted);
+    let document = document(&service, vec![restricted], &[]);
+    let system = client.create("vm", &document).wait().unwrap();
+    let mut command = Command::new(&owner);
+    command.arg("vm").arg(&nobody).args([CLASS, INSTANCE]);
+    command.env("LD_LIBRARY_PATH", &at).env("HCS_SOCKET", service.socket());
+    let host = Program::start(&mut command);
+    system.start().wait().unwrap();
+    for line in [
+        "Initialize",
+        "HdvCreateSectionBackedMmioRange 0x80070005",
+        "SetConfiguration 2 tag=share queues=2",
+        "GetDetails",
+        "Start",
+        "HdvRegisterDoorbell 0x80070005",
+    ] {
+        assert_eq!(host.line(), line);
+    }
+    // It does in its functions what others have doorbells and sections for.
+    try_sensor(&system);
+    system.terminate().wait().unwrap();
+    assert_eq!(host.end(), ["Stop", "Teardown"]);
     fs::remove_dir_all(at).unwrap();
     service.await_nothing_left();
 }

@@ -169,6 +169,26 @@ fn round(
 }
 
 #[test]
+fn a_worker_whose_machine_has_ended_rests_until_a_service_asks_for_the_end() {
+    let mut service = Service::start();
+    let guest = Guest::make(service.root(), "sleep 1000");
+    let system = service.client().create("vm", &guest.document()).wait().unwrap();
+    system.start().wait().unwrap();
+    let worker = service.worker(&system);
+    service.kill();
+    let qemu = processes::children(worker);
+    qemu.iter().for_each(|process| processes::signal(*process, Signal::KILL));
+    hcs_tests::until("QEMU to be gone", Duration::from_secs(10), || processes::children(worker).is_empty());
+    let before = processes::processor_time(&[worker]);
+    thread::sleep(Duration::from_secs(1));
+    let used = processes::processor_time(&[worker]) - before;
+    assert!(used < 10, "its worker has used {used} hundredths of a second in one second of rest");
+    service.restart();
+    system.wait_blocking().unwrap();
+    service.await_nothing_left();
+}
+
+#[test]
 fn a_saved_machine_is_the_old_or_the_new_one_whoever_dies() {
     let mut service = Service::start();
     let guest = Guest::make(service.root(), "echo ready; read line");

@@ -9,6 +9,7 @@
 //! `hcs-bench boot` — a virtual machine from nothing to its first program, beside the same QEMU run bare.
 //! `hcs-bench clone` — clones of a template, beside the same QEMU run bare; a machine saved to a file, beside dd.
 //! `hcs-bench guest` — processes and folders in a virtual machine, beside the bare port and a share mounted by hand.
+//! `hcs-bench device` — a PCI device that a program is, beside servers that do nothing else.
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
@@ -19,6 +20,7 @@ mod call;
 mod clone;
 mod contest;
 mod cycle;
+mod device;
 mod echo;
 mod exec;
 mod figures;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         ["boot"] => boot::measure(),
         ["clone"] => clone::measure(),
         ["guest"] => guest::measure(),
+        ["device"] => device::measure(),
         ["layers"] => layers::measure(),
         ["call"] => call::measure("inf"),
         ["call", "--at-most", ratio] => call::measure(ratio),
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
         }
         ["echo", socket, request, reply] => echo::serve(socket, request, reply),
         _ => Err(
-            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | clone | guest | call [--at-most RATIO]"
+            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | clone | guest | device | call [--at-most RATIO]"
                 .into(),
         ),
     };

@@ -1,0 +1,160 @@
+//! A PCI device that a program is: how long a guest waits for a register of it, beside a server that answers the same without
+//! looking and the one of the crate `vfio_user`; how soon a doorbell is answered; how fast the device reads and writes the guest's
+//! memory, beside memcpy.
+//!
+//! The others are hosts of the same machine: they have a channel to its worker each and answer there by hand.
+
+mod others;
+mod ours;
+
+use std::{
+    fs::File,
+    io::Read,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use hcs::{
+    System,
+    schema::{FlexibleIoDevice, FlexibleIoDeviceHostingModel, GuestConnection, ProcessParameters},
+};
+use hcs_tests::{machine, machine::Guest, rootfs};
+use hdv::{DeviceHost, Guid};
+
+use crate::{
+    Outcome,
+    figures::{Figures, heading},
+    service::Service,
+};
+
+/// The devices, as guests know them.
+const OURS: u16 = 0x5e50;
+const BARE: u16 = 0x5e51;
+const CRATE: u16 = 0x5e52;
+
+const ROUNDS: usize = 15;
+const READS: usize = 2000;
+/// A read, as a multiple of one of a server that does nothing else.
+const AT_MOST: f64 = 1.05;
+/// Access to memory of the guest, in multiples of the speed of memcpy.
+const AT_LEAST: f64 = 0.8;
+const BLOCK: usize = 1 << 20;
+
+fn instance(device: u16) -> Guid {
+    let mut bytes = [0x5e; 16];
+    bytes[14..].copy_from_slice(&device.to_be_bytes());
+    Guid::from_bytes(bytes)
+}
+
+/// Measures.
+pub fn measure() -> Outcome {
+    let service = Service::start_for_machines(&machine::qemu())?;
+    let tree = service.folder().join("tree");
+    rootfs::make(&tree);
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/c/sensor_reader.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-static", "-O2", "-o"]).arg(tree.join("bin/sensor_reader")).arg(source);
+    if !compiler.status()?.success() {
+        return Err("the reader of the sensor could not be built".into());
+    }
+    let guest = Guest::utility(service.folder(), &tree);
+    use FlexibleIoDeviceHostingModel::{External, ExternalRestricted};
+    let devices = [(OURS, External), (BARE, ExternalRestricted), (CRATE, ExternalRestricted)];
+    let devices = devices.map(|(device, model)| {
+        let entry = FlexibleIoDevice::default().emulator_id(instance(device)).hosting_model(model);
+        (instance(device).to_string(), entry)
+    });
+    let document = guest.document_with(|machine| {
+        let all = machine.devices.clone().unwrap_or_default();
+        machine.devices(all.flexible_iov(devices)).guest_connection(GuestConnection::default())
+    });
+    let system = service.client()?.create("vm", &document).wait()?;
+    let host = DeviceHost::new(&system)?;
+    let own = ours::create(&host)?;
+    others::serve(&system, instance(BARE), others::bare)?;
+    others::serve(&system, instance(CRATE), others::by_crate)?;
+    system.start().wait()?;
+    let kept = [registers(&system)?, doorbells(&system)?, memory(&own)?];
+    system.terminate().wait()?;
+    host.teardown();
+    match kept.into_iter().all(|kept| kept) {
+        true => Ok(()),
+        false => Err("a promise is not kept".into()),
+    }
+}
+
+/// What the reader says of a device: the middle, and at 99 of 100.
+fn told(system: &System, device: u16, what: &str) -> Outcome<[Duration; 2]> {
+    let line = format!("SENSOR={device:#x} sensor_reader {what} {READS}");
+    let words = ["sh", "-c", &line].map(str::to_owned).to_vec();
+    let parameters = ProcessParameters::default().command_args(words).create_std_out_pipe(true);
+    let mut process = system.run(&parameters).wait()?;
+    let mut said = String::new();
+    File::from(process.pipes.stdout.take().ok_or("no pipe")?).read_to_string(&mut said)?;
+    let mut numbers = said.split_whitespace().map(str::parse::<u64>);
+    match (process.wait_blocking()?.exit_code, numbers.next(), numbers.next()) {
+        (Some(0), Some(Ok(middle)), Some(Ok(late))) => Ok([middle, late].map(Duration::from_nanos)),
+        outcome => Err(format!("{line}: {outcome:?} {said}").into()),
+    }
+}
+
+fn registers(system: &System) -> Outcome<bool> {
+    let all = [
+        (OURS, "a register of ours"),
+        (BARE, "of a server without logic"),
+        (CRATE, "of the crate vfio_user"),
+    ];
+    let mut figures: [[Figures; 2]; 3] = Default::default();
+    for round in 0..ROUNDS {
+        for step in 0..all.len() {
+            let which = (round + step) % all.len();
+            let times = told(system, all[which].0, "latency")?;
+            figures[which].iter_mut().zip(times).for_each(|(figures, time)| figures.add(time));
+        }
+    }
+    println!("{}", heading());
+    for ((_, name), [middle, late]) in all.iter().zip(&figures) {
+        println!("{}\n{}", middle.line(name), late.line("  at 99 of 100"));
+    }
+    let [ours, bare, strangers] = figures.each_ref().map(|[middle, _]| middle.percentile(0.5).as_secs_f64());
+    println!("ratio to the crate: {:.3}", ours / strangers);
+    println!("ratio to a server without logic: {:.3} (promised: {AT_MOST})", ours / bare);
+    Ok(ours / bare <= AT_MOST)
+}
+
+fn doorbells(system: &System) -> Outcome<bool> {
+    let [middle, late] = told(system, OURS, "answer")?;
+    println!(
+        "from a doorbell to what its handler has written, as the guest sees it: {middle:?}, at 99 of 100 {late:?}"
+    );
+    Ok(true)
+}
+
+/// In turns: a block of the guest's memory read, one written, one copied.
+fn memory(own: &hdv::Device) -> Outcome<bool> {
+    // Where a guest of Linux has memory that nothing of ours is in.
+    const ADDRESS: u64 = 64 << 20;
+    let (mut block, mut other) = (vec![1u8; BLOCK], vec![2u8; BLOCK]);
+    own.read_guest(ADDRESS, &mut block)?;
+    let mut figures: [Figures; 3] = Default::default();
+    for _ in 0..200 {
+        let begun = Instant::now();
+        own.read_guest(ADDRESS, &mut block)?;
+        figures[0].add(begun.elapsed());
+        let begun = Instant::now();
+        own.write_guest(ADDRESS, &block)?;
+        figures[1].add(begun.elapsed());
+        let begun = Instant::now();
+        other.copy_from_slice(std::hint::black_box(&block));
+        std::hint::black_box(&mut other);
+        figures[2].add(begun.elapsed());
+    }
+    println!("{}", heading());
+    for (figures, name) in figures.iter().zip(["1 MiB of the guest read", "written", "copied by memcpy"]) {
+        println!("{}", figures.line(name));
+    }
+    let [read, write, copy] = figures.each_ref().map(|figures| figures.percentile(0.5).as_secs_f64());
+    let slowest = copy / read.max(write);
+    println!("speed: {slowest:.2} of memcpy (promised: {AT_LEAST})");
+    Ok(slowest >= AT_LEAST)
+}
