@@ -4,6 +4,7 @@ use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, mpsc},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -111,6 +112,23 @@ fn held() -> (Hook, mpsc::Receiver<()>, mpsc::Sender<()>) {
     (hook, is_there, go)
 }
 
+/// A device that waits in its start for memory that only its monitor has, which is silent.
+fn waiting(name: &str) -> (Made, Monitor, JoinHandle<Result<(), Error>>) {
+    let (said, is_said) = mpsc::channel();
+    let said = Mutex::new(said);
+    let hook: Hook = Box::new(move |own| {
+        said.lock().unwrap().send(()).unwrap();
+        assert!(own.read_guest(0x1000, &mut [0; 4]).is_err());
+    });
+    let made = make(nothing(), hook);
+    let mut monitor = made.served(name);
+    assert_eq!(monitor.map(0x1000, 4096, None), 0);
+    let host = made.host.clone();
+    let starting = std::thread::spawn(move || host.start(INSTANCE));
+    is_said.recv().unwrap();
+    (made, monitor, starting)
+}
+
 #[test]
 fn a_device_is_not_torn_down_while_it_starts() {
     let (hook, is_there, go) = held();
@@ -158,19 +176,7 @@ fn a_host_that_ends_while_a_device_is_initialized_waits_for_it_and_nobody_gets_i
 
 #[test]
 fn the_end_does_not_wait_for_a_monitor_that_does_not_answer() {
-    let (said, is_said) = mpsc::channel();
-    let said = Mutex::new(said);
-    let hook: Hook = Box::new(move |own| {
-        said.lock().unwrap().send(()).unwrap();
-        // There is no file of it, and the monitor is silent.
-        assert!(own.read_guest(0x1000, &mut [0; 4]).is_err());
-    });
-    let made = make(nothing(), hook);
-    let mut monitor = made.served("silent");
-    assert_eq!(monitor.map(0x1000, 4096, None), 0);
-    let host = made.host.clone();
-    let starting = std::thread::spawn(move || host.start(INSTANCE));
-    is_said.recv().unwrap();
+    let (made, _monitor, starting) = waiting("silent");
     let begun = std::time::Instant::now();
     made.host.teardown();
     assert!(begun.elapsed() < Duration::from_secs(10));
@@ -196,18 +202,7 @@ fn what_a_doorbell_holds_goes_with_the_host_though_it_holds_the_device() {
 
 #[test]
 fn a_monitor_that_floods_while_it_is_waited_for_is_hung_up_on() {
-    let (said, is_said) = mpsc::channel();
-    let said = Mutex::new(said);
-    let hook: Hook = Box::new(move |own| {
-        said.lock().unwrap().send(()).unwrap();
-        assert!(own.read_guest(0x1000, &mut [0; 4]).is_err());
-    });
-    let made = make(nothing(), hook);
-    let mut monitor = made.served("flood");
-    assert_eq!(monitor.map(0x1000, 4096, None), 0);
-    let host = made.host.clone();
-    let starting = std::thread::spawn(move || host.start(INSTANCE));
-    is_said.recv().unwrap();
+    let (made, monitor, starting) = waiting("flood");
     // The device's own thread takes requests meanwhile, and is slower than this.
     let resets: Vec<u8> = [1u8, 0, 13, 0, 16, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0].repeat(4096);
     let mut sent = 0;

@@ -128,16 +128,7 @@ fn name(request: &Request) -> &'static str {
 impl Setting {
     /// Runs the system until it has ended.
     pub async fn run(self) {
-        let Setting { service, system, worker, mut queue } = self;
-        let mut actor = Actor {
-            service,
-            system,
-            worker,
-            pending: HashMap::new(),
-            late: HashMap::new(),
-            next: 1,
-            ending: None,
-        };
+        let (mut actor, mut queue) = self.actor();
         let end = actor.serve(&mut queue).await;
         // Commands from now on are refused at once rather than forgotten.
         queue.0.close();
@@ -146,18 +137,15 @@ impl Setting {
 
     /// Ends a system whose worker was found with its exit.
     pub async fn conclude(self, exit: Exit) {
-        let Setting { service, system, worker, queue } = self;
+        let (actor, queue) = self.actor();
         drop(queue);
-        let actor = Actor {
-            service,
-            system,
-            worker,
-            pending: HashMap::new(),
-            late: HashMap::new(),
-            next: 1,
-            ending: None,
-        };
         actor.finish(End::Exited(exit)).await;
+    }
+
+    fn actor(self) -> (Actor, Queue) {
+        let Setting { service, system, worker, queue } = self;
+        let (pending, late) = (HashMap::new(), HashMap::new());
+        (Actor { service, system, worker, pending, late, next: 1, ending: None }, queue)
     }
 
     /// Takes over what a worker that was found tells about its system.
