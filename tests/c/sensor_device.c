@@ -20,7 +20,8 @@
  *   0x18  status: bit 0 samples were stored, bit 1 that failed. Writing ones clears them
  *   0x20  doorbell: whatever is written as 32 bits, the program is woken
  *   0x24  how often it was
- * BAR1, 8 KiB: in the first page a table of calibration, memory that guest and program share. Nothing in the second.
+ * BAR1, 8 KiB: in the first page a table of calibration, memory that guest and program share. In the second its name, while the
+ * machine runs, which the guest can only read.
  */
 #define _GNU_SOURCE 1 /* memfd_create */
 #include <ComputeCore.h>
@@ -83,6 +84,8 @@ enum {
 
 enum { PAGE = 4096 };
 
+#define DOORBELL_FLAGS ((UINT64)HDV_DOORBELL_FLAG_TRIGGER_SIZE_DWORD | (UINT64)HDV_DOORBELL_FLAG_TRIGGER_ANY_VALUE)
+
 /* The device. Several callbacks can run at once, so what they share is under a lock. */
 typedef struct Sensor {
     HDV_DEVICE device; /* written before the first callback comes, and never again */
@@ -100,8 +103,8 @@ typedef struct Sensor {
 
     int calibration_fd; /* the first page of BAR1 */
     BYTE *calibration;
+    int name_fd; /* the second page of BAR1 */
     atomic_bool is_shared; /* that page is memory for the guest too */
-    atomic_bool has_doorbell;
 } Sensor;
 
 /* The bits of the configuration space that the guest can change; all others are as the device has made them. */
@@ -200,28 +203,30 @@ static HRESULT CALLBACK get_details(void *context, PHDV_PCI_PNP_ID ids, UINT32 c
 static HRESULT CALLBACK start(void *context)
 {
     Sensor *sensor = context;
-    HRESULT hr;
     say("Start");
-    if (atomic_exchange(&sensor->has_doorbell, true)) return S_OK;
-    hr = HdvRegisterDoorbell(sensor->device, HDV_PCI_BAR0, REGISTER_DOORBELL, 0,
-                             HDV_DOORBELL_FLAG_TRIGGER_SIZE_DWORD | HDV_DOORBELL_FLAG_TRIGGER_ANY_VALUE, sensor->doorbell);
+    HRESULT hr = HdvRegisterDoorbell(sensor->device, HDV_PCI_BAR0, REGISTER_DOORBELL, 0, DOORBELL_FLAGS, sensor->doorbell);
     if (FAILED(hr)) printf("HdvRegisterDoorbell 0x%08x\n", (unsigned)hr);
+    /* What comes this late the library reads for the guest. It goes again while the machine stands still. */
+    hr = HdvCreateSectionBackedMmioRange(sensor->device, HDV_PCI_BAR1, 1, 1, HdvMmioMappingFlagNone,
+                                         HcsHandleFromFd(sensor->name_fd), 0);
+    if (FAILED(hr)) printf("HdvCreateSectionBackedMmioRange 0x%08x\n", (unsigned)hr);
     fflush(stdout);
     return S_OK;
 }
 
+/* The processors have stopped: at the end, or for a pause. */
 static void CALLBACK stop(void *context)
 {
-    (void)context;
+    Sensor *sensor = context;
     say("Stop");
+    HdvUnregisterDoorbell(sensor->device, HDV_PCI_BAR0, REGISTER_DOORBELL, 0, DOORBELL_FLAGS);
+    HdvDestroySectionBackedMmioRange(sensor->device, HDV_PCI_BAR1, 1);
 }
 
 static void CALLBACK teardown(void *context)
 {
     Sensor *sensor = context;
-    /* They go with this. */
-    atomic_store(&sensor->has_doorbell, false);
-    atomic_store(&sensor->is_shared, false);
+    atomic_store(&sensor->is_shared, false); /* it goes with this */
     say("Teardown");
 }
 
@@ -256,6 +261,20 @@ static UINT32 take_sample(Sensor *sensor)
     return 5 * sensor->count++ + 1;
 }
 
+/* Whether they lie in the guest's memory now: the first is looked at through a window, the last is read. */
+static bool are_stored(Sensor *sensor, UINT64 address, const UINT32 *samples)
+{
+    UINT32 last = ~samples[STORED_SAMPLES - 1];
+    HdvReadGuestMemory(sensor->device, address + (STORED_SAMPLES - 1) * sizeof last, sizeof last, (BYTE *)&last);
+    void *window = NULL;
+    if (FAILED(HdvCreateGuestMemoryAperture(sensor->device, address & ~(UINT64)(PAGE - 1), PAGE, TRUE, &window))) return false;
+    /* The guest writes there when it likes. */
+    UINT32 first = 0;
+    if (address % PAGE <= PAGE - sizeof first) memcpy(&first, (BYTE *)window + address % PAGE, sizeof first);
+    HdvDestroyGuestMemoryAperture(sensor->device, window);
+    return first == samples[0] && last == samples[STORED_SAMPLES - 1];
+}
+
 /* Stores samples in the guest's memory, and interrupts the guest. No lock is held while the library is called. */
 static void store_samples(Sensor *sensor)
 {
@@ -270,8 +289,10 @@ static void store_samples(Sensor *sensor)
     HRESULT hr = E_ACCESSDENIED;
     if (is_master) hr = HdvWriteGuestMemory(sensor->device, address, sizeof samples, (const BYTE *)samples);
 
+    bool is_stored = SUCCEEDED(hr) && are_stored(sensor, address, samples);
+
     pthread_mutex_lock(&sensor->lock);
-    sensor->status |= SUCCEEDED(hr) ? STATUS_STORED : STATUS_FAILED;
+    sensor->status |= is_stored ? STATUS_STORED : STATUS_FAILED;
     bool interrupts = is_master && (sensor->config[CONFIG_MSI] & MSI_ENABLED);
     UINT64 msi_address = sensor->config[CONFIG_MSI_ADDRESS_LOW] | (UINT64)sensor->config[CONFIG_MSI_ADDRESS_HIGH] << 32;
     UINT32 msi_data = sensor->config[CONFIG_MSI_DATA];
@@ -447,6 +468,8 @@ int main(int count, char **arguments)
     sensor.calibration = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, sensor.calibration_fd, 0);
     end_if(sensor.calibration == MAP_FAILED, "mmap");
     memcpy(sensor.calibration, "calibration", sizeof "calibration");
+    sensor.name_fd = memfd_create("name", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    end_if(sensor.name_fd < 0 || ftruncate(sensor.name_fd, PAGE) != 0 || write(sensor.name_fd, "sensor", 6) != 6, "memfd_create");
     reset(&sensor);
     pthread_t thread;
     end_if(pthread_create(&thread, NULL, wait_for_rings, &sensor) != 0, "pthread_create");
@@ -478,5 +501,6 @@ int main(int count, char **arguments)
     CloseHandle(sensor.doorbell);
     munmap(sensor.calibration, PAGE);
     close(sensor.calibration_fd);
+    close(sensor.name_fd);
     return 0;
 }

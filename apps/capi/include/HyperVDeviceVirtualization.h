@@ -336,7 +336,8 @@ HRESULT HdvUnregisterDoorbell(HDV_DEVICE requestor, HDV_PCI_BAR_SELECTOR barInde
  *
  * What is there when Initialize returns is fastest: the guest gets the memory itself, if it may write it, and then it stays
  * until Teardown. For that the section must be one that can be sealed against being made shorter (memfd_create with
- * MFD_ALLOW_SEALING), which this does, and no other range of it may be for reading only. Of what comes later this process does the reading and writing for the guest. All ranges go with Teardown.
+ * MFD_ALLOW_SEALING), which this does, and no other range of it may be for reading only. Of what comes later this process does
+ * the reading and writing for the guest. All ranges go with Teardown.
  *
  * sectionHandle: HcsHandleFromFd of a memfd (memfd_create) or of a file, open for what the guest may do. The library keeps
  * it, so the handle may be closed.

@@ -31,7 +31,7 @@ use rustix::{
 use crate::{
     Device, PciDevice,
     handle::Core,
-    instance::{Instance, Monitor, STACK, is_within_a_call},
+    instance::{Instance, Listener, Monitor, STACK, is_within_a_call},
     lock,
 };
 
@@ -150,7 +150,7 @@ impl DeviceHost {
     pub fn serve(&self, instance: Guid, configuration: &[String], listener: OwnedFd) -> Result<(), Error> {
         let monitor = Monitor { width: Some(Width::Eight), is_trusted: true };
         let found = self.0.0.find(instance)?;
-        found.begin(configuration, listener, monitor, Box::new(|_, _| ()))
+        found.begin(configuration, listener, monitor, Box::new(Nobody))
     }
 
     /// Tells a device that is served that the processors of its machine run.
@@ -232,9 +232,8 @@ impl Host {
                 };
                 match self.find(instance) {
                     Ok(found) if found.class == class => {
-                        let host = Arc::downgrade(self);
-                        let on_broken = Box::new(move |instance, detail| Host::tell(&host, instance, detail));
-                        done(found.begin(&configuration, listener, QEMU, on_broken))
+                        let told = Box::new(Worker(Arc::downgrade(self)));
+                        done(found.begin(&configuration, listener, QEMU, told))
                     }
                     _ => Said::NotHere,
                 }
@@ -254,14 +253,38 @@ impl Host {
             }
         }
     }
+}
 
-    fn tell(host: &Weak<Host>, instance: Guid, detail: String) {
-        let Some(host) = host.upgrade() else { return };
-        if let Some(channel) = &host.channel {
-            // A worker that is gone needs not be told.
-            let _ = channel.say(&FromHost::Broken { instance, detail });
+/// The worker is told of devices of its machine.
+struct Worker(Weak<Host>);
+
+impl Worker {
+    /// A worker that is gone needs not be told.
+    fn tell(&self, message: &FromHost, fds: Vec<OwnedFd>) {
+        if let Some(channel) = self.0.upgrade().as_ref().and_then(|host| host.channel.as_ref()) {
+            let _ = channel.say(message, fds);
         }
     }
+}
+
+impl Listener for Worker {
+    fn connected(&self, instance: Guid, socket: &OwnedFd) {
+        if let Ok(socket) = socket.try_clone() {
+            self.tell(&FromHost::Connected { instance }, vec![socket]);
+        }
+    }
+
+    fn broken(&self, instance: Guid, detail: String) {
+        self.tell(&FromHost::Broken { instance, detail }, Vec::new());
+    }
+}
+
+/// Who serves a device by itself sees what becomes of it.
+struct Nobody;
+
+impl Listener for Nobody {
+    fn connected(&self, _: Guid, _: &OwnedFd) {}
+    fn broken(&self, _: Guid, _: String) {}
 }
 
 /// Hears the worker until it hangs up.
@@ -276,7 +299,7 @@ fn listen(host: &Weak<Host>, mut incoming: Incoming) {
                     break;
                 };
                 let body = host.answer(body, message.fds);
-                if channel.say(&FromHost::Reply(Numbered { number, body })).is_err() {
+                if channel.say(&FromHost::Reply(Numbered { number, body }), Vec::new()).is_err() {
                     break;
                 }
             }
@@ -302,10 +325,10 @@ impl Channel {
         Channel { socket, outbox: Mutex::default() }
     }
 
-    fn say(&self, message: &FromHost) -> io::Result<()> {
+    fn say(&self, message: &FromHost, fds: Vec<OwnedFd>) -> io::Result<()> {
         let text = serde_json::to_vec(message)?;
         let mut outbox = lock(&self.outbox);
-        outbox.push(text, Vec::new());
+        outbox.push(text, fds);
         while !outbox.flush(&self.socket)? {
             wait(&self.socket, PollFlags::OUT, None)?;
         }

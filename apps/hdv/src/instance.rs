@@ -60,8 +60,13 @@ pub(crate) struct Monitor {
     pub is_trusted: bool,
 }
 
-/// Whoever is told that a device does not work any more.
-pub(crate) type OnBroken = Box<dyn FnOnce(Guid, String) + Send>;
+/// Who is told what becomes of a device that a machine has.
+pub(crate) trait Listener: Send {
+    /// Its monitor has connected.
+    fn connected(&self, instance: Guid, socket: &OwnedFd);
+    /// It does not work any more.
+    fn broken(&self, instance: Guid, why: String);
+}
 
 /// A turn. A function that is called in it may take one more.
 struct Turn<'a> {
@@ -109,7 +114,7 @@ impl Instance {
         configuration: &[String],
         listener: OwnedFd,
         monitor: Monitor,
-        on_broken: OnBroken,
+        told: Box<dyn Listener>,
     ) -> Result<(), Error> {
         self.is_free()?;
         // Of a device that was in a machine before the thread may still be there.
@@ -121,7 +126,7 @@ impl Instance {
         self.is_free()?;
         *lock(&self.life) = Some(false);
         let begun = match survive(|| self.prepare(configuration)) {
-            Some(Ok(bars)) => self.spawn(bars, listener, monitor, on_broken),
+            Some(Ok(bars)) => self.spawn(bars, listener, monitor, told),
             Some(Err(error)) => Err(error),
             None => {
                 survive(|| self.device.teardown());
@@ -168,13 +173,14 @@ impl Instance {
         bars: Bars,
         listener: OwnedFd,
         monitor: Monitor,
-        on_broken: OnBroken,
+        told: Box<dyn Listener>,
     ) -> Result<(), Error> {
         let listener = Arc::new(listener);
         self.core.listen(listener.clone());
         let instance = self.clone();
         let serve = move || {
             let outcome = instance.accept(listener).and_then(|socket| {
+                told.connected(instance.id, &socket);
                 survive(|| instance.serve(bars, socket, monitor)).unwrap_or_else(|| {
                     instance.core.hang_up();
                     Err(Over::Broken(PANICKED.to_owned()))
@@ -182,7 +188,7 @@ impl Instance {
             });
             // Before functions of the device, which may take their time.
             if let Err(Over::Broken(why)) = outcome {
-                on_broken(instance.id, why);
+                told.broken(instance.id, why);
             }
             instance.over();
         };

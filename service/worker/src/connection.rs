@@ -61,8 +61,8 @@ impl Connection {
         let outcome = match socket::receive(&self.socket, &mut buffer) {
             Ok(received) if received.length == 0 => Err(Broken),
             Ok(received) => {
-                let fed = self.decoder.feed(&buffer[..received.length], Vec::new()).map_err(|_| Broken);
-                let is_little = received.fds.is_empty() && self.decoder.partial_length() <= most;
+                let fed = self.decoder.feed(&buffer[..received.length], received.fds).map_err(|_| Broken);
+                let is_little = self.decoder.partial_length() <= most;
                 fed.and(if is_little { Ok(()) } else { Err(Broken) })
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {

@@ -12,6 +12,7 @@ use std::{
 
 use hcs_core::{Cause, DeviceFailure, Error};
 use hcs_ipc::{
+    Message,
     hosting::{Ask, FromHost, Said, ToHost, VERSION},
     worker::{Failure, Numbered},
 };
@@ -20,7 +21,7 @@ use hcs_schema::{Guid, VirtualDeviceFailureDetail};
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
     io::Errno,
-    net::{AddressFamily, SocketFlags, SocketType},
+    net::{AddressFamily, Shutdown, SocketFlags, SocketType},
 };
 
 use crate::connection::{Broken, Connection};
@@ -65,6 +66,8 @@ pub struct Hosts {
     untold: BTreeMap<Guid, Instant>,
     /// The machine is about to end: who hangs up now has not failed.
     ends: bool,
+    /// The sockets by which QEMU speaks to devices: so long as they are held here nobody's death closes them.
+    sockets: BTreeMap<Guid, OwnedFd>,
 }
 
 /// A device that has failed.
@@ -93,6 +96,15 @@ enum Question {
     Answered(Said),
     /// The answer is not waited for any more.
     Late,
+}
+
+/// What an application has said, but for answers.
+enum Heard {
+    Nothing,
+    /// QEMU is at the other end of this socket, and the device at this one.
+    Connected(Guid, OwnedFd),
+    /// The device has failed; its class, and why.
+    Broken(Guid, Guid, String),
 }
 
 /// Why there is no answer.
@@ -209,16 +221,19 @@ impl Hosts {
         let Some(host) = self.hosts.get_mut(&id) else { return Ok(()) };
         let flushed = host.connection.flush();
         let (messages, mut outcome) = host.connection.receive_little(LARGEST);
-        let mut broken = Vec::new();
+        let (mut connected, mut broken) = (Vec::new(), Vec::new());
         for message in messages {
-            match host.take(&message.text) {
-                Ok(failed) => broken.extend(failed),
+            match host.take(message) {
+                Ok(Heard::Nothing) => {}
+                Ok(Heard::Connected(instance, socket)) => connected.push((instance, socket)),
+                Ok(Heard::Broken(instance, class, detail)) => broken.push((instance, class, detail)),
                 Err(Broken) => {
                     outcome = Err(Broken);
                     break;
                 }
             }
         }
+        self.sockets.extend(connected);
         // Before it is given up for what came behind.
         for (instance, class, detail) in broken {
             self.note(instance, class, &detail);
@@ -240,6 +255,10 @@ impl Hosts {
     fn note(&mut self, instance: Guid, class: Guid, detail: &str) {
         eprintln!("hcs-worker: the device {instance} of class {class} has failed: {detail}");
         self.forget(instance);
+        if let Some(socket) = self.sockets.get(&instance) {
+            // QEMU sees the end, and not the error that a close would be. It is held until the machine has the device no more.
+            let _ = rustix::net::shutdown(socket, Shutdown::Both);
+        }
         if !self.ends && self.failures.len() < MOST_FAILURES {
             let failure = DeviceFailure { phase: VirtualDeviceFailureDetail::None, class, instance };
             self.failures.push(Failed { failure, is_past: false });
@@ -439,21 +458,35 @@ impl Host {
         Ok(number)
     }
 
-    /// Takes a message: the device that has failed by it, of which class, and why. Answers that nobody has asked for are none.
-    fn take(&mut self, message: &[u8]) -> Result<Option<(Guid, Guid, String)>, Broken> {
-        match serde_json::from_slice(message).map_err(|_| Broken)? {
+    /// Takes a message. Answers that nobody has asked for are none, and so are descriptors.
+    fn take(&mut self, message: Message) -> Result<Heard, Broken> {
+        let said = serde_json::from_slice(&message.text).map_err(|_| Broken)?;
+        if !matches!(said, FromHost::Connected { .. }) && !message.fds.is_empty() {
+            return Err(Broken);
+        }
+        match said {
             FromHost::Reply(Numbered { number, body }) => match self.questions.remove(&number) {
                 // One that comes late is heard, and that is all.
-                Some(Question::Late) => Ok(None),
+                Some(Question::Late) => Ok(Heard::Nothing),
                 Some(Question::Awaited(serves)) => {
                     if let (Said::Done, Some((instance, class))) = (&body, serves) {
                         self.devices.insert(instance, class);
                     }
                     self.questions.insert(number, Question::Answered(body));
-                    Ok(None)
+                    Ok(Heard::Nothing)
                 }
                 Some(Question::Answered(_)) | None => Err(Broken),
             },
+            FromHost::Connected { instance } => {
+                let [socket] = <[OwnedFd; 1]>::try_from(message.fds).map_err(|_| Broken)?;
+                // Nothing else closes without anybody being waited for.
+                let is_unix = rustix::net::sockopt::socket_domain(&socket) == Ok(AddressFamily::UNIX);
+                match (is_unix, self.devices.contains_key(&instance)) {
+                    (true, true) => Ok(Heard::Connected(instance, socket)),
+                    (true, false) => Ok(Heard::Nothing),
+                    (false, _) => Err(Broken),
+                }
+            }
             FromHost::Broken { instance, detail } => {
                 for question in self.questions.values_mut() {
                     // It breaks before it is there.
@@ -461,7 +494,8 @@ impl Host {
                         *question = Question::Awaited(None);
                     }
                 }
-                Ok(self.devices.remove(&instance).map(|class| (instance, class, tame(&detail))))
+                let class = self.devices.remove(&instance);
+                Ok(class.map_or(Heard::Nothing, |class| Heard::Broken(instance, class, tame(&detail))))
             }
         }
     }
@@ -474,6 +508,7 @@ impl DeviceHosts for Shared {
         let (instance, class, configuration) = (device.instance, device.class, device.configuration.clone());
         let deadline = Instant::now() + TO_SERVE;
         let host = hosts.find(device)?;
+        hosts.sockets.remove(&instance);
         // What has failed of it before remains what has failed in this machine.
         hosts.untold.remove(&instance);
         let before = hosts.failures.iter_mut().filter(|failed| failed.failure.instance == instance);
@@ -561,6 +596,7 @@ impl DeviceHosts for Shared {
         }
         // It is none of the machine's any more.
         hosts.forget(instance);
+        hosts.sockets.remove(&instance);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -298,19 +298,25 @@ fn a_machine_has_no_file_that_it_was_not_given() {
         seen.sort();
         let own = qemu_prefix();
         let own = own.components().nth(1).unwrap().as_os_str().to_str().unwrap();
-        let mut expected = vec!["dev", "etc", "proc", "usr", own];
+        // Sockets of devices would be in `devices`.
+        let mut expected = vec!["dev", "devices", "etc", "proc", "usr", own];
         expected.sort();
         expected.dedup();
         assert_eq!(seen, expected);
         assert!(!root.join(image.strip_prefix("/").unwrap()).exists());
         assert!(!root.join("etc/passwd").exists());
+        assert_eq!(fs::read_dir(root.join("devices")).unwrap().count(), 0);
+        let devices = fs::metadata(root.join("devices")).unwrap();
+        assert_eq!((devices.uid(), devices.mode() & 0o777), (0, 0o755));
         let names = fs::read_dir(root.join("proc")).unwrap().map(|entry| entry.unwrap().file_name());
         let numbers: Vec<u32> = names.filter_map(|name| name.to_str().unwrap().parse().ok()).collect();
         assert_eq!(numbers, [1], "processes of others are seen");
         let mounts = processes::read(qemu, "mountinfo");
         let written = mounts.lines().find(|line| {
             let options = line.split(' ').nth(5).unwrap();
-            options.split(',').all(|option| option != "ro") && !line.contains(" /proc ")
+            // The folder of sockets is root's, as was seen above.
+            let is_ours = line.contains(" /proc ") || line.contains(" /devices ");
+            options.split(',').all(|option| option != "ro") && !is_ours
         });
         assert_eq!(written, None, "{mounts}");
         assert_eq!(of(qemu, "CapPrm:"), ["0000000000000000"]);

@@ -85,6 +85,13 @@ pub enum Said {
 pub enum FromHost {
     /// An answer.
     Reply(Numbered<Said>),
+    /// QEMU has connected to a device. Beside it comes a duplicate of that socket, for the worker to hold: the kernel tells who is at
+    /// the other end of a socket that closes with something unread of an error, by which QEMU ends; of one that is shut down first
+    /// it tells nothing but the end.
+    Connected {
+        /// Which device.
+        instance: Guid,
+    },
     /// A device does not work any more, and QEMU was hung up on.
     Broken {
         /// Which device.
