@@ -317,6 +317,41 @@ fn descriptors_of_a_host_are_refused() {
 }
 
 #[test]
+fn the_socket_of_a_device_is_shut_down_when_its_application_dies_and_not_closed() {
+    let mut hosts = Shared::default();
+    let device = device(1, false);
+    let mut application = Application::of(&hosts, false);
+    application = served(&mut hosts, application, &device);
+    let (qemu, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    let given = theirs.try_clone().unwrap();
+    let connected = FromHost::Connected { instance: device.instance };
+    assert!(application.0.send(&connected, vec![given]).is_ok());
+    hear(&hosts);
+    // With a request that nobody has read.
+    rustix::io::write(&qemu, b"request").unwrap();
+    drop((application, theirs));
+    hear(&hosts);
+    assert!(!hosts.has(device.instance));
+    assert_eq!(rustix::io::read(&qemu, &mut [0; 8]), Ok(0));
+    hosts.remove(device.instance);
+    // It is held no longer than the machine has the device.
+    assert_eq!(rustix::io::write(&qemu, b"more"), Err(Errno::PIPE));
+}
+
+#[test]
+fn what_is_given_as_the_socket_of_a_device_must_be_one() {
+    let mut hosts = Shared::default();
+    let device = device(1, false);
+    let mut application = Application::of(&hosts, false);
+    application = served(&mut hosts, application, &device);
+    let connected = FromHost::Connected { instance: device.instance };
+    assert!(application.0.send(&connected, vec![listener()]).is_ok());
+    hear(&hosts);
+    assert!(!hosts.has(device.instance));
+}
+
+#[test]
 fn a_host_that_talks_on_keeps_nobody_from_anything() {
     let hosts = Shared::default();
     let application = Application::of(&hosts, false);
