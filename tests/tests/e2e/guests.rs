@@ -74,7 +74,9 @@ fn clones_of_a_machine_with_an_agent_are_others_and_can_be_used_at_once() {
     // It goes on in each clone, though nobody listens to it any more.
     let _beside = run(
         &template,
-        &crate::script("n=0; while :; do n=$((n + 1)); echo $n | tee /tmp/count; sleep 0.05; done"),
+        &crate::script(
+            "n=0; while :; do n=$((n + 1)); echo $n > /tmp/n; mv /tmp/n /tmp/count; echo $n; sleep 0.05; done",
+        ),
     );
     template.pause(None).wait().unwrap();
     template.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait().unwrap();
