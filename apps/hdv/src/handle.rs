@@ -5,7 +5,7 @@ use std::{
     os::fd::OwnedFd,
     ptr::NonNull,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -21,7 +21,9 @@ use crate::{
     link::Link,
     lock,
     mapping::{Mapping, PAGE},
+    reading,
     sections::Sections,
+    writing,
 };
 
 /// The most windows of a device, and how much they show together.
@@ -102,7 +104,7 @@ impl Core {
 
     /// What a monitor may map of each base address, and the files.
     pub fn give_sections(&self, lengths: [u64; 6]) -> ([Region; 6], [Option<OwnedFd>; 6]) {
-        self.sections.write().unwrap_or_else(PoisonError::into_inner).give(lengths)
+        writing(&self.sections).give(lengths)
     }
 
     /// Nobody has the device any more. Windows close, what they show is no machine's; doorbells and sections go.
@@ -112,9 +114,9 @@ impl Core {
         // What the program has put there is dropped when nothing is locked.
         let doorbells = std::mem::take(&mut *lock(&self.doorbells));
         drop(doorbells);
-        self.sections.write().unwrap_or_else(PoisonError::into_inner).clear();
+        writing(&self.sections).clear();
         // In this order: a window is made while the memory is locked.
-        let mut guest = self.guest.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guest = writing(&self.guest);
         guest.clear();
         lock(&self.windows).clear();
     }
@@ -160,7 +162,7 @@ impl Device {
         let mut at = 0;
         while at < data.len() {
             let from = after(address, at)?;
-            let come = core.guest.read().unwrap_or_else(PoisonError::into_inner).read(from, &mut data[at..]);
+            let come = reading(&core.guest).read(from, &mut data[at..]);
             match come {
                 Come::All => break,
                 Come::Ends(come) => return Err(no_memory(from.saturating_add(come as u64))),
@@ -182,7 +184,7 @@ impl Device {
         let mut at = 0;
         while at < data.len() {
             let to = after(address, at)?;
-            let come = core.guest.read().unwrap_or_else(PoisonError::into_inner).write(to, &data[at..]);
+            let come = reading(&core.guest).write(to, &data[at..]);
             match come {
                 Come::All => break,
                 Come::Ends(come) => return Err(no_memory(to.saturating_add(come as u64))),
@@ -206,7 +208,7 @@ impl Device {
             let detail = format!("{length:#x} bytes at {address:#x} are not whole pages");
             return Err(Error::new(Cause::InvalidArgument, detail));
         }
-        let guest = core.guest.read().unwrap_or_else(PoisonError::into_inner);
+        let guest = reading(&core.guest);
         let mut windows = lock(&core.windows);
         let shown: usize = windows.values().map(|(_, length)| length).sum();
         if windows.len() == MOST_WINDOWS || shown + length as usize > MOST_SHOWN {
@@ -266,7 +268,7 @@ impl Device {
     pub fn map_section(&self, section: Section<'_>) -> Result<(), Error> {
         let core = self.unrestricted("sections")?;
         let within = lock(&core.lengths).map(|lengths| lengths[section.bar.number()]);
-        let mut sections = core.sections.write().unwrap_or_else(PoisonError::into_inner);
+        let mut sections = writing(&core.sections);
         self.alive()?;
         sections.add(section, within)
     }
@@ -274,7 +276,7 @@ impl Device {
     /// Takes it away again.
     pub fn unmap_section(&self, bar: Bar, offset_pages: u64) -> Result<(), Error> {
         let core = self.unrestricted("sections")?;
-        core.sections.write().unwrap_or_else(PoisonError::into_inner).remove(bar, offset_pages)
+        writing(&core.sections).remove(bar, offset_pages)
     }
 }
 

@@ -22,17 +22,13 @@ use hcs_ipc::{
 };
 use hcs_schema::Guid;
 use hcs_vfio::own::Width;
-use rustix::{
-    event::{PollFd, PollFlags, Timespec},
-    io::Errno,
-    net::Shutdown,
-};
+use rustix::{event::PollFlags, net::Shutdown};
 
 use crate::{
     Device, PciDevice,
     handle::Core,
     instance::{Instance, Listener, Monitor, STACK, is_within_a_call},
-    lock,
+    lock, poll,
 };
 
 /// How long the worker may take to greet.
@@ -367,13 +363,9 @@ impl Incoming {
 
 fn wait(socket: &OwnedFd, what: PollFlags, deadline: Option<Instant>) -> io::Result<()> {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    let left =
-        left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
-    let mut poll = [PollFd::new(socket, what)];
-    match rustix::event::poll(&mut poll, left.as_ref()) {
-        Ok(0) => Err(io::ErrorKind::TimedOut.into()),
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(errno) => Err(errno.into()),
+    match poll::ready(socket, what, left)? {
+        true => Ok(()),
+        false => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 

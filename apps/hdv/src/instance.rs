@@ -15,17 +15,13 @@ use hcs::link::quiet;
 use hcs_core::{Cause, Error};
 use hcs_schema::Guid;
 use hcs_vfio::own::Width;
-use rustix::{
-    event::{PollFd, PollFlags},
-    io::Errno,
-    net::SocketFlags,
-};
+use rustix::{event::PollFlags, io::Errno, net::SocketFlags};
 
 use crate::{
     PciDevice,
     handle::Core,
     link::{Link, Over},
-    lock,
+    lock, poll,
     server::Server,
     shape::Bars,
 };
@@ -348,10 +344,7 @@ pub fn is_within_a_call() -> bool {
 fn accept(listener: &OwnedFd) -> Result<OwnedFd, Errno> {
     loop {
         // Whether it waits by itself is for whoever made it.
-        match rustix::event::poll(&mut [PollFd::new(listener, PollFlags::IN)], None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
+        poll::ready(listener, PollFlags::IN, None)?;
         match rustix::net::accept_with(listener.as_fd(), SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::AGAIN | Errno::CONNABORTED) => {}
             accepted => return accepted,

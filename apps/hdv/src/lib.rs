@@ -21,6 +21,7 @@ pub mod host;
 mod instance;
 mod link;
 mod mapping;
+mod poll;
 mod sections;
 mod server;
 mod shape;
@@ -34,9 +35,19 @@ pub use host::DeviceHost;
 pub use instance::is_within_a_call;
 pub use sections::Section;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What is behind a lock is whole at any time, also when somebody has panicked.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same, to read what others read too.
+pub(crate) fn reading<T>(shared: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    shared.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The same, to change it.
+pub(crate) fn writing<T>(shared: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    shared.write().unwrap_or_else(PoisonError::into_inner)
 }

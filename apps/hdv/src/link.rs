@@ -20,7 +20,7 @@ use hcs_vfio::{
     own::{self, Width},
 };
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::PollFlags,
     io::Errno,
     net::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -28,7 +28,7 @@ use rustix::{
     },
 };
 
-use crate::lock;
+use crate::{lock, poll};
 
 /// How much may wait while a function of the device waits for an answer, in bytes; a descriptor counts as many.
 const MOST_WAITING: usize = 64 << 20;
@@ -154,10 +154,9 @@ impl Link {
                 continue;
             };
             drop(state);
-            let read = match is_readable(&self.socket, left) {
-                true => reader.read(&self.socket),
-                false => Ok(Vec::new()),
-            };
+            // One that waits for ever does so in its read.
+            let is_readable = left.is_none() || poll::ready(&self.socket, PollFlags::IN, left) != Ok(false);
+            let read = if is_readable { reader.read(&self.socket) } else { Ok(Vec::new()) };
             state = lock(&self.state);
             state.reader = Some(reader);
             let answered = match read {
@@ -392,13 +391,6 @@ impl Reader {
             }
         }
     }
-}
-
-/// Whether there is something to read within this time.
-fn is_readable(socket: &OwnedFd, within: Option<Duration>) -> bool {
-    let Some(within) = within else { return true };
-    let time = Timespec { tv_sec: within.as_secs() as i64, tv_nsec: within.subsec_nanos().into() };
-    rustix::event::poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&time)) != Ok(0)
 }
 
 fn send(socket: &OwnedFd, bytes: &[u8], file: Option<BorrowedFd<'_>>) -> Result<usize, Errno> {

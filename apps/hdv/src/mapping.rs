@@ -36,10 +36,14 @@ pub fn stays(file: impl AsFd) -> bool {
     rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
 }
 
+/// By what one file is told from another.
+pub fn identity(file: impl AsFd) -> Option<(u64, u64)> {
+    rustix::fs::fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino))
+}
+
 /// Whether they are one file.
 pub fn is_same(one: impl AsFd, other: impl AsFd) -> bool {
-    let identity = |file: BorrowedFd<'_>| rustix::fs::fstat(file).ok().map(|stat| (stat.st_dev, stat.st_ino));
-    identity(one.as_fd()).is_some_and(|one| identity(other.as_fd()) == Some(one))
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 impl Mapping {

@@ -116,19 +116,15 @@ impl Sections {
     pub fn give(&mut self, lengths: [u64; 6]) -> ([Region; 6], [Option<OwnedFd>; 6]) {
         let mut files = [const { None }; 6];
         // Whoever is given a part of a file has it whole.
-        let kept: Vec<OwnedFd> = self
-            .0
-            .iter()
-            .filter(|range| !range.mapping.is_writable())
-            .filter_map(|range| range.file.try_clone().ok())
-            .collect();
+        let kept = self.0.iter().filter(|range| !range.mapping.is_writable());
+        let kept: Vec<_> = kept.map(|range| mapping::identity(&range.file)).collect();
         let regions = std::array::from_fn(|index| {
             let mut region = Region { length: lengths[index], ..Region::default() };
             for range in self.0.iter_mut().filter(|range| range.bar.number() == index) {
                 let fits = range.mapping.is_writable()
                     // Else the monitor could make it shorter under us.
                     && mapping::stays(&range.file)
-                    && !kept.iter().any(|kept| is_same(kept, &range.file))
+                    && !kept.contains(&mapping::identity(&range.file))
                     && range.file_offset >= range.offset
                     && range.offset + range.length <= region.length;
                 let distance = range.file_offset.wrapping_sub(range.offset);

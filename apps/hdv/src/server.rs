@@ -2,7 +2,7 @@
 
 use std::{
     os::fd::{AsFd, OwnedFd},
-    sync::{Arc, PoisonError},
+    sync::Arc,
 };
 
 use hcs_vfio::session::{CONFIG, Session, Shape, Step};
@@ -12,8 +12,9 @@ use crate::{
     config::Config,
     handle::Core,
     link::{Link, Over},
-    lock,
+    lock, reading,
     shape::Bars,
+    writing,
 };
 
 /// A device that a monitor has.
@@ -49,14 +50,14 @@ impl Server<'_> {
                     continue;
                 }
                 Step::Map(ticket, memory) => {
-                    let mut guest = self.core.guest.write().unwrap_or_else(PoisonError::into_inner);
+                    let mut guest = writing(&self.core.guest);
                     match guest.map(memory, self.is_trusted) {
                         Ok(()) => ticket.done(),
                         Err(errno) => ticket.refused(errno.raw_os_error()),
                     }
                 }
                 Step::Unmap(ticket, memory) => {
-                    let mut guest = self.core.guest.write().unwrap_or_else(PoisonError::into_inner);
+                    let mut guest = writing(&self.core.guest);
                     match guest.unmap(&memory) {
                         Ok(()) => ticket.unmapped(&memory),
                         Err(errno) => ticket.refused(errno.raw_os_error()),
@@ -100,8 +101,7 @@ impl Server<'_> {
         let Some(bar) = Bar::new(bar) else { return data.fill(0xff) };
         for (at, length) in Registers::of(offset, data.len()) {
             let (data, offset) = (&mut data[at..at + length], offset + at as u64);
-            let is_section =
-                self.core.sections.read().unwrap_or_else(PoisonError::into_inner).read(bar, offset, data);
+            let is_section = reading(&self.core.sections).read(bar, offset, data);
             if !is_section && self.device.read_memory(bar, offset, data).is_err() {
                 data.fill(0xff);
             }
@@ -112,8 +112,7 @@ impl Server<'_> {
         let Some(bar) = Bar::new(bar) else { return };
         for (at, length) in Registers::of(offset, data.len()) {
             let (data, offset) = (&data[at..at + length], offset + at as u64);
-            let is_section =
-                self.core.sections.read().unwrap_or_else(PoisonError::into_inner).write(bar, offset, data);
+            let is_section = reading(&self.core.sections).write(bar, offset, data);
             if is_section {
                 continue;
             }
