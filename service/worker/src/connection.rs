@@ -21,6 +21,15 @@ pub struct Connection {
 /// The connection is to be given up.
 pub struct Broken;
 
+/// How much a read has brought.
+#[derive(PartialEq, Eq)]
+enum Read {
+    /// All that there was.
+    All,
+    /// There may be more.
+    Full,
+}
+
 impl Connection {
     /// Wraps an accepted socket, if root or our own user is at the other end.
     pub fn accept(socket: OwnedFd) -> Option<Connection> {
@@ -36,41 +45,36 @@ impl Connection {
 
     /// Reads what is there and returns the complete messages.
     pub fn receive(&mut self) -> Result<Vec<Message>, Broken> {
-        let mut buffer = [0; 16 << 10];
-        loop {
-            match socket::receive(&self.socket, &mut buffer) {
-                Ok(received) if received.length == 0 => return Err(Broken),
-                Ok(received) => {
-                    self.decoder.feed(&buffer[..received.length], received.fds).map_err(|_| Broken)?;
-                    if received.length < buffer.len() {
-                        break;
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(Broken),
-            }
-        }
-        Ok(std::iter::from_fn(|| self.decoder.next_message()).collect())
+        while self.read()? == Read::Full {}
+        Ok(self.whole())
     }
 
-    /// Reads once, from somebody who is trusted with little: who sends descriptors, or more of a message than `most` bytes, is
-    /// given up. What came before that is returned beside it.
+    /// Reads once, from somebody who is trusted with little: who sends more of a message than `most` bytes is given up. What came
+    /// before that is returned beside it.
     pub fn receive_little(&mut self, most: usize) -> (Vec<Message>, Result<(), Broken>) {
+        let outcome = match self.read() {
+            Ok(_) if self.decoder.partial_length() <= most => Ok(()),
+            Ok(_) | Err(Broken) => Err(Broken),
+        };
+        (self.whole(), outcome)
+    }
+
+    fn read(&mut self) -> Result<Read, Broken> {
         let mut buffer = [0; 16 << 10];
-        let outcome = match socket::receive(&self.socket, &mut buffer) {
+        match socket::receive(&self.socket, &mut buffer) {
             Ok(received) if received.length == 0 => Err(Broken),
             Ok(received) => {
-                let fed = self.decoder.feed(&buffer[..received.length], received.fds).map_err(|_| Broken);
-                let is_little = self.decoder.partial_length() <= most;
-                fed.and(if is_little { Ok(()) } else { Err(Broken) })
+                self.decoder.feed(&buffer[..received.length], received.fds).map_err(|_| Broken)?;
+                Ok(if received.length < buffer.len() { Read::All } else { Read::Full })
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                Ok(())
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Read::All),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Read::Full),
             Err(_) => Err(Broken),
-        };
-        (std::iter::from_fn(|| self.decoder.next_message()).collect(), outcome)
+        }
+    }
+
+    fn whole(&mut self) -> Vec<Message> {
+        std::iter::from_fn(|| self.decoder.next_message()).collect()
     }
 
     /// Sends a message; what the socket does not take now goes out when it is writable.
