@@ -47,6 +47,7 @@ mod restarts;
 mod storage;
 mod streams;
 mod systems;
+mod transcripts;
 mod user_namespace;
 mod workers;
 
