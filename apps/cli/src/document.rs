@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hcs::schema::{self, ComputeSystem};
+
 use crate::failure::Failure;
 
 /// A document that was named on the command line.
@@ -17,6 +19,17 @@ pub struct Source {
 }
 
 impl Source {
+    /// The document of this name.
+    pub fn of(name: &str) -> Source {
+        Source { path: name.into() }
+    }
+
+    /// The system that it describes; a member that is not known is an error.
+    pub fn read_system(&self) -> Result<ComputeSystem, Failure> {
+        let text = self.read()?;
+        schema::read_strict(&text).map_err(|error| Failure::new(format!("{}: {error}", self.name())))
+    }
+
     /// The text.
     pub fn read(&self) -> Result<String, Failure> {
         let text = if self.path == Path::new("-") {

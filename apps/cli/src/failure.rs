@@ -2,20 +2,43 @@
 
 use std::{io, process::ExitCode};
 
+use hcs::Cause;
+
+/// There is no such system, process, image or report.
+const NOT_THERE: u8 = 3;
+/// No service can be reached.
+const NO_SERVICE: u8 = 4;
+
+/// What exit codes mean, for the help.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the call failed
+  2    wrong usage
+  3    there is no such system, process, image or report
+  4    no service can be reached
+  124  `hcs wait --timeout`: the time is over
+  125  `hcs exec`, `hcs run`: the process could not be run; any other code is that of the process,
+       128 and the signal's number if it died of a signal";
+
 /// A failure.
 #[derive(Debug)]
 pub struct Failure {
     /// One line, with the hint.
     pub message: String,
-    /// What the command ends with.
-    pub code: ExitCode,
+    code: u8,
     kind: Option<io::ErrorKind>,
 }
 
 impl Failure {
     /// A failure that is told like this.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), code: ExitCode::FAILURE, kind: None }
+        Failure { message: message.into(), code: 1, kind: None }
+    }
+
+    /// Something that was named is not there.
+    pub fn not_there(message: impl Into<String>) -> Failure {
+        Failure::new(message).exit_with(NOT_THERE)
     }
 
     /// A failure of the operating system; `doing` says what was tried.
@@ -25,7 +48,22 @@ impl Failure {
 
     /// The same with another exit code.
     pub fn exit_with(self, code: u8) -> Failure {
-        Failure { code: ExitCode::from(code), ..self }
+        Failure { code, ..self }
+    }
+
+    /// The same of something: its name stands before the message.
+    pub fn of(self, what: &str) -> Failure {
+        Failure { message: format!("{what}: {}", self.message), ..self }
+    }
+
+    /// The same with an advice behind it.
+    pub fn and(self, advice: &str) -> Failure {
+        Failure { message: format!("{} {advice}", self.message), ..self }
+    }
+
+    /// What the command ends with.
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(self.code)
     }
 
     /// Whether whoever read our output has gone.
@@ -36,7 +74,12 @@ impl Failure {
 
 impl From<hcs::Error> for Failure {
     fn from(error: hcs::Error) -> Failure {
-        Failure::new(error.message)
+        let code = match error.cause {
+            Cause::SystemNotFound | Cause::NotFound => NOT_THERE,
+            Cause::ServiceNotAvailable | Cause::ServiceDisconnect | Cause::NotPrivileged => NO_SERVICE,
+            _ => 1,
+        };
+        Failure::new(error.message).exit_with(code)
     }
 }
 

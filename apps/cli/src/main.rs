@@ -3,46 +3,65 @@
 //! ```text
 //!   main      parses, runs the verb, tells its failure in one line
 //!   verbs/    one file per verb: its arguments and what it does
+//!   attach    a process with its input and output here
+//!   target    which systems, as people name them
+//!   recipe    from what `run` is given to documents
+//!   scratch   folders for what containers of images write
+//!   size      sizes as people write them
+//!   private   a service for one command
 //!   failure   why a verb failed, and the exit code for that
 //!   document  documents from files or the standard input
 //!   output    tables and JSON
 //!   progress  bars for long work
-//!   terminal  raw mode and window sizes, for `exec -t`
+//!   terminal  raw mode and window sizes, for processes with a console
 //! ```
 //!
 //! There is no runtime: the client's link has a thread of its own, and each verb waits for what it asked.
 #![forbid(unsafe_code)]
 
+mod attach;
 mod document;
 mod failure;
 mod output;
+mod private;
 mod progress;
+mod recipe;
+mod scratch;
+mod size;
+mod target;
 mod terminal;
 mod verbs;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use hcs::{Client, link::Options};
+use hcs::{Cause, Client, link::Options};
 
-use failure::Failure;
+use failure::{EXIT_CODES, Failure};
+use private::Private;
 use verbs::Verb;
 
 /// Containers and virtual machines on this host.
 #[derive(Parser)]
-#[command(name = "hcs", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "hcs", version, max_term_width = 100, after_help = AFTER_HELP, after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
 struct Arguments {
     /// The service's socket [default: that of HCS_SOCKET, or below HCS_ROOT, or /run/hcs/hcs.sock].
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
+    /// Start a service for this command alone, with a folder of its own; both end with it.
+    #[arg(long, global = true, conflicts_with = "socket")]
+    private: bool,
     #[command(subcommand)]
     verb: Verb,
 }
 
 const AFTER_HELP: &str = "\
-A first container:
-  hcs create web web.json      with {\"SchemaVersion\":{\"Major\":2,\"Minor\":1},
-                                     \"Container\":{\"Storage\":{\"Path\":\"/srv/web\"}}} in web.json
+A first container, of a folder with a root file system:
+  hcs run -it /srv/web sh
+
+The same step by step:
+  hcs template container --path /srv/web > web.json
+  hcs create web web.json
   hcs start web
   hcs exec -it web -- sh
   hcs kill web";
@@ -50,25 +69,46 @@ A first container:
 /// What every verb gets.
 struct Context {
     options: Options,
+    /// Whether the service ends with this command.
+    is_private: bool,
 }
 
 impl Context {
     /// Connects to the service.
     fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::connect_to(self.options.clone())?)
+        Client::connect_to(self.options.clone()).map_err(|error| {
+            let is_away = error.cause == Cause::ServiceNotAvailable;
+            let failure = Failure::from(error);
+            if is_away { failure.and(HOW_TO_START) } else { failure }
+        })
     }
 }
 
+/// What to try when there is no service.
+const HOW_TO_START: &str = "Start it with `systemctl start hcsd`, or with `hcsd` as root; or put `--private` behind `hcs`, and a \
+                            service is started for this command alone.";
+
+/// Tells a failure.
+fn tell(failure: &Failure) {
+    eprintln!("hcs: {}", failure.message);
+}
+
 fn main() -> ExitCode {
-    let Arguments { socket, verb } = Arguments::parse();
-    let options = socket.map_or_else(Options::default, |socket| Options { socket });
-    match verb.run(&Context { options }) {
+    let Arguments { socket, private, verb } = Arguments::parse();
+    let outcome = if private {
+        Private::start()
+            .and_then(|service| verb.run(&Context { options: service.options(), is_private: true }))
+    } else {
+        let options = socket.map_or_else(Options::default, |socket| Options { socket });
+        verb.run(&Context { options, is_private: false })
+    };
+    match outcome {
         Ok(code) => code,
         // Whoever read the output has read enough.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("hcs: {}", failure.message);
-            failure.code
+            tell(&failure);
+            failure.code()
         }
     }
 }

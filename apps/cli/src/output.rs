@@ -20,7 +20,7 @@ impl<const N: usize> Table<N> {
 
     /// Prints it.
     pub fn print(&self) -> io::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = io::BufWriter::new(io::stdout().lock());
         let width =
             |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; N] = std::array::from_fn(width);
@@ -29,13 +29,25 @@ impl<const N: usize> Table<N> {
                 row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
             writeln!(out, "{}", line.trim_end())?;
         }
-        Ok(())
+        out.flush()
     }
+}
+
+/// What became of a member of a document. Some messages begin with its path already.
+pub fn warning_line(path: &str, message: &str) -> String {
+    if message.starts_with(path) { message.to_owned() } else { format!("{path}: {message}") }
 }
 
 /// Prints a line.
 pub fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
+}
+
+/// Prints lines.
+pub fn lines(texts: impl IntoIterator<Item = String>) -> io::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    texts.into_iter().try_for_each(|text| writeln!(out, "{text}"))?;
+    out.flush()
 }
 
 /// Prints JSON for people. Order and spelling stay as the service wrote them.

@@ -1,9 +1,9 @@
 //! The service as a whole: systems made, opened and listed, the host's properties and settings, crash reports.
 
 use hcs_ipc::compute::{
-    CrashReportEntry, CreateComputeSystem, EnumerateComputeSystems, GetMachineUser, GetServiceProperties,
-    ListCrashReports, ListOperations, ModifyServiceSettings, OpenComputeSystem, PendingOperation,
-    SubmitWerReport,
+    CancelPendingOperation, CrashReportEntry, CreateComputeSystem, EnumerateComputeSystems, GetCrashReport,
+    GetMachineUser, GetServiceProperties, ListCrashReports, ListOperations, ModifyServiceSettings,
+    OpenComputeSystem, PendingOperation, SubmitWerReport, WaitForPendingOperation,
 };
 use hcs_schema::{
     Any, ComputeSystem, CrashReport, ModificationRequest, Properties, ServiceProperties,
@@ -125,8 +125,24 @@ impl Client {
         })
     }
 
+    /// A crash report of the store, as it was handed in.
+    pub fn crash_report(&self, name: &str) -> Operation<Any> {
+        let call = GetCrashReport { report: name.to_owned() };
+        Operation::begin(&self.link, 0, &call, |(reply, _)| Ok(reply.document))
+    }
+
     /// The calls of all clients that have not been answered yet.
     pub fn operations(&self) -> Operation<Vec<PendingOperation>> {
         Operation::begin(&self.link, 0, &ListOperations {}, |(reply, _)| Ok(reply.operations))
+    }
+
+    /// Cancels a call of any client, by its key in the list.
+    pub fn cancel_operation(&self, key: u64) -> Operation<()> {
+        Operation::begin(&self.link, 0, &CancelPendingOperation { key }, |_| Ok(()))
+    }
+
+    /// Waits until a call of any client has been answered, by its key in the list.
+    pub fn wait_for_operation(&self, key: u64) -> Operation<()> {
+        Operation::begin(&self.link, 0, &WaitForPendingOperation { key }, |_| Ok(()))
     }
 }

@@ -13,7 +13,7 @@
 //! # }
 //! ```
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the functions of a store tell.
 pub use hcs_core::Error as StoreError;
@@ -25,6 +25,11 @@ use crate::{Error, places};
 /// The store of this host, or the one below `HCS_ROOT`.
 pub fn store() -> Result<Store, Error> {
     Ok(Store::open(&places::state_folder().join("images"))?)
+}
+
+/// Where programs of this host keep what containers of images write: a folder each. Whoever makes one removes it.
+pub fn scratch_folder() -> PathBuf {
+    places::state_folder().join("scratch")
 }
 
 /// What images are in an OCI layout or a docker archive.

@@ -79,6 +79,7 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
         mounts: MountPlan {
             has_tty_group: plan.users.as_ref().is_none_or(|users| users.group(tree::TTY_GROUP).is_some()),
             materials,
+            root_is_read_only: plan.root.read_only,
             masked: c_strings(&plan.masked)?,
             read_only: c_strings(&plan.read_only)?,
             settings: settings(plan)?,

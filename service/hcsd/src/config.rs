@@ -23,6 +23,9 @@ pub struct Arguments {
     /// How long the start of a virtual machine waits for the agent in it.
     #[arg(long, env = "HCS_GUEST_PATIENCE", value_name = "SECONDS", default_value_t = 120)]
     guest_patience: u32,
+    /// End all systems, remove the root folder and stop when the standard input ends.
+    #[arg(long, requires = "root")]
+    temporary: bool,
 }
 
 /// The service's folders and programs.
@@ -40,6 +43,8 @@ pub struct Config {
     pub qemu: Option<PathBuf>,
     /// How long the start of a virtual machine waits for the agent in it, in seconds.
     pub guest_patience: u32,
+    /// The folder with everything, which goes when the standard input ends; `None` if the service is to stay.
+    pub temporary: Option<PathBuf>,
     /// The folder of this service's cgroups. Services with different roots never meet there.
     pub cgroup_parent: String,
 }
@@ -63,6 +68,7 @@ impl From<Arguments> for Config {
             worker: arguments.worker.unwrap_or_else(beside),
             qemu: arguments.qemu,
             guest_patience: arguments.guest_patience,
+            temporary: arguments.root.filter(|_| arguments.temporary),
             run,
             state,
             cgroup_parent,

@@ -32,6 +32,7 @@ mod session;
 mod spare_workers;
 mod system;
 mod systemd;
+mod temporary;
 mod watch;
 mod worker;
 

@@ -8,7 +8,7 @@ use std::{
 
 use hcs_core::{Cause, Error};
 use hcs_ipc::compute::PendingOperation;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::session::Session;
 
@@ -29,6 +29,8 @@ struct Entry {
     id: Option<String>,
     since: Instant,
     cancel: Cancel,
+    /// Dropped with the entry, which tells those who wait.
+    ended: watch::Sender<()>,
 }
 
 /// Whether a call can be cancelled.
@@ -86,6 +88,7 @@ impl Operations {
             id,
             since: Instant::now(),
             cancel,
+            ended: watch::Sender::new(()),
         };
         inner.entries.insert(key, entry);
         Entered { table: self.clone(), key }
@@ -98,33 +101,34 @@ impl Operations {
         let entry = inner
             .entries
             .values_mut()
-            .find(|entry| entry.operation == operation && entry.session == of_session)
-            .ok_or_else(|| {
-                Error::new(Cause::NotFound, format!("no call with the number {operation} is under way"))
-            })?;
-        match std::mem::replace(&mut entry.cancel, Cancel::Done) {
-            Cancel::Possible(cancel) => {
-                // A call that has just ended needs no telling.
-                let _ = cancel.send(());
-                Ok(())
-            }
-            Cancel::Done => Err(Cause::OperationAlreadyCancelled.into()),
-            Cancel::Never => {
-                entry.cancel = Cancel::Never;
-                Err(Error::new(Cause::NotImplemented, format!("{} cannot be cancelled", entry.method))
-                    .hint("Terminate the system instead."))
-            }
+            .find(|entry| entry.operation == operation && entry.session == of_session);
+        entry.ok_or_else(|| not_under_way(operation))?.cancel()
+    }
+
+    /// Cancels a call of whatever session, by its key in the list.
+    pub fn cancel_by_key(&self, key: u64) -> Result<(), Error> {
+        self.lock().entries.get_mut(&key).ok_or_else(|| not_under_way(key))?.cancel()
+    }
+
+    /// Returns when the call with this key in the list has been answered. One that is not there has been.
+    pub async fn wait(&self, key: u64) {
+        let ended = self.lock().entries.get(&key).map(|entry| entry.ended.subscribe());
+        if let Some(mut ended) = ended {
+            // Nothing is ever sent: the error that comes is the end of the entry.
+            while ended.changed().await.is_ok() {}
         }
     }
 
     /// Lists the calls, oldest first.
     pub fn list(&self) -> Vec<PendingOperation> {
         let inner = self.lock();
-        let mut entries: Vec<&Entry> = inner.entries.values().collect();
-        entries.sort_by_key(|entry| entry.since);
+        let mut entries: Vec<(&u64, &Entry)> = inner.entries.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.since);
         entries
             .into_iter()
-            .map(|entry| PendingOperation {
+            .map(|(key, entry)| PendingOperation {
+                key: *key,
+                can_be_cancelled: matches!(entry.cancel, Cancel::Possible(_)),
                 operation: entry.operation,
                 method: entry.method.rsplit('.').next().unwrap_or(entry.method).to_owned(),
                 id: entry.id.clone(),
@@ -137,6 +141,28 @@ impl Operations {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Entry {
+    fn cancel(&mut self) -> Result<(), Error> {
+        match std::mem::replace(&mut self.cancel, Cancel::Done) {
+            Cancel::Possible(cancel) => {
+                // A call that has just ended needs no telling.
+                let _ = cancel.send(());
+                Ok(())
+            }
+            Cancel::Done => Err(Cause::OperationAlreadyCancelled.into()),
+            Cancel::Never => {
+                self.cancel = Cancel::Never;
+                Err(Error::new(Cause::NotImplemented, format!("{} cannot be cancelled", self.method))
+                    .hint("Terminate the system instead."))
+            }
+        }
+    }
+}
+
+fn not_under_way(number: u64) -> Error {
+    Error::new(Cause::NotFound, format!("no call with the number {number} is under way"))
 }
 
 impl Drop for Entered {

@@ -25,7 +25,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{config::Config, connection::Connection, conversation, restart, service::Service, systemd};
+use crate::{
+    config::Config, connection::Connection, conversation, restart, service::Service, systemd, temporary,
+};
 
 /// Runs the service until it is told to stop. Systems go on without it.
 pub async fn run(config: Config) -> Result<(), Error> {
@@ -50,8 +52,12 @@ pub async fn run(config: Config) -> Result<(), Error> {
         () = accept(&service, listener) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = temporary::until_input_ends(), if config.temporary.is_some() => {}
     }
     systemd::notify("STOPPING=1");
+    if let Some(root) = &config.temporary {
+        return temporary::leave(&service, root).await;
+    }
     service.leave_cgroups();
     tracing::info!("stopped; systems go on");
     Ok(())

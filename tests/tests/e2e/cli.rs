@@ -92,7 +92,7 @@ fn a_container_goes_through_its_life_by_command() {
     assert!(hcs(&["kill", "web"]).status.success());
     assert_eq!(text(&hcs(&["list"]).stdout).lines().count(), 1);
     let again = hcs(&["kill", "web"]);
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(3));
     assert_eq!(text(&again.stderr).lines().count(), 1, "a failure is one line");
 }
 
@@ -233,7 +233,7 @@ fn a_reader_that_has_read_enough_is_no_failure() {
     let service = Service::start();
     let mut command = service.hcs();
     let mut child = command
-        .args(["service", "ProcessorTopology", "Memory"])
+        .args(["service", "properties", "ProcessorTopology", "Memory"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -244,7 +244,7 @@ fn a_reader_that_has_read_enough_is_no_failure() {
     assert_eq!(text(&ended.stderr), "");
     // And a service that is not there is told with what to do.
     let nowhere = service.hcs().args(["--socket", "/nowhere", "list"]).output().unwrap();
-    assert_eq!(nowhere.status.code(), Some(1));
+    assert_eq!(nowhere.status.code(), Some(4));
     assert!(text(&nowhere.stderr).contains("hcsd"), "{}", text(&nowhere.stderr));
 }
 

@@ -77,6 +77,8 @@ methods! {
     GetMachineUser { id "id": Option<String> } -> MachineUser;
     ListOperations {} -> OperationsReply;
     CancelOperation { operation "operation": u64 } -> Done;
+    CancelPendingOperation { key "key": u64 } -> Done;
+    WaitForPendingOperation { key "key": u64 } -> Done;
 }
 
 macro_rules! records {
@@ -112,11 +114,13 @@ records! {
     SystemEvent { sequence: u64, r#type: SystemEventKind, id: String, state: String, data: Option<Any> }
     /// `PendingOperation`.
     PendingOperation {
+        key: u64,
         operation: u64,
         method: String,
         id: Option<String>,
         step: String,
         milliseconds: u64,
+        can_be_cancelled: bool,
     }
     /// `CrashReportEntry`.
     CrashReportEntry { report: String, id: String, time: i64 }

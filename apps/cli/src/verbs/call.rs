@@ -13,9 +13,7 @@ use crate::{Context, failure::Failure, output};
 ///
 ///   hcs call --system web GetComputeSystemProperties '{"query":{"PropertyTypes":["Statistics"]}}'
 ///
-/// The interface describes itself:
-///
-///   hcs call org.varlink.service.GetInterfaceDescription '{"interface":"io.hcs.Compute"}'
+/// `hcs introspect` prints the interface.
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Call {
@@ -45,7 +43,8 @@ impl Call {
     }
 }
 
-fn call(client: &hcs::Client, method: &str, parameters: &Map<String, Value>) -> Result<Any, hcs::Error> {
+/// Makes a call, and gives the parameters of its reply.
+pub fn call(client: &hcs::Client, method: &str, parameters: &Map<String, Value>) -> Result<Any, hcs::Error> {
     let (sender, receiver) = mpsc::sync_channel(1);
     let ticket = client.link().call_raw(method, parameters, move |outcome| {
         // The receiver waits below. Descriptors of the reply are of no use here.

@@ -32,7 +32,7 @@ impl Create {
         let text = Any::from_text(text).map_err(|error| Failure::new(error.to_string()))?;
         let system = context.client()?.create_from(&self.id, text, !self.tolerant).wait()?;
         for warning in system.warnings() {
-            eprintln!("hcs: warning: {}", warning_line(&warning.path, &warning.message));
+            eprintln!("hcs: warning: {}", output::warning_line(&warning.path, &warning.message));
         }
         Ok(output::line(system.runtime_id())?)
     }
@@ -45,9 +45,4 @@ impl Create {
         };
         document.map_err(|error| Failure::new(format!("{}: {error}", self.document.name())))
     }
-}
-
-/// Some messages begin with the path already.
-fn warning_line(path: &str, message: &str) -> String {
-    if message.starts_with(path) { message.to_owned() } else { format!("{path}: {message}") }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use hcs::storage;
 
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, output, size};
 
 /// Make, format and mount disks in files: raw, VHD, VHDX.
 ///
@@ -25,7 +25,7 @@ enum What {
         /// Where; nothing may be there.
         image: PathBuf,
         /// How large the disk is: bytes, or with K, M, G or T.
-        #[arg(value_parser = size)]
+        #[arg(value_parser = size::parse)]
         size: u64,
         /// The format of the image [default: that of the name's ending, else raw].
         #[arg(long, value_enum)]
@@ -107,14 +107,4 @@ impl Disk {
 pub fn open(image: &std::path::Path, writable: bool) -> Result<File, Failure> {
     let opened = OpenOptions::new().read(true).write(writable).open(image);
     opened.map_err(|error| Failure::io(&error, &image.display().to_string()))
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G', 'T']) {
-        Some(digits) => (digits, ["K", "M", "G", "T"].iter().position(|unit| text.ends_with(unit))),
-        None => (text, None),
-    };
-    let factor = 1u64 << (10 * shift.map_or(0, |shift| shift + 1));
-    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
-    number.ok_or_else(|| "expected a number of bytes, or one with K, M, G or T behind it".to_owned())
 }

@@ -1,19 +1,19 @@
 //! `hcs kill`
 
-use super::Target;
+use super::Targets;
 use crate::{Context, failure::Failure};
 
-/// End a system at once, in whatever state it is.
+/// End systems at once, in whatever state they are.
 ///
-/// When this command returns, nothing of the system is left.
+/// When this command returns, nothing of them is left.
 #[derive(clap::Args)]
 pub struct Kill {
     #[command(flatten)]
-    target: Target,
+    targets: Targets,
 }
 
 impl Kill {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        Ok(self.target.open(context)?.terminate().wait()?)
+        self.targets.each(context, |system| Ok(system.terminate().wait()?))
     }
 }

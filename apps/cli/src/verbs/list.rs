@@ -15,6 +15,9 @@ pub struct List {
     /// Print the properties of the systems as a JSON array.
     #[arg(long)]
     json: bool,
+    /// Print the ids and nothing else.
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
 }
 
 impl List {
@@ -23,6 +26,10 @@ impl List {
         if self.json {
             let texts: Result<Vec<String>, Failure> = systems.iter().map(super::text_of).collect();
             return Ok(output::json(&format!("[{}]", texts?.join(",")))?);
+        }
+        if self.quiet {
+            let ids = systems.into_iter().filter_map(|system| system.id);
+            return Ok(output::lines(ids)?);
         }
         let mut table = Table::new(["ID", "STATE", "TYPE", "OWNER", "RUNTIME-ID"]);
         for system in systems {

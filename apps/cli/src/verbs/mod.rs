@@ -2,21 +2,27 @@
 
 mod access;
 mod call;
+mod cp;
 mod crash;
 mod create;
+mod device;
 mod disk;
 mod events;
 mod exec;
 mod image;
 mod image_pull;
+mod inspect;
+mod introspect;
 mod kill;
 mod layer;
 mod list;
-mod ops;
+mod modify;
+mod operation;
 mod pause;
-mod props;
 mod ps;
+mod restore;
 mod resume;
+mod run;
 mod save;
 mod screenshot;
 mod service;
@@ -24,12 +30,13 @@ mod start;
 mod stop;
 mod validate;
 mod vm;
+mod wait;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use hcs::System;
 
+pub use crate::target::{Target, Targets};
 use crate::{Context, failure::Failure};
 
 /// What is to be done.
@@ -38,16 +45,22 @@ pub enum Verb {
     List(list::List),
     Create(create::Create),
     Start(start::Start),
+    Run(run::Run),
     Exec(exec::Exec),
     Stop(stop::Stop),
     Kill(kill::Kill),
     Pause(pause::Pause),
     Resume(resume::Resume),
     Save(save::Save),
+    Restore(restore::Restore),
+    Modify(modify::Modify),
+    Device(device::Device),
+    Cp(cp::Cp),
     Crash(crash::Crash),
     Screenshot(screenshot::Screenshot),
     Ps(ps::Ps),
-    Props(props::Props),
+    Inspect(inspect::Inspect),
+    Wait(wait::Wait),
     Events(events::Events),
     Validate(validate::Validate),
     Layer(layer::Layer),
@@ -56,7 +69,8 @@ pub enum Verb {
     Vm(vm::Vm),
     Access(access::Access),
     Service(service::Service),
-    Ops(ops::Ops),
+    Operation(operation::Operation),
+    Introspect(introspect::Introspect),
     Call(call::Call),
 }
 
@@ -69,15 +83,21 @@ impl Verb {
             Verb::Start(verb) => verb.run(context),
             // A process has its own exit code.
             Verb::Exec(verb) => return verb.run(context),
+            Verb::Run(verb) => return verb.run(context),
+            Verb::Wait(verb) => return verb.run(context),
             Verb::Stop(verb) => verb.run(context),
             Verb::Kill(verb) => verb.run(context),
             Verb::Pause(verb) => verb.run(context),
             Verb::Resume(verb) => verb.run(context),
             Verb::Save(verb) => verb.run(context),
+            Verb::Restore(verb) => verb.run(context),
+            Verb::Modify(verb) => verb.run(context),
+            Verb::Device(verb) => verb.run(context),
+            Verb::Cp(verb) => verb.run(context),
             Verb::Crash(verb) => verb.run(context),
             Verb::Screenshot(verb) => verb.run(context),
             Verb::Ps(verb) => verb.run(context),
-            Verb::Props(verb) => verb.run(context),
+            Verb::Inspect(verb) => verb.run(context),
             Verb::Events(verb) => verb.run(context),
             Verb::Validate(verb) => verb.run(),
             Verb::Layer(verb) => verb.run(),
@@ -86,24 +106,11 @@ impl Verb {
             Verb::Vm(verb) => verb.run(),
             Verb::Access(verb) => verb.run(context),
             Verb::Service(verb) => verb.run(context),
-            Verb::Ops(verb) => verb.run(context),
+            Verb::Operation(verb) => verb.run(context),
+            Verb::Introspect(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
         };
         done.map(|()| ExitCode::SUCCESS)
-    }
-}
-
-/// The system that a verb works on.
-#[derive(clap::Args)]
-pub struct Target {
-    /// The system's id; case does not matter.
-    id: String,
-}
-
-impl Target {
-    /// Opens it.
-    pub fn open(&self, context: &Context) -> Result<System, Failure> {
-        Ok(context.client()?.open(&self.id).wait()?)
     }
 }
 

@@ -1,17 +1,17 @@
 //! `hcs pause`
 
-use super::Target;
+use super::Targets;
 use crate::{Context, failure::Failure};
 
-/// Suspend a running system: its processes stand still and keep their memory.
+/// Suspend running systems: their processes stand still and keep their memory.
 #[derive(clap::Args)]
 pub struct Pause {
     #[command(flatten)]
-    target: Target,
+    targets: Targets,
 }
 
 impl Pause {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        Ok(self.target.open(context)?.pause(None).wait()?)
+        self.targets.each(context, |system| Ok(system.pause(None).wait()?))
     }
 }

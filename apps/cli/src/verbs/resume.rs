@@ -1,17 +1,17 @@
 //! `hcs resume`
 
-use super::Target;
+use super::Targets;
 use crate::{Context, failure::Failure};
 
-/// Continue a paused system.
+/// Continue paused systems.
 #[derive(clap::Args)]
 pub struct Resume {
     #[command(flatten)]
-    target: Target,
+    targets: Targets,
 }
 
 impl Resume {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        Ok(self.target.open(context)?.resume().wait()?)
+        self.targets.each(context, |system| Ok(system.resume().wait()?))
     }
 }

@@ -1,29 +1,53 @@
 //! `hcs service`
 
-use hcs::schema::{GetPropertyType, ServicePropertyQuery};
+use hcs::schema::{self, GetPropertyType, ModificationRequest, ServicePropertyQuery};
 
-use crate::{Context, failure::Failure, output};
+use crate::{Context, document::Source, failure::Failure, output};
 
-/// Print properties of the service and its host as JSON.
+/// Ask about the service and its host, or change their settings.
 #[derive(clap::Args)]
 pub struct Service {
-    /// Which properties; none asks for Basic.
-    #[arg(value_parser = super::names(GetPropertyType::ALL, GetPropertyType::as_str), ignore_case = true)]
-    types: Vec<String>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Print properties as JSON.
+    #[command(visible_alias = "props")]
+    Properties {
+        /// Which; none asks for Basic.
+        #[arg(value_parser = super::names(GetPropertyType::ALL, GetPropertyType::as_str), ignore_case = true)]
+        types: Vec<String>,
+    },
+    /// Change a setting, such as the groups of processors, by a ModificationRequest.
+    Modify {
+        #[command(flatten)]
+        document: Source,
+    },
 }
 
 impl Service {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let types: Vec<_> = GetPropertyType::ALL
-            .iter()
-            .copied()
-            .filter(|kind| self.types.iter().any(|name| name.eq_ignore_ascii_case(kind.as_str())))
-            .collect();
-        let query = ServicePropertyQuery {
-            property_types: (!types.is_empty()).then_some(types),
-            ..Default::default()
-        };
-        let properties = context.client()?.service_properties(Some(&query)).wait()?;
-        Ok(output::json(&super::text_of(&properties)?)?)
+        match self.what {
+            What::Properties { types } => properties(context, &types),
+            What::Modify { document } => {
+                let request: ModificationRequest = schema::read_strict(&document.read()?)
+                    .map_err(|error| Failure::new(format!("{}: {error}", document.name())))?;
+                Ok(context.client()?.modify_service(&request).wait()?)
+            }
+        }
     }
+}
+
+fn properties(context: &Context, names: &[String]) -> Result<(), Failure> {
+    let types: Vec<_> = GetPropertyType::ALL
+        .iter()
+        .copied()
+        .filter(|kind| names.iter().any(|name| name.eq_ignore_ascii_case(kind.as_str())))
+        .collect();
+    let query =
+        ServicePropertyQuery { property_types: (!types.is_empty()).then_some(types), ..Default::default() };
+    let properties = context.client()?.service_properties(Some(&query)).wait()?;
+    Ok(output::json(&super::text_of(&properties)?)?)
 }

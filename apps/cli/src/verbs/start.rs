@@ -1,17 +1,17 @@
 //! `hcs start`
 
-use super::Target;
+use super::Targets;
 use crate::{Context, failure::Failure};
 
-/// Start a system that was created.
+/// Start systems that were created.
 #[derive(clap::Args)]
 pub struct Start {
     #[command(flatten)]
-    target: Target,
+    targets: Targets,
 }
 
 impl Start {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        Ok(self.target.open(context)?.start().wait()?)
+        self.targets.each(context, |system| Ok(system.start().wait()?))
     }
 }

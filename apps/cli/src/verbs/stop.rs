@@ -1,15 +1,15 @@
 //! `hcs stop`
 
-use super::Target;
+use super::Targets;
 use crate::{Context, failure::Failure};
 
-/// Ask a system to shut down, and wait for its end.
+/// Ask systems to shut down, and wait for their end.
 ///
 /// Processes that ignore the request are killed after ten seconds.
 #[derive(clap::Args)]
 pub struct Stop {
     #[command(flatten)]
-    target: Target,
+    targets: Targets,
     /// Only ask; do not wait for the end.
     #[arg(long)]
     no_wait: bool,
@@ -17,11 +17,12 @@ pub struct Stop {
 
 impl Stop {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let system = self.target.open(context)?;
-        system.shut_down(None).wait()?;
-        if !self.no_wait {
-            system.wait_blocking()?;
-        }
-        Ok(())
+        self.targets.each(context, |system| {
+            system.shut_down(None).wait()?;
+            if !self.no_wait {
+                system.wait_blocking()?;
+            }
+            Ok(())
+        })
     }
 }

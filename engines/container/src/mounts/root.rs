@@ -9,7 +9,7 @@ use hcs_core::{Cause, Error};
 use rustix::{
     fs::{CWD, FileType, Mode, OFlags},
     io::Errno,
-    mount::{MountAttrFlags, OpenTreeFlags},
+    mount::OpenTreeFlags,
 };
 
 use crate::{plan::Root, sys};
@@ -47,10 +47,6 @@ pub fn open(root: &Root, users: Option<BorrowedFd<'_>>) -> Result<Opened, Error>
             let doing = format!("shifting the users of {:?}, which not every file system can", root.path);
             Error::from_errno(errno.raw_os_error(), doing).at(&root.blame)
         })?;
-    }
-    if root.read_only {
-        let attribute = u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
-        sys::change_mount_attributes(mount.as_fd(), attribute, 0, false).map_err(failed)?;
     }
     let folder = open_folder(mount.as_fd(), ".").map_err(failed)?;
     Ok(Opened { mount, folder, layers: held })

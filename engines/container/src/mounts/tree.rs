@@ -30,6 +30,8 @@ pub struct MountPlan<'a> {
     pub materials: &'a Materials,
     /// Whether the group of terminals is anybody.
     pub has_tty_group: bool,
+    /// Whether nothing can be written to the root file system.
+    pub root_is_read_only: bool,
     /// Hidden paths.
     pub masked: Vec<CString>,
     /// Read-only paths.
@@ -69,6 +71,12 @@ pub fn make(plan: &MountPlan<'_>) -> Result<(), Failed> {
     attach(Step::DevShm, new_mount(Step::DevShm, c"tmpfs", &shared, HARMLESS)?, c"dev/shm", 0o755)?;
     attach(Step::DevMqueue, new_mount(Step::DevMqueue, c"mqueue", &[], HARMLESS)?, c"dev/mqueue", 0o755)?;
     extra::attach(&plan.materials.mounts).map_err(|errno| (Step::Map, errno))?;
+    if plan.root_is_read_only {
+        // Not before: the places of the mounts are made in it where they are missing.
+        let attribute = u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits());
+        sys::change_mount_attributes(plan.materials.root.as_fd(), attribute, 0, false)
+            .map_err(|errno| (Step::ReadOnly, errno))?;
+    }
     for (file, value) in &plan.settings {
         change_setting(file, value).map_err(|errno| (Step::Settings, errno))?;
     }

@@ -106,6 +106,8 @@ pub async fn dispatch(
         GetMachineUser => host::machine_user;
         ListOperations => systems::list_operations;
         CancelOperation => systems::cancel_operation;
+        CancelPendingOperation => systems::cancel_pending_operation;
+        WaitForPendingOperation => systems::wait_for_pending_operation;
     }
 }
 

@@ -3,10 +3,10 @@
 use hcs_core::{Call, Cause, Error, Exit, SystemId};
 use hcs_ipc::{
     compute::{
-        CancelOperation, CloseComputeSystem, CrashComputeSystem, Done, ListOperations, Method,
-        OpenComputeSystem, OpenedSystem, OperationsReply, PauseComputeSystem, ResumeComputeSystem,
-        SaveComputeSystem, ShutDownComputeSystem, StartComputeSystem, StatusReply, TerminateComputeSystem,
-        WaitForComputeSystemExit,
+        CancelOperation, CancelPendingOperation, CloseComputeSystem, CrashComputeSystem, Done,
+        ListOperations, Method, OpenComputeSystem, OpenedSystem, OperationsReply, PauseComputeSystem,
+        ResumeComputeSystem, SaveComputeSystem, ShutDownComputeSystem, StartComputeSystem, StatusReply,
+        TerminateComputeSystem, WaitForComputeSystemExit, WaitForPendingOperation,
     },
     worker::Request,
 };
@@ -177,6 +177,24 @@ pub async fn list_operations(
 /// Cancels a call of this session.
 pub async fn cancel_operation(context: Context, call: CancelOperation) -> Result<Outcome<Done>, Error> {
     context.service.operations.cancel(&context.session, call.operation)?;
+    Ok(done())
+}
+
+/// Cancels a call of any session.
+pub async fn cancel_pending_operation(
+    context: Context,
+    call: CancelPendingOperation,
+) -> Result<Outcome<Done>, Error> {
+    context.service.operations.cancel_by_key(call.key)?;
+    Ok(done())
+}
+
+/// Waits for the end of a call of any session.
+pub async fn wait_for_pending_operation(
+    context: Context,
+    call: WaitForPendingOperation,
+) -> Result<Outcome<Done>, Error> {
+    context.service.operations.wait(call.key).await;
     Ok(done())
 }
 

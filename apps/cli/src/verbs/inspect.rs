@@ -1,4 +1,4 @@
-//! `hcs props`
+//! `hcs inspect`
 
 use hcs::schema::{SystemPropertyQuery, SystemPropertyType};
 
@@ -7,7 +7,8 @@ use crate::{Context, failure::Failure, output};
 
 /// Print properties of a system as JSON: the basic ones, and those that are named.
 #[derive(clap::Args)]
-pub struct Props {
+#[command(visible_alias = "props")]
+pub struct Inspect {
     #[command(flatten)]
     target: Target,
     /// Further properties.
@@ -15,7 +16,7 @@ pub struct Props {
     types: Vec<String>,
 }
 
-impl Props {
+impl Inspect {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let types: Vec<_> = SystemPropertyType::ALL
             .iter()

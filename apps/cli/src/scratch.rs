@@ -1,0 +1,105 @@
+//! Folders for what containers of `hcs run` write over their images.
+//!
+//! One belongs to the command that made it, which holds a lock on it, or, after `--detach`, to the system that is named in
+//! it. What belongs to nobody any more, because a command was killed or a system has ended, is removed by the next `hcs run`.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use hcs::{Cause, Client, images};
+use rustix::fs::FlockOperation;
+
+use crate::failure::Failure;
+
+/// The file in a folder that names the socket of a service and, in the next line, the id of a system.
+const OWNER: &str = "owner";
+
+/// A folder of this command.
+pub struct Scratch {
+    /// Dropped after the folder is gone.
+    _lock: File,
+    path: PathBuf,
+    is_left: bool,
+}
+
+/// Where the one of a system is, or will be: in the folder `layer`, so that the rest stays ours.
+pub fn place(id: &str) -> PathBuf {
+    folder_of(id).join("layer")
+}
+
+fn folder_of(id: &str) -> PathBuf {
+    images::scratch_folder().join(id)
+}
+
+impl Scratch {
+    /// Makes the one of a system, and removes those of nobody.
+    pub fn make(client: &Client, socket: &Path, id: &str) -> Result<Scratch, Failure> {
+        let all = images::scratch_folder();
+        let path = folder_of(id);
+        let failed = |error: io::Error| Failure::io(&error, &format!("making {}", path.display()));
+        fs::create_dir_all(&all).map_err(failed)?;
+        sweep(&all, client, socket);
+        fs::create_dir(&path).map_err(failed)?;
+        let made = claim(&path, socket, id);
+        let lock = made.map_err(|error| {
+            // Nothing is in it but what we made.
+            let _ = fs::remove_dir_all(&path);
+            failed(error)
+        })?;
+        Ok(Scratch { _lock: lock, path, is_left: false })
+    }
+
+    /// Leaves it to its system.
+    pub fn leave_to_system(mut self) {
+        self.is_left = true;
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.is_left
+            && let Err(error) = fs::remove_dir_all(&self.path)
+        {
+            eprintln!("hcs: warning: {} stays: {error}", self.path.display());
+        }
+    }
+}
+
+/// Locks a new folder, and writes down whose it is.
+fn claim(path: &Path, socket: &Path, id: &str) -> io::Result<File> {
+    let lock = File::open(path)?;
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    fs::write(path.join(OWNER), format!("{}\n{id}\n", socket.display()))?;
+    fs::create_dir(path.join("layer"))?;
+    Ok(lock)
+}
+
+/// Removes the folders of nobody. What cannot be looked at or removed is left for another time.
+fn sweep(all: &Path, client: &Client, socket: &Path) {
+    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if is_of_nobody(&path, client, socket) {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+}
+
+fn is_of_nobody(path: &Path, client: &Client, socket: &Path) -> bool {
+    let Ok(lock) = File::open(path) else { return false };
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return false;
+    }
+    let owner = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
+    match owner.split_once('\n') {
+        // Another service may have it.
+        Some((of, _)) if Path::new(of) != socket => false,
+        Some((_, id)) => {
+            client.open(id.trim_end()).wait().is_err_and(|error| error.cause == Cause::SystemNotFound)
+        }
+        // It was never used.
+        None => true,
+    }
+}

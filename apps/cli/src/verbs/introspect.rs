@@ -1,0 +1,37 @@
+//! `hcs introspect`
+
+use serde_json::{Map, Value, json};
+
+use super::call::call;
+use crate::{Context, failure::Failure, output};
+
+const INTERFACE: &str = "io.hcs.Compute";
+
+/// Print the interface of the service as it describes itself: every method with its meaning.
+///
+/// `hcs call` makes calls of it. Any Varlink library can, and any program that writes JSON to a Unix socket.
+#[derive(clap::Args)]
+pub struct Introspect {
+    /// Another interface than io.hcs.Compute.
+    #[arg(default_value = INTERFACE, hide_default_value = true)]
+    interface: String,
+    /// Print what the service says of itself, with the names of its interfaces, as JSON.
+    #[arg(long, conflicts_with = "interface")]
+    service: bool,
+}
+
+impl Introspect {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        if self.service {
+            let about = call(&client, "org.varlink.service.GetInfo", &Map::new())?;
+            return Ok(output::json(about.get())?);
+        }
+        let mut parameters = Map::new();
+        parameters.insert("interface".to_owned(), json!(self.interface));
+        let reply = call(&client, "org.varlink.service.GetInterfaceDescription", &parameters)?;
+        let reply: Value = serde_json::from_str(reply.get())
+            .map_err(|error| Failure::new(format!("the reply of the service: {error}")))?;
+        Ok(output::line(reply["description"].as_str().unwrap_or_default().trim_end())?)
+    }
+}
