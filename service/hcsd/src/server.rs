@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs, io,
+    num::NonZeroU32,
     os::{
         fd::OwnedFd,
         unix::fs::{PermissionsExt, chown},
@@ -14,12 +15,7 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
-use hcs_ipc::{
-    limits::{MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER},
-    socket,
-    stream::Stream,
-    varlink,
-};
+use hcs_ipc::{socket, stream::Stream, varlink};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
@@ -29,8 +25,9 @@ use crate::{config::Config, connection::Connection, conversation, restart, servi
 
 /// Runs the service until it is told to stop. Systems go on without it.
 pub async fn run(config: Config) -> Result<(), Error> {
-    let failed =
-        |error: &io::Error| Error::from_io(error, format!("listening at {}", config.socket.display()));
+    let failed = |error: &io::Error| {
+        Error::from_io(error, format!("listening at {}", config.settings.socket.display()))
+    };
     let activated = systemd::activated_socket();
     let service = Service::new(config.clone())?;
     restart::take_over(&service).await;
@@ -43,7 +40,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let listener = UnixListener::from_std(listener).map_err(|error| failed(&error))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
-    tracing::info!(socket = %config.socket.display(), "ready");
+    tracing::info!(socket = %config.settings.socket.display(), "ready");
     service.spare_workers.refill();
     systemd::notify("READY=1");
     tokio::select! {
@@ -59,7 +56,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
 /// Opens the socket for root and the group.
 fn listen(service: &Service) -> io::Result<OwnedFd> {
-    let path = &service.config.socket;
+    let path = &service.config.settings.socket;
     if socket::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another service listens there"));
     }
@@ -113,15 +110,19 @@ async fn accept(service: &Arc<Service>, listener: UnixListener) {
 fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std::cell::RefCell<Counts>>) {
     let Ok(socket) = socket.into_std().map(OwnedFd::from) else { return };
     let Ok(peer) = socket::peer(&socket) else { return };
+    let settings = &service.config.settings;
     let refusal = if !service.access.allows(peer, &socket) {
         Some(
             Error::new(Cause::NotPrivileged, format!("user {} may not use the service", peer.uid))
-                .hint("Use it as root, or as a member of the group hcs."),
+                .hint(format!("Use it as root, or as a member of the group {}.", settings.group)),
         )
     } else {
         let mut counts = counts.borrow_mut();
         let of_user = counts.by_user.get(&peer.uid).copied().unwrap_or(0);
-        if counts.all >= MAX_CONNECTIONS || (peer.uid != 0 && of_user >= MAX_CONNECTIONS_PER_USER) {
+        let is_one_too_many = |count: usize, most: NonZeroU32| count >= most.get() as usize;
+        if is_one_too_many(counts.all, settings.max_connections)
+            || (peer.uid != 0 && is_one_too_many(of_user, settings.max_connections_per_user))
+        {
             Some(Error::new(Cause::NotEnoughQuota, "there are too many connections"))
         } else {
             counts.all += 1;

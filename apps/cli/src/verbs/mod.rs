@@ -2,6 +2,7 @@
 
 mod access;
 mod call;
+mod config;
 mod crash;
 mod create;
 mod disk;
@@ -56,6 +57,7 @@ pub enum Verb {
     Vm(vm::Vm),
     Access(access::Access),
     Service(service::Service),
+    Config(config::Config),
     Ops(ops::Ops),
     Call(call::Call),
 }
@@ -86,6 +88,7 @@ impl Verb {
             Verb::Vm(verb) => verb.run(),
             Verb::Access(verb) => verb.run(context),
             Verb::Service(verb) => verb.run(context),
+            Verb::Config(verb) => verb.run(),
             Verb::Ops(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
         };
