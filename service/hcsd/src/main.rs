@@ -19,6 +19,7 @@ mod connection;
 mod conversation;
 mod host;
 mod methods;
+mod metrics;
 mod operations;
 mod process_identity;
 mod random;

@@ -21,7 +21,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{config::Config, connection::Connection, conversation, restart, service::Service, systemd};
+use crate::{
+    config::Config, connection::Connection, conversation, metrics, restart, service::Service, systemd,
+};
 
 /// Runs the service until it is told to stop. Systems go on without it.
 pub async fn run(config: Config) -> Result<(), Error> {
@@ -38,13 +40,14 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let listener = std::os::unix::net::UnixListener::from(socket);
     listener.set_nonblocking(true).map_err(|error| failed(&error))?;
     let listener = UnixListener::from_std(listener).map_err(|error| failed(&error))?;
+    let metrics = config.settings.metrics.then(|| listen_for_metrics(&config)).flatten();
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     tracing::info!(socket = %config.settings.socket.display(), "ready");
     service.spare_workers.refill();
     systemd::notify("READY=1");
     tokio::select! {
-        () = accept(&service, listener) => {}
+        () = accept(&service, listener, metrics) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
@@ -81,6 +84,14 @@ fn set_rights(path: &Path, group: Option<u32>) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens the socket of the figures. The service is of use without them.
+fn listen_for_metrics(config: &Config) -> Option<UnixListener> {
+    let path = config.settings.run_folder.join("metrics.sock");
+    metrics::http::listen(&path)
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "there are no metrics"))
+        .ok()
+}
+
 /// Counts connections, so that one user cannot take them all.
 #[derive(Default)]
 struct Counts {
@@ -88,11 +99,14 @@ struct Counts {
     by_user: HashMap<u32, usize>,
 }
 
-async fn accept(service: &Arc<Service>, listener: UnixListener) {
+async fn accept(service: &Arc<Service>, listener: UnixListener, metrics: Option<UnixListener>) {
     let counts: Rc<std::cell::RefCell<Counts>> = Rc::default();
     let tasks = tokio::task::LocalSet::new();
     tasks
         .run_until(async {
+            if let Some(metrics) = metrics {
+                tokio::task::spawn_local(metrics::http::serve(service.clone(), metrics));
+            }
             loop {
                 match listener.accept().await {
                     Ok((socket, _)) => admit(service, socket, &counts),
@@ -134,11 +148,16 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std
     let (service, counts) = (service.clone(), counts.clone());
     tokio::task::spawn_local(async move {
         match refusal {
-            Some(error) => refuse(stream, &error).await,
+            Some(error) => {
+                service.metrics.connections_refused.count();
+                refuse(stream, &error).await;
+            }
             None => {
-                if let Err(error) = conversation::serve(Connection::new(service, stream)).await {
+                service.metrics.connections_admitted.count();
+                if let Err(error) = conversation::serve(Connection::new(service.clone(), stream)).await {
                     tracing::debug!(pid = peer.pid, uid = peer.uid, %error, "a connection was closed");
                 }
+                service.metrics.connections_ended.count();
                 let mut counts = counts.borrow_mut();
                 counts.all -= 1;
                 if let Some(of_user) = counts.by_user.get_mut(&peer.uid) {

@@ -19,6 +19,7 @@ use crate::{
         crashes::CrashStore,
         machine_users::{self, MachineUsers},
     },
+    metrics::Metrics,
     operations::Operations,
     registry::Registry,
     session::Session,
@@ -36,6 +37,8 @@ pub struct Service {
     pub registry: Registry,
     /// The calls under way.
     pub operations: Arc<Operations>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The events of everything.
     pub watch: Watch,
     /// Workers without a system, of a program that nobody can change through a worker.
@@ -68,6 +71,7 @@ impl Service {
             access: Access::new(&settings.group),
             registry: Registry::default(),
             operations: Arc::default(),
+            metrics: Metrics::new(),
             watch: Watch::new(),
             spare_workers: SpareWorkers::new(hcs_container::pinned_program::open(&config.worker)?),
             cpu_groups: Mutex::new(open_cpu_groups(&config)),

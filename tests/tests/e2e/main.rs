@@ -34,6 +34,7 @@ mod machine_screen;
 mod machines;
 mod malformed;
 mod mapped;
+mod metrics;
 mod modify;
 mod network;
 mod oci_process;

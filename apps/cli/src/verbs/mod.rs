@@ -13,6 +13,7 @@ mod image_pull;
 mod kill;
 mod layer;
 mod list;
+mod metrics;
 mod ops;
 mod pause;
 mod props;
@@ -58,6 +59,7 @@ pub enum Verb {
     Access(access::Access),
     Service(service::Service),
     Config(config::Config),
+    Metrics(metrics::Metrics),
     Ops(ops::Ops),
     Call(call::Call),
 }
@@ -89,6 +91,7 @@ impl Verb {
             Verb::Access(verb) => verb.run(context),
             Verb::Service(verb) => verb.run(context),
             Verb::Config(verb) => verb.run(),
+            Verb::Metrics(verb) => verb.run(context),
             Verb::Ops(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
         };
