@@ -64,10 +64,18 @@ impl Service {
         Service::start_by(&["env", "HCS_GUEST_PATIENCE=8"])
     }
 
+    /// Starts one with a configuration file.
+    pub fn start_configured(text: &str) -> Service {
+        Service::start_in(configured_folder(text), &[])
+    }
+
     /// Starts one by a program that execs what its last arguments say.
     fn start_by(by: &'static [&'static str]) -> Service {
+        Service::start_in(new_folder(), by)
+    }
+
+    fn start_in(root: PathBuf, by: &'static [&'static str]) -> Service {
         require_root();
-        let root = new_folder();
         rootfs::make(&root.join("rootfs"));
         let ready = UnixDatagram::bind(root.join("ready")).expect("the socket for readiness");
         let child = spawn(&root, by);
@@ -305,6 +313,14 @@ fn new_folder() -> PathBuf {
     let root = env::temp_dir().join(name);
     fs::create_dir(&root).expect("a folder for the service");
     fs::set_permissions(&root, Permissions::from_mode(0o755)).expect("rights of the service's folder");
+    root
+}
+
+/// One that has a configuration file for the service in it.
+fn configured_folder(text: &str) -> PathBuf {
+    let root = new_folder();
+    fs::create_dir(root.join("etc")).expect("a folder for the file");
+    fs::write(root.join("etc/config.toml"), text).expect("writing the configuration file");
     root
 }
 

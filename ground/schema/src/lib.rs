@@ -50,3 +50,4 @@ pub use member::{PresentMember, UnknownMember};
 pub use path::member_path;
 pub use read::{Reading, mistakes, read, read_strict};
 pub use signal::Signal;
+pub use suggest::nearest;

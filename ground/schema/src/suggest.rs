@@ -1,13 +1,10 @@
 //! "Did you mean": the known name that a misspelt one most resembles.
 //!
-//! Used by the checker for unknown members and for long enumerations. A suggestion must never be silly, so
+//! Used by the checker for unknown members and for long enumerations, and for the names of settings. A suggestion must never be silly, so
 //! only names within two edits count, and no more edits than half the name.
 
 /// The candidate that equals `name` but for case, or else the nearest one within two edits.
-pub(crate) fn nearest(
-    name: &str,
-    candidates: impl Iterator<Item = &'static str> + Clone,
-) -> Option<&'static str> {
+pub fn nearest(name: &str, candidates: impl Iterator<Item = &'static str> + Clone) -> Option<&'static str> {
     if let Some(same) = candidates.clone().find(|candidate| candidate.eq_ignore_ascii_case(name)) {
         return Some(same);
     }

@@ -1,4 +1,4 @@
-//! Who may use the service: root, the service's own user, and the group `hcs`.
+//! Who may use the service: root, the service's own user, and a group, `hcs` if not told otherwise.
 
 // UNSAFETY: SO_PEERGROUPS is not in rustix.
 #![expect(unsafe_code)]
@@ -6,9 +6,6 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use hcs_ipc::socket::Peer;
-
-/// The name of the group.
-const GROUP: &str = "hcs";
 
 /// The rule of access, made once at the start.
 pub struct Access {
@@ -18,12 +15,15 @@ pub struct Access {
 
 impl Access {
     /// Looks the group up.
-    pub fn new() -> Access {
+    pub fn new(name: &str) -> Access {
         let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
         let group = groups.lines().find_map(|line| {
             let mut fields = line.split(':');
-            (fields.next() == Some(GROUP)).then(|| fields.nth(1)?.parse().ok()).flatten()
+            (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
         });
+        if group.is_none() {
+            tracing::info!(name, "there is no such group; root alone may use the service");
+        }
         Access { own_uid: rustix::process::geteuid().as_raw(), group }
     }
 

@@ -1,86 +1,124 @@
-//! Where hcsd keeps its things.
+//! Where hcsd's settings come from: its arguments, then the environment, then the file, then what is usual.
+//!
+//! The settings themselves are listed in `hcs_config`, and the arguments are made of that list.
 
-use std::path::PathBuf;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
-use clap::Parser;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use hcs_config::{Program, SETTINGS, Settings};
 
-/// The host compute service: containers and virtual machines for the clients of its socket.
-#[derive(Debug, Parser)]
-#[command(name = "hcsd", version)]
-pub struct Arguments {
-    /// Keep everything below this folder instead of in /run/hcs and /var/lib/hcs.
-    #[arg(long, env = "HCS_ROOT", value_name = "FOLDER")]
-    root: Option<PathBuf>,
-    /// Listen here instead of at hcs.sock in the run folder.
-    #[arg(long, env = "HCS_SOCKET", value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// The worker's program; by default hcs-worker beside this program.
-    #[arg(long, env = "HCS_WORKER", value_name = "PATH")]
-    worker: Option<PathBuf>,
-    /// QEMU, 9.0 or newer; by default the one of the system.
-    #[arg(long, env = "HCS_QEMU", value_name = "PATH")]
-    qemu: Option<PathBuf>,
-    /// How long the start of a virtual machine waits for the agent in it.
-    #[arg(long, env = "HCS_GUEST_PATIENCE", value_name = "SECONDS", default_value_t = 120)]
-    guest_patience: u32,
-    /// End all systems, remove the root folder and stop when the standard input ends.
-    #[arg(long, requires = "root")]
-    temporary: bool,
-}
+const AFTER_HELP: &str = "\
+Every setting is also a line of the configuration file (group = \"hcs\") and a variable of the environment (HCS_GROUP).
+An argument beats a variable, a variable beats the file. `hcs config show` prints what holds.";
 
-/// The service's folders and programs.
+/// The service's settings, and what follows from them.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What must not survive a reboot: sockets, records of live systems.
-    pub run: PathBuf,
-    /// What must: settings, crash reports.
-    pub state: PathBuf,
-    /// The clients' socket.
-    pub socket: PathBuf,
+    /// The settings.
+    pub settings: hcs_config::Config,
     /// The worker's program.
     pub worker: PathBuf,
-    /// QEMU, if it is not to be looked for.
-    pub qemu: Option<PathBuf>,
-    /// How long the start of a virtual machine waits for the agent in it, in seconds.
-    pub guest_patience: u32,
     /// The folder with everything, which goes when the standard input ends; `None` if the service is to stay.
     pub temporary: Option<PathBuf>,
-    /// The folder of this service's cgroups. Services with different roots never meet there.
+    /// The folder of this service's cgroups. Services with different folders never meet there.
     pub cgroup_parent: String,
 }
 
-impl From<Arguments> for Config {
-    fn from(arguments: Arguments) -> Config {
-        let (run, state, cgroup_parent) = match &arguments.root {
-            None => ("/run/hcs".into(), "/var/lib/hcs".into(), "hcs".to_owned()),
-            Some(root) => {
-                let root = std::path::absolute(root).unwrap_or_else(|_| root.clone());
-                let name = format!("hcs-{:016x}", fingerprint(root.as_os_str().as_encoded_bytes()));
-                (root.join("run"), root.join("lib"), name)
-            }
+impl Config {
+    /// From the arguments, the environment and the file. With `--help`, or arguments that are wrong, the process ends.
+    pub fn load() -> Result<Config, String> {
+        let arguments = command().get_matches();
+        let root = match arguments.get_one::<PathBuf>("root") {
+            Some(root) => Some(std::path::absolute(root).map_err(|error| format!("--root: {error}"))?),
+            None => None,
         };
-        let beside = || {
-            let own = std::env::current_exe().unwrap_or_default();
-            own.with_file_name("hcs-worker")
+        let said = said_by(&arguments)?
+            .or(Settings::from_environment(|name| std::env::var_os(name))?)
+            .or(read_file(arguments.get_one::<PathBuf>("config"), root.as_deref())?);
+        let config = Config::of(hcs_config::Config::new(said, root.as_deref()), root.as_deref());
+        Ok(Config { temporary: root.filter(|_| arguments.get_flag("temporary")), ..config })
+    }
+
+    fn of(settings: hcs_config::Config, root: Option<&Path>) -> Config {
+        let worker = match &settings.worker {
+            Program::At(path) => path.clone(),
+            Program::Auto => std::env::current_exe().unwrap_or_default().with_file_name("hcs-worker"),
         };
-        Config {
-            socket: arguments.socket.unwrap_or_else(|| run.join("hcs.sock")),
-            worker: arguments.worker.unwrap_or_else(beside),
-            qemu: arguments.qemu,
-            guest_patience: arguments.guest_patience,
-            temporary: arguments.root.filter(|_| arguments.temporary),
-            run,
-            state,
-            cgroup_parent,
-        }
+        let own = root.or(Some(&settings.run_folder)).filter(|folder| *folder != Path::new("/run/hcs"));
+        let cgroup_parent = match own {
+            Some(folder) => format!("hcs-{:016x}", fingerprint(folder.as_os_str().as_encoded_bytes())),
+            None => "hcs".to_owned(),
+        };
+        Config { settings, worker, temporary: None, cgroup_parent }
+    }
+
+    /// The folder that holds a folder for each live system.
+    pub fn systems(&self) -> PathBuf {
+        self.settings.run_folder.join("systems")
     }
 }
 
-impl Config {
-    /// The folder that holds a folder for each live system.
-    pub fn systems(&self) -> PathBuf {
-        self.run.join("systems")
+fn command() -> Command {
+    let root = Arg::new("root")
+        .long("root")
+        .env("HCS_ROOT")
+        .value_name("FOLDER")
+        .value_parser(value_parser!(PathBuf))
+        .help("Keep everything below this folder instead of in /etc/hcs, /run/hcs and /var/lib/hcs");
+    let file = Arg::new("config")
+        .long("config")
+        .env("HCS_CONFIG")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help(
+            "Read this configuration file instead of /etc/hcs/config.toml, or etc/config.toml below the root",
+        );
+    let temporary = Arg::new("temporary")
+        .long("temporary")
+        .requires("root")
+        .action(ArgAction::SetTrue)
+        .help("End all systems, remove the root folder and stop when the standard input ends");
+    Command::new("hcsd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("The host compute service: containers and virtual machines for the clients of its socket")
+        .after_help(AFTER_HELP)
+        .args([root, file, temporary])
+        .args(SETTINGS.iter().map(|setting| {
+            Arg::new(setting.name)
+                .long(setting.name)
+                .value_name(setting.placeholder)
+                .action(ArgAction::Set)
+                .help(setting.what.concat().trim().trim_end_matches('.').to_owned())
+        }))
+}
+
+fn said_by(arguments: &ArgMatches) -> Result<Settings, String> {
+    let mut said = Settings::default();
+    for setting in SETTINGS {
+        if let Some(text) = arguments.get_one::<String>(setting.name) {
+            said.set(setting, text).map_err(|error| format!("--{}: {error}", setting.name))?;
+        }
     }
+    Ok(said)
+}
+
+/// What the file says. One that nobody has named need not be there.
+fn read_file(named: Option<&PathBuf>, root: Option<&Path>) -> Result<Settings, String> {
+    let path = named.cloned().unwrap_or_else(|| hcs_config::usual_path(root));
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+            return Ok(Settings::default());
+        }
+        read => read.map_err(|error| format!("{}: {error}", path.display()))?,
+    };
+    hcs_config::parse(&text).map_err(|mistakes| {
+        let lines: Vec<String> =
+            mistakes.iter().map(|mistake| format!("{}, {mistake}", path.display())).collect();
+        lines.join("\n")
+    })
 }
 
 /// FNV-1a: the same for the same path in every run and release, which is all that is asked of it.
@@ -88,4 +126,28 @@ fn fingerprint(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn services_with_other_folders_have_other_cgroups() {
+        let parent = |run: Option<&str>, root: Option<&str>| {
+            let said = Settings { run_folder: run.map(PathBuf::from), ..Settings::default() };
+            let root = root.map(Path::new);
+            Config::of(hcs_config::Config::new(said, root), root).cgroup_parent
+        };
+        assert_eq!(parent(None, None), "hcs");
+        let others =
+            [parent(Some("/run/other"), None), parent(None, Some("/tmp/a")), parent(None, Some("/tmp/b"))];
+        assert!(others.iter().all(|one| others.iter().filter(|other| *other == one).count() == 1));
+        assert!(others.iter().all(|one| one.starts_with("hcs-")));
+    }
 }

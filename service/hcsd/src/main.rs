@@ -19,6 +19,7 @@ mod connection;
 mod conversation;
 mod host;
 mod methods;
+mod metrics;
 mod operations;
 mod process_identity;
 mod random;
@@ -38,11 +39,15 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let arguments = config::Arguments::parse();
-    systemd::start_log();
+    let config = match config::Config::load() {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("hcsd: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    systemd::start_log(&config.settings);
     systemd::keep_descriptors();
     hcs_container::attributes::outlive_others();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -52,7 +57,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(server::run(arguments.into())) {
+    match runtime.block_on(server::run(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hcsd: {error}");

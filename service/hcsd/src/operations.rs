@@ -138,6 +138,11 @@ impl Operations {
             .collect()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lock().entries.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

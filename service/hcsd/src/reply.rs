@@ -22,11 +22,14 @@ impl<T> From<T> for Outcome<T> {
 /// What is sent back: text and descriptors.
 pub type Encoded = (Vec<u8>, Vec<OwnedFd>);
 
+/// An answer, by whether the call was done.
+pub type Answered = Result<Encoded, Encoded>;
+
 /// The text of an outcome.
-pub fn encode<T: serde::Serialize>(outcome: Result<Outcome<T>, Error>) -> Encoded {
+pub fn encode<T: serde::Serialize>(outcome: Result<Outcome<T>, Error>) -> Answered {
     match outcome {
-        Ok(Outcome { reply, fds }) => (encoded(varlink::encode_reply(&reply, false)), fds),
-        Err(error) => (encoded(varlink::encode_error(&error)), Vec::new()),
+        Ok(Outcome { reply, fds }) => Ok((encoded(varlink::encode_reply(&reply, false)), fds)),
+        Err(error) => Err((encoded(varlink::encode_error(&error)), Vec::new())),
     }
 }
 

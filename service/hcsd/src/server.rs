@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs, io,
+    num::NonZeroU32,
     os::{
         fd::OwnedFd,
         unix::fs::{PermissionsExt, chown},
@@ -14,25 +15,22 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
-use hcs_ipc::{
-    limits::{MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER},
-    socket,
-    stream::Stream,
-    varlink,
-};
+use hcs_ipc::{socket, stream::Stream, varlink};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
 };
 
 use crate::{
-    config::Config, connection::Connection, conversation, restart, service::Service, systemd, temporary,
+    config::Config, connection::Connection, conversation, metrics, restart, service::Service, systemd,
+    temporary,
 };
 
 /// Runs the service until it is told to stop. Systems go on without it.
 pub async fn run(config: Config) -> Result<(), Error> {
-    let failed =
-        |error: &io::Error| Error::from_io(error, format!("listening at {}", config.socket.display()));
+    let failed = |error: &io::Error| {
+        Error::from_io(error, format!("listening at {}", config.settings.socket.display()))
+    };
     let activated = systemd::activated_socket();
     let service = Service::new(config.clone())?;
     restart::take_over(&service).await;
@@ -43,13 +41,14 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let listener = std::os::unix::net::UnixListener::from(socket);
     listener.set_nonblocking(true).map_err(|error| failed(&error))?;
     let listener = UnixListener::from_std(listener).map_err(|error| failed(&error))?;
+    let metrics = config.settings.metrics.then(|| listen_for_metrics(&config)).flatten();
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| failed(&error))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
-    tracing::info!(socket = %config.socket.display(), "ready");
+    tracing::info!(socket = %config.settings.socket.display(), "ready");
     service.spare_workers.refill();
     systemd::notify("READY=1");
     tokio::select! {
-        () = accept(&service, listener) => {}
+        () = accept(&service, listener, metrics) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = temporary::until_input_ends(), if config.temporary.is_some() => {}
@@ -65,7 +64,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
 /// Opens the socket for root and the group.
 fn listen(service: &Service) -> io::Result<OwnedFd> {
-    let path = &service.config.socket;
+    let path = &service.config.settings.socket;
     if socket::connect(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another service listens there"));
     }
@@ -90,6 +89,14 @@ fn set_rights(path: &Path, group: Option<u32>) -> io::Result<()> {
     Ok(())
 }
 
+/// Opens the socket of the figures. The service is of use without them.
+fn listen_for_metrics(config: &Config) -> Option<UnixListener> {
+    let path = config.settings.run_folder.join("metrics.sock");
+    metrics::http::listen(&path)
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "there are no metrics"))
+        .ok()
+}
+
 /// Counts connections, so that one user cannot take them all.
 #[derive(Default)]
 struct Counts {
@@ -97,11 +104,14 @@ struct Counts {
     by_user: HashMap<u32, usize>,
 }
 
-async fn accept(service: &Arc<Service>, listener: UnixListener) {
+async fn accept(service: &Arc<Service>, listener: UnixListener, metrics: Option<UnixListener>) {
     let counts: Rc<std::cell::RefCell<Counts>> = Rc::default();
     let tasks = tokio::task::LocalSet::new();
     tasks
         .run_until(async {
+            if let Some(metrics) = metrics {
+                tokio::task::spawn_local(metrics::http::serve(service.clone(), metrics));
+            }
             loop {
                 match listener.accept().await {
                     Ok((socket, _)) => admit(service, socket, &counts),
@@ -119,15 +129,19 @@ async fn accept(service: &Arc<Service>, listener: UnixListener) {
 fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std::cell::RefCell<Counts>>) {
     let Ok(socket) = socket.into_std().map(OwnedFd::from) else { return };
     let Ok(peer) = socket::peer(&socket) else { return };
+    let settings = &service.config.settings;
     let refusal = if !service.access.allows(peer, &socket) {
         Some(
             Error::new(Cause::NotPrivileged, format!("user {} may not use the service", peer.uid))
-                .hint("Use it as root, or as a member of the group hcs."),
+                .hint(format!("Use it as root, or as a member of the group {}.", settings.group)),
         )
     } else {
         let mut counts = counts.borrow_mut();
         let of_user = counts.by_user.get(&peer.uid).copied().unwrap_or(0);
-        if counts.all >= MAX_CONNECTIONS || (peer.uid != 0 && of_user >= MAX_CONNECTIONS_PER_USER) {
+        let is_one_too_many = |count: usize, most: NonZeroU32| count >= most.get() as usize;
+        if is_one_too_many(counts.all, settings.max_connections)
+            || (peer.uid != 0 && is_one_too_many(of_user, settings.max_connections_per_user))
+        {
             Some(Error::new(Cause::NotEnoughQuota, "there are too many connections"))
         } else {
             counts.all += 1;
@@ -139,11 +153,16 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std
     let (service, counts) = (service.clone(), counts.clone());
     tokio::task::spawn_local(async move {
         match refusal {
-            Some(error) => refuse(stream, &error).await,
+            Some(error) => {
+                service.metrics.connections_refused.count();
+                refuse(stream, &error).await;
+            }
             None => {
-                if let Err(error) = conversation::serve(Connection::new(service, stream)).await {
+                service.metrics.connections_admitted.count();
+                if let Err(error) = conversation::serve(Connection::new(service.clone(), stream)).await {
                     tracing::debug!(pid = peer.pid, uid = peer.uid, %error, "a connection was closed");
                 }
+                service.metrics.connections_ended.count();
                 let mut counts = counts.borrow_mut();
                 counts.all -= 1;
                 if let Some(of_user) = counts.by_user.get_mut(&peer.uid) {

@@ -16,9 +16,10 @@ use crate::{
     host::{
         cpu_groups::CpuGroups,
         cpuset_mount::CpusetMount,
-        crashes::{self, CrashStore},
+        crashes::CrashStore,
         machine_users::{self, MachineUsers},
     },
+    metrics::Metrics,
     operations::Operations,
     registry::Registry,
     session::Session,
@@ -28,7 +29,7 @@ use crate::{
 
 /// The service.
 pub struct Service {
-    /// Folders and programs.
+    /// Settings, and what follows from them.
     pub config: Config,
     /// Who may use it.
     pub access: Access,
@@ -36,6 +37,8 @@ pub struct Service {
     pub registry: Registry,
     /// The calls under way.
     pub operations: Arc<Operations>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// The events of everything.
     pub watch: Watch,
     /// Workers without a system, of a program that nobody can change through a worker.
@@ -55,17 +58,20 @@ impl Service {
     /// Makes the folders and opens the stores.
     pub fn new(config: Config) -> Result<Arc<Service>, Error> {
         let store = |error: &io::Error, what: &str| Error::from_io(error, format!("opening {what}"));
-        for folder in [&config.run, &config.systems(), &config.state] {
+        let settings = &config.settings;
+        for folder in [&settings.run_folder, &config.systems(), &settings.state_folder] {
             make_folder(folder).map_err(|error| store(&error, &folder.display().to_string()))?;
         }
-        let crashes = CrashStore::open(&config.state.join("crashes"), crashes::DEFAULT_MAX_REPORTS)
+        let max_reports = settings.max_crash_reports.get() as usize;
+        let crashes = CrashStore::open(&settings.state_folder.join("crashes"), max_reports)
             .map_err(|error| store(&error, "the crash store"))?;
-        let machine_users = MachineUsers::open(&config.state.join("machines"), machine_users::USUAL)
+        let machine_users = MachineUsers::open(&settings.state_folder.join("machines"), machine_users::USUAL)
             .map_err(|error| store(&error, "the users of virtual machines"))?;
         Ok(Arc::new(Service {
-            access: Access::new(),
+            access: Access::new(&settings.group),
             registry: Registry::default(),
             operations: Arc::default(),
+            metrics: Metrics::new(),
             watch: Watch::new(),
             spare_workers: SpareWorkers::new(hcs_container::pinned_program::open(&config.worker)?),
             cpu_groups: Mutex::new(open_cpu_groups(&config)),
@@ -113,7 +119,11 @@ fn open_cpu_groups(config: &Config) -> Option<CpuGroups> {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let mount = CpusetMount::find(&mountinfo)?;
     let folder = format!("{}/cpu-groups", config.cgroup_parent);
-    match CpuGroups::open(mount, std::path::Path::new(&folder), &config.state.join("cpu-groups")) {
+    match CpuGroups::open(
+        mount,
+        std::path::Path::new(&folder),
+        &config.settings.state_folder.join("cpu-groups"),
+    ) {
         Ok(groups) => {
             for problem in groups.problems() {
                 tracing::warn!(%problem, "a CPU group is not as it was recorded");

@@ -144,6 +144,11 @@ impl Session {
         }
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.lock().ended
+    }
+
     fn closed(&self, number: u64, handle: &Handle) {
         match handle {
             Handle::System(system) => system.handle_closed(self, number),

@@ -122,6 +122,11 @@ impl SpareWorkers {
         worker::start(self.program.clone()).await
     }
 
+    /// How many are there to be taken.
+    pub fn ready(&self) -> usize {
+        self.lock().ready.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,20 +12,20 @@ use std::{
     path::Path,
 };
 
+use hcs_config::{Config, LogFormat};
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
-/// Logs to the standard error: text for people, JSON lines if `HCS_LOG_FORMAT=json`. `HCS_LOG` filters.
-pub fn start_log() {
-    let filter = EnvFilter::try_from_env("HCS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+/// Logs to the standard error.
+pub fn start_log(config: &Config) {
+    let filter = EnvFilter::new(config.log.as_str());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_span_events(FmtSpan::NONE)
         .with_target(false);
-    if std::env::var_os("HCS_LOG_FORMAT").is_some_and(|format| format == "json") {
-        log.json().init();
-    } else {
-        log.with_ansi(false).init();
+    match config.log_format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().init(),
     }
 }
 

@@ -12,10 +12,5 @@ pub const MAX_FDS_PER_MESSAGE: usize = 16;
 /// The most messages that a peer may send ahead of our answers.
 pub const MAX_PIPELINED: usize = 64;
 
-/// The most connections that hcsd serves at a time, and the most of one user other than root.
-pub const MAX_CONNECTIONS: usize = 12_000;
-/// See [`MAX_CONNECTIONS`].
-pub const MAX_CONNECTIONS_PER_USER: usize = 4_000;
-
 /// The most events that may wait for a listener; one that is slower is disconnected.
 pub const MAX_QUEUED_EVENTS: usize = 4_096;

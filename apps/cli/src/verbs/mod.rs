@@ -2,6 +2,7 @@
 
 mod access;
 mod call;
+mod config;
 mod cp;
 mod crash;
 mod create;
@@ -16,6 +17,7 @@ mod introspect;
 mod kill;
 mod layer;
 mod list;
+mod metrics;
 mod modify;
 mod operation;
 mod pause;
@@ -71,6 +73,8 @@ pub enum Verb {
     Service(service::Service),
     Operation(operation::Operation),
     Introspect(introspect::Introspect),
+    Config(config::Config),
+    Metrics(metrics::Metrics),
     Call(call::Call),
 }
 
@@ -108,6 +112,8 @@ impl Verb {
             Verb::Service(verb) => verb.run(context),
             Verb::Operation(verb) => verb.run(context),
             Verb::Introspect(verb) => verb.run(context),
+            Verb::Config(verb) => verb.run(),
+            Verb::Metrics(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
         };
         done.map(|()| ExitCode::SUCCESS)

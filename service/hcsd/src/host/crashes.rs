@@ -17,8 +17,6 @@ use serde_json::value::RawValue;
 
 use super::durable;
 
-/// How many reports are kept unless the caller says otherwise.
-pub const DEFAULT_MAX_REPORTS: usize = 64;
 /// The largest report taken: a kernel log with room to spare.
 pub const MAX_REPORT_BYTES: usize = 4 << 20;
 
@@ -162,7 +160,7 @@ mod tests {
     #[test]
     fn a_report_is_kept_as_it_came() {
         let scratch = Scratch::new("crash");
-        let mut store = CrashStore::open(scratch.path(), DEFAULT_MAX_REPORTS).unwrap();
+        let mut store = CrashStore::open(scratch.path(), 64).unwrap();
         let id = store.submit(REPORT, "vm1").unwrap();
         assert_eq!(store.read(&id).unwrap(), REPORT);
         let file = scratch.path().join(format!("{id}.json"));

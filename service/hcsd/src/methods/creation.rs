@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use hcs_config::Program;
 use hcs_container::{Plan, policy};
 use hcs_core::{Call, Cause, Error, Exit, Lifecycle, SystemId};
 use hcs_ipc::{
@@ -221,9 +222,10 @@ fn group_of(document: &ComputeSystem) -> Option<Guid> {
 /// What a plan says of this host. Nothing of it is in the document.
 async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::plan::Host, Error> {
     let service = &context.service;
-    let qemu = match &service.config.qemu {
-        Some(qemu) => qemu.clone(),
-        None => find_qemu().ok_or_else(|| {
+    let settings = &service.config.settings;
+    let qemu = match &settings.qemu {
+        Program::At(qemu) => qemu.clone(),
+        Program::Auto => find_qemu().ok_or_else(|| {
             Error::new(Cause::VirtualizationMissing, "there is no QEMU on this host")
                 .at("$.VirtualMachine")
                 .hint("Install the package qemu-system-x86, 9.0 or newer, or say where it is: hcsd --qemu.")
@@ -241,7 +243,7 @@ async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::p
         group: machine_users::GROUP,
         memory_mib: memory.total_bytes >> 20,
         sockets: registry::folder(&service.config.systems(), id).join(SOCKETS).display().to_string(),
-        guest_patience: service.config.guest_patience,
+        guest_patience: settings.guest_patience.get(),
         processor: kvm.then(host::processor_requirements),
     })
 }
@@ -252,7 +254,7 @@ const SOCKETS: &str = "hvsocket";
 /// Makes it, for those who may use the service.
 fn make_sockets_folder(folder: &Path, config: &Config) -> std::io::Result<()> {
     fs::create_dir(folder)?;
-    let group = fs::metadata(&config.socket)?.gid();
+    let group = fs::metadata(&config.settings.socket)?.gid();
     std::os::unix::fs::chown(folder, None, Some(group))?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o770))
 }

@@ -4,16 +4,17 @@ use hcs_ipc::{interface, varlink};
 use hcs_schema::Any;
 use serde_json::{Value, json};
 
-use crate::reply::{Encoded, encoded};
+use crate::reply::{Answered, encoded};
 
 /// Answers a method of `org.varlink.service`, or says that there is no such method.
-pub fn answer(method: &str, parameters: &Any) -> Encoded {
+pub fn answer(method: &str, parameters: &Any) -> Answered {
     let (interface, name) = method.rsplit_once('.').unwrap_or(("", method));
-    let reply = |value: Value| varlink::encode_reply(&value, false);
+    let whole = |text| (encoded(text), Vec::new());
+    let reply = |value: Value| Ok(whole(varlink::encode_reply(&value, false)));
     let error = |name: &str, value: Value| {
-        varlink::encode_named_error(&format!("{}.{name}", interface::SERVICE), &value)
+        Err(whole(varlink::encode_named_error(&format!("{}.{name}", interface::SERVICE), &value)))
     };
-    let text = match (interface, name) {
+    match (interface, name) {
         (interface::SERVICE, "GetInfo") => reply(json!({
             "vendor": "HCS for Linux",
             "product": "hcsd",
@@ -32,6 +33,5 @@ pub fn answer(method: &str, parameters: &Any) -> Encoded {
         }
         (interface::NAME | interface::SERVICE, _) => error("MethodNotFound", json!({ "method": method })),
         _ => error("InterfaceNotFound", json!({ "interface": interface })),
-    };
-    (encoded(text), Vec::new())
+    }
 }

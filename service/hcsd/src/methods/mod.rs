@@ -14,7 +14,7 @@ pub mod sessions;
 pub mod streams;
 pub mod systems;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use hcs_core::{Cause, Error};
 use hcs_ipc::{
@@ -27,7 +27,7 @@ use tracing::Instrument;
 
 use crate::{
     operations::Entered,
-    reply::{Encoded, Outcome, encode, encoded},
+    reply::{Answered, Encoded, Outcome, encode, encoded},
     service::Service,
     session::Session,
 };
@@ -54,20 +54,30 @@ impl Context {
     }
 }
 
-/// Finds the method, reads its parameters, has it done.
+/// Has a call done and counted.
 pub async fn dispatch(
     service: &Arc<Service>,
     session: &Arc<Session>,
     method: &str,
     parameters: &Any,
 ) -> Encoded {
+    let began = Instant::now();
+    let answered = answer(service, session, method, parameters).await;
+    service.metrics.calls.count(method, answered.is_ok(), began.elapsed());
+    match answered {
+        Ok(answer) | Err(answer) => answer,
+    }
+}
+
+/// Finds the method, reads its parameters, has it done.
+async fn answer(service: &Arc<Service>, session: &Arc<Session>, method: &str, parameters: &Any) -> Answered {
     let context = Context { service: service.clone(), session: session.clone() };
     macro_rules! methods {
         ($( $name:ident => $function:path; )+) => {
             match method {
                 $( compute::$name::NAME => match read::<compute::$name>(parameters) {
                     Ok(call) => encode::<<compute::$name as Method>::Reply>($function(context, call).await),
-                    Err(refusal) => refusal,
+                    Err(refusal) => Err(refusal),
                 }, )+
                 other => introspection::answer(other, parameters),
             }

@@ -28,6 +28,8 @@ pub fn join(connection: &mut Connection, parameters: &Any) -> (Encoded, bool) {
         }
         None => Err(Error::new(Cause::NotFound, "there is no session with this token")),
     };
-    let joined = outcome.is_ok();
-    (encode(outcome), joined)
+    match encode(outcome) {
+        Ok(reply) => (reply, true),
+        Err(refusal) => (refusal, false),
+    }
 }

@@ -60,9 +60,17 @@ async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<boo
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => send(connection, &AttachReply { attached: None, event: Some(event) }).await?,
+                    Some(event) => {
+                        send(connection, &AttachReply { attached: None, event: Some(event) }).await?;
+                        connection.service.metrics.events_sent.count();
+                    }
                     // Its queue was full, or the session was taken over by another connection.
-                    None => return Ok(Ended::ByUs),
+                    None => {
+                        if !session.has_ended() {
+                            connection.service.metrics.listeners_dropped.count();
+                        }
+                        return Ok(Ended::ByUs);
+                    }
                 },
                 () = connection.stream.closed() => return Ok(Ended::ByClient),
             }
@@ -136,8 +144,14 @@ async fn watch(connection: &mut Connection, parameters: &Any) -> io::Result<bool
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                Some(event) => send(connection, &WatchEventsReply { event }).await?,
-                None => return Ok(false),
+                Some(event) => {
+                    send(connection, &WatchEventsReply { event }).await?;
+                    connection.service.metrics.events_sent.count();
+                }
+                None => {
+                    connection.service.metrics.listeners_dropped.count();
+                    return Ok(false);
+                }
             },
             () = connection.stream.closed() => return Ok(false),
         }
