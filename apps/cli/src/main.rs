@@ -60,6 +60,7 @@ impl Context {
 }
 
 fn main() -> ExitCode {
+    verbs::completion::answer_shell();
     let Arguments { socket, verb } = Arguments::parse();
     let options = socket.map_or_else(Options::default, |socket| Options { socket });
     match verb.run(&Context { options }) {

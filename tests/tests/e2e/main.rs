@@ -9,6 +9,7 @@ mod c_library;
 mod cgroup2;
 mod cli;
 mod clients;
+mod completion;
 mod confinement;
 mod devices;
 mod disks;

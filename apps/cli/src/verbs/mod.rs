@@ -2,6 +2,7 @@
 
 mod access;
 mod call;
+pub mod completion;
 mod crash;
 mod create;
 mod disk;
@@ -12,6 +13,7 @@ mod image_pull;
 mod kill;
 mod layer;
 mod list;
+mod man;
 mod ops;
 mod pause;
 mod props;
@@ -58,6 +60,8 @@ pub enum Verb {
     Service(service::Service),
     Ops(ops::Ops),
     Call(call::Call),
+    Completion(completion::Completion),
+    Man(man::Man),
 }
 
 impl Verb {
@@ -88,6 +92,8 @@ impl Verb {
             Verb::Service(verb) => verb.run(context),
             Verb::Ops(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
+            Verb::Completion(verb) => verb.run(),
+            Verb::Man(verb) => verb.run(),
         };
         done.map(|()| ExitCode::SUCCESS)
     }
