@@ -1,9 +1,9 @@
 //! The service as a whole: systems made, opened and listed, the host's properties and settings, crash reports.
 
 use hcs_ipc::compute::{
-    CrashReportEntry, CreateComputeSystem, EnumerateComputeSystems, GetMachineUser, GetServiceProperties,
-    ListCrashReports, ListOperations, ModifyServiceSettings, OpenComputeSystem, PendingOperation,
-    SubmitWerReport,
+    CrashReportEntry, CreateComputeSystem, EnumerateComputeSystems, GetHostReport, GetMachineUser,
+    GetServiceProperties, HostReport, ListCrashReports, ListOperations, ModifyServiceSettings,
+    OpenComputeSystem, PendingOperation, SubmitWerReport,
 };
 use hcs_schema::{
     Any, ComputeSystem, CrashReport, ModificationRequest, Properties, ServiceProperties,
@@ -123,6 +123,11 @@ impl Client {
         Operation::begin(&self.link, 0, &GetMachineUser { id: None }, |(reply, _)| {
             Ok(Who::Group(reply.group))
         })
+    }
+
+    /// What of its host only the service knows.
+    pub fn host_report(&self) -> Operation<HostReport> {
+        Operation::begin(&self.link, 0, &GetHostReport {}, |(reply, _)| Ok(reply))
     }
 
     /// The calls of all clients that have not been answered yet.

@@ -13,6 +13,7 @@ mod completion;
 mod confinement;
 mod devices;
 mod disks;
+mod doctor;
 mod endings;
 mod escapes;
 mod guest_deaths;

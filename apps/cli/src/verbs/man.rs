@@ -81,6 +81,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("vm-image-build", "What a utility machine boots from:", "hcs vm image build /srv/utility"),
     ("call", "Any call of the interface:", "hcs call --system web GetComputeSystemProperties"),
     ("completion", "For this session:", "source <(hcs completion bash)"),
+    ("doctor", "What this host can do:", "hcs doctor"),
     ("man", "For good:", "hcs man /usr/share/man/man1"),
 ];
 

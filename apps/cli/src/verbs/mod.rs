@@ -6,6 +6,7 @@ pub mod completion;
 mod crash;
 mod create;
 mod disk;
+mod doctor;
 mod events;
 mod exec;
 mod image;
@@ -61,6 +62,7 @@ pub enum Verb {
     Ops(ops::Ops),
     Call(call::Call),
     Completion(completion::Completion),
+    Doctor(doctor::Doctor),
     Man(man::Man),
 }
 
@@ -93,6 +95,7 @@ impl Verb {
             Verb::Ops(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
             Verb::Completion(verb) => verb.run(),
+            Verb::Doctor(verb) => return verb.run(context),
             Verb::Man(verb) => verb.run(),
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -4,6 +4,7 @@ mod cpu_group;
 pub mod creation;
 mod device_hosting;
 pub mod host;
+mod host_report;
 mod hosting;
 pub mod introspection;
 pub mod modify;
@@ -104,6 +105,7 @@ pub async fn dispatch(
         ListCrashReports => host::list_crashes;
         GetCrashReport => host::get_crash;
         GetMachineUser => host::machine_user;
+        GetHostReport => host_report::report;
         ListOperations => systems::list_operations;
         CancelOperation => systems::cancel_operation;
     }
