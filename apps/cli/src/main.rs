@@ -94,6 +94,7 @@ fn tell(failure: &Failure) {
 }
 
 fn main() -> ExitCode {
+    verbs::completion::answer_shell();
     let Arguments { socket, private, verb } = Arguments::parse();
     let outcome = if private {
         Private::start()

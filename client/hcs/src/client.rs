@@ -2,8 +2,8 @@
 
 use hcs_ipc::compute::{
     CancelPendingOperation, CrashReportEntry, CreateComputeSystem, EnumerateComputeSystems, GetCrashReport,
-    GetMachineUser, GetServiceProperties, ListCrashReports, ListOperations, ModifyServiceSettings,
-    OpenComputeSystem, PendingOperation, SubmitWerReport, WaitForPendingOperation,
+    GetHostReport, GetMachineUser, GetServiceProperties, HostReport, ListCrashReports, ListOperations,
+    ModifyServiceSettings, OpenComputeSystem, PendingOperation, SubmitWerReport, WaitForPendingOperation,
 };
 use hcs_schema::{
     Any, ComputeSystem, CrashReport, ModificationRequest, Properties, ServiceProperties,
@@ -129,6 +129,11 @@ impl Client {
     pub fn crash_report(&self, name: &str) -> Operation<Any> {
         let call = GetCrashReport { report: name.to_owned() };
         Operation::begin(&self.link, 0, &call, |(reply, _)| Ok(reply.document))
+    }
+
+    /// What of its host only the service knows.
+    pub fn host_report(&self) -> Operation<HostReport> {
+        Operation::begin(&self.link, 0, &GetHostReport {}, |(reply, _)| Ok(reply))
     }
 
     /// The calls of all clients that have not been answered yet.

@@ -49,8 +49,7 @@ pub struct Service {
     pub crashes: Mutex<CrashStore>,
     /// The users of virtual machines.
     pub machine_users: Mutex<MachineUsers>,
-    /// Whether virtual processors can be the host's own; found out when the first machine is made.
-    pub has_kvm: tokio::sync::OnceCell<bool>,
+    has_kvm: tokio::sync::OnceCell<bool>,
     sessions: Mutex<HashMap<String, Weak<Session>>>,
 }
 
@@ -81,6 +80,13 @@ impl Service {
             sessions: Mutex::default(),
             config,
         }))
+    }
+
+    /// Whether virtual processors can be the host's own; found out when somebody first wants to know.
+    pub async fn has_kvm(&self) -> bool {
+        let probe =
+            || async { tokio::task::spawn_blocking(hcs_machine::kvm::is_usable).await.unwrap_or(false) };
+        *self.has_kvm.get_or_init(probe).await
     }
 
     /// The attached session with this token.

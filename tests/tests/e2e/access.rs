@@ -16,10 +16,12 @@ fn another_user_is_refused_at_the_socket_and_by_the_service() {
     let program = service.root().join("hcs");
     rootfs::copy_program(&binaries::find("hcs"), &program);
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-    let try_as = |uid: u32| {
+    let run_as = |uid: u32, verb: &str| {
         let mut command = std::process::Command::new(&program);
-        let output =
-            command.arg("--socket").arg(service.socket()).arg("list").uid(uid).gid(uid).output().unwrap();
+        command.arg("--socket").arg(service.socket()).arg(verb).uid(uid).gid(uid).output().unwrap()
+    };
+    let try_as = |uid: u32| {
+        let output = run_as(uid, "list");
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     // HCS_E_ACCESS_DENIED, whether the file's rights or the service say so.
@@ -31,6 +33,10 @@ fn another_user_is_refused_at_the_socket_and_by_the_service() {
     assert_eq!(code, Some(1));
     assert!(message.contains("0x8037011B") && message.contains(&NOBODY.to_string()), "{message}");
     assert_eq!(try_as(0), (Some(0), String::new()));
+    let advised = run_as(NOBODY, "doctor");
+    assert_eq!(advised.status.code(), Some(1));
+    let told = String::from_utf8(advised.stdout).unwrap();
+    assert!(told.contains("join the group hcs") && told.contains("Containers cannot run here."), "{told}");
 }
 
 #[test]

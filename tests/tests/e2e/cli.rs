@@ -15,7 +15,7 @@ use rustix::{
     termios::{Winsize, tcgetattr, tcsetwinsize},
 };
 
-fn text(bytes: &[u8]) -> &str {
+pub fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("the output is text")
 }
 
@@ -279,7 +279,7 @@ fn exec_on_a_terminal_has_a_console_of_its_size_and_leaves_the_terminal_as_it_wa
 }
 
 /// A terminal of this size: our side, and the one for programs.
-fn terminal(rows: u16, columns: u16) -> (OwnedFd, OwnedFd) {
+pub fn terminal(rows: u16, columns: u16) -> (OwnedFd, OwnedFd) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();

@@ -35,6 +35,7 @@ const TEST: &[Need] = &[
     Need { package: "python3", is_met: || host::program("python3").is_some() },
     Need { package: "pkg-config", is_met: || host::program("pkg-config").is_some() },
     Need { package: "iproute2", is_met: || host::program("ip").is_some() },
+    Need { package: "groff-base", is_met: || host::program("groff").is_some() },
     Need { package: "nftables", is_met: || host::program("nft").is_some() },
     Need { package: "passt", is_met: || host::program("pasta").is_some() },
     Need { package: "e2fsprogs", is_met: || host::program("mke2fs").is_some() },

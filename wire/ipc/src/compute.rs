@@ -75,6 +75,7 @@ methods! {
     ListCrashReports {} -> CrashReportsReply;
     GetCrashReport { report "report": String } -> CrashReportReply;
     GetMachineUser { id "id": Option<String> } -> MachineUser;
+    GetHostReport {} -> HostReport;
     ListOperations {} -> OperationsReply;
     CancelOperation { operation "operation": u64 } -> Done;
     CancelPendingOperation { key "key": u64 } -> Done;
@@ -165,6 +166,15 @@ records! {
     CrashReportReply { document: Any }
     /// Reply of GetMachineUser.
     MachineUser { user: Option<u32>, group: u32 }
+    /// Reply of GetHostReport.
+    HostReport {
+        version: String,
+        kvm: bool,
+        qemu: Option<String>,
+        run_folder: String,
+        state_folder: String,
+        open_files: u64,
+    }
     /// Reply of ListOperations.
     OperationsReply { operations: Vec<PendingOperation> }
 }

@@ -2,12 +2,14 @@
 
 mod access;
 mod call;
+pub mod completion;
 mod config;
 mod cp;
 mod crash;
 mod create;
 mod device;
 mod disk;
+mod doctor;
 mod events;
 mod exec;
 mod image;
@@ -17,6 +19,7 @@ mod introspect;
 mod kill;
 mod layer;
 mod list;
+mod man;
 mod metrics;
 mod modify;
 mod operation;
@@ -76,6 +79,9 @@ pub enum Verb {
     Config(config::Config),
     Metrics(metrics::Metrics),
     Call(call::Call),
+    Completion(completion::Completion),
+    Doctor(doctor::Doctor),
+    Man(man::Man),
 }
 
 impl Verb {
@@ -115,6 +121,9 @@ impl Verb {
             Verb::Config(verb) => verb.run(),
             Verb::Metrics(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
+            Verb::Completion(verb) => verb.run(),
+            Verb::Doctor(verb) => return verb.run(context),
+            Verb::Man(verb) => verb.run(),
         };
         done.map(|()| ExitCode::SUCCESS)
     }

@@ -223,16 +223,12 @@ fn group_of(document: &ComputeSystem) -> Option<Guid> {
 async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::plan::Host, Error> {
     let service = &context.service;
     let settings = &service.config.settings;
-    let qemu = match &settings.qemu {
-        Program::At(qemu) => qemu.clone(),
-        Program::Auto => find_qemu().ok_or_else(|| {
-            Error::new(Cause::VirtualizationMissing, "there is no QEMU on this host")
-                .at("$.VirtualMachine")
-                .hint("Install the package qemu-system-x86, 9.0 or newer, or say where it is: hcsd --qemu.")
-        })?,
-    };
-    let probe = || async { tokio::task::spawn_blocking(hcs_machine::kvm::is_usable).await.unwrap_or(false) };
-    let kvm = *service.has_kvm.get_or_init(probe).await;
+    let qemu = qemu(&service.config).ok_or_else(|| {
+        Error::new(Cause::VirtualizationMissing, "there is no QEMU on this host")
+            .at("$.VirtualMachine")
+            .hint("Install the package qemu-system-x86, 9.0 or newer, or say where it is: hcsd --qemu.")
+    })?;
+    let kvm = service.has_kvm().await;
     let user = host::user_of(service, id)?;
     let memory = memory::read(Path::new("/proc"), Path::new("/sys"))
         .map_err(|error| Error::from_io(&error, "reading how much memory the host has"))?;
@@ -259,7 +255,11 @@ fn make_sockets_folder(folder: &Path, config: &Config) -> std::io::Result<()> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o770))
 }
 
-fn find_qemu() -> Option<PathBuf> {
+/// The QEMU that machines get: the one that the service was told, or the system's.
+pub(super) fn qemu(config: &Config) -> Option<PathBuf> {
+    if let Program::At(qemu) = &config.settings.qemu {
+        return Some(qemu.clone());
+    }
     let name = format!("qemu-system-{}", std::env::consts::ARCH);
     let folders = ["/usr/local/bin", "/usr/bin"].into_iter().map(|folder| PathBuf::from(folder).join(&name));
     folders.into_iter().find(|path| path.is_file())

@@ -4,6 +4,7 @@ mod cpu_group;
 pub mod creation;
 mod device_hosting;
 pub mod host;
+mod host_report;
 mod hosting;
 pub mod introspection;
 pub mod modify;
@@ -114,6 +115,7 @@ async fn answer(service: &Arc<Service>, session: &Arc<Session>, method: &str, pa
         ListCrashReports => host::list_crashes;
         GetCrashReport => host::get_crash;
         GetMachineUser => host::machine_user;
+        GetHostReport => host_report::report;
         ListOperations => systems::list_operations;
         CancelOperation => systems::cancel_operation;
         CancelPendingOperation => systems::cancel_pending_operation;
