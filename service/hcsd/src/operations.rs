@@ -27,6 +27,7 @@ struct Entry {
     operation: u64,
     method: &'static str,
     id: Option<String>,
+    step: &'static str,
     since: Instant,
     cancel: Cancel,
     /// Dropped with the entry, which tells those who wait.
@@ -86,6 +87,7 @@ impl Operations {
             operation: operation.unwrap_or(0),
             method,
             id,
+            step: "waiting for the worker",
             since: Instant::now(),
             cancel,
             ended: watch::Sender::new(()),
@@ -132,7 +134,7 @@ impl Operations {
                 operation: entry.operation,
                 method: entry.method.rsplit('.').next().unwrap_or(entry.method).to_owned(),
                 id: entry.id.clone(),
-                step: "waiting for the worker".to_owned(),
+                step: entry.step.to_owned(),
                 milliseconds: entry.since.elapsed().as_millis() as u64,
             })
             .collect()
@@ -145,6 +147,15 @@ impl Operations {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entered {
+    /// Says what the call is doing from now on.
+    pub fn step(&self, step: &'static str) {
+        if let Some(entry) = self.table.lock().entries.get_mut(&self.key) {
+            entry.step = step;
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! `hcs-bench clone` — clones of a template, beside the same QEMU run bare; a machine saved to a file, beside dd.
 //! `hcs-bench guest` — processes and folders in a virtual machine, beside the bare port and a share mounted by hand.
 //! `hcs-bench device` — a PCI device that a program is, beside servers that do nothing else.
+//! `hcs-bench command` — the command line: a list of many systems, and a program of an image, beside the library.
 //! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
 //! same bytes. More measurements become more files here.
 
@@ -18,6 +19,7 @@ mod boot;
 mod bundle;
 mod call;
 mod clone;
+mod command;
 mod contest;
 mod cycle;
 mod device;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         ["guest"] => guest::measure(),
         ["device"] => device::measure(),
         ["layers"] => layers::measure(),
+        ["command"] => command::measure(),
         ["call"] => call::measure("inf"),
         ["call", "--at-most", ratio] => call::measure(ratio),
         ["call-with-library", folder, placement, ratio] => {
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
         }
         ["echo", socket, request, reply] => echo::serve(socket, request, reply),
         _ => Err(
-            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | clone | guest | device | call [--at-most RATIO]"
+            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | clone | guest | device | command | call [--at-most RATIO]"
                 .into(),
         ),
     };

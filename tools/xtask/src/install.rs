@@ -27,6 +27,10 @@ const DEMO: &[Need] = &[
     Need { package: "gcc", is_met: || host::program("cc").is_some() },
     Need { package: "libc6-dev", is_met: host::has_static_libc },
     Need { package: "busybox-static", is_met: || host::static_busybox().is_some() },
+    Need { package: "patchelf", is_met: || host::program("patchelf").is_some() },
+    Need { package: "kmod", is_met: || host::program("depmod").is_some() },
+    Need { package: "xz-utils", is_met: || host::program("xz").is_some() },
+    Need { package: "pciutils", is_met: || host::program("lspci").is_some() },
 ];
 
 const TEST: &[Need] = &[
@@ -44,9 +48,6 @@ const TEST: &[Need] = &[
     Need { package: "skopeo", is_met: || host::program("skopeo").is_some() },
     Need { package: "umoci", is_met: || host::program("umoci").is_some() },
     Need { package: "acl", is_met: || host::program("getfacl").is_some() },
-    Need { package: "kmod", is_met: || host::program("depmod").is_some() },
-    Need { package: "patchelf", is_met: || host::program("patchelf").is_some() },
-    Need { package: "xz-utils", is_met: || host::program("xz").is_some() },
     Need { package: "binutils", is_met: || host::program("nm").is_some() },
     // What a virtual machine boots by UEFI, and what reads the memory of one that has crashed.
     Need { package: "systemd-boot-efi", is_met: || std::path::Path::new(host::EFI_STUB).is_file() },

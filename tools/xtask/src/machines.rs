@@ -41,15 +41,30 @@ const PROGRAMS: &[&str] = &[
 const MODULES: &str = "/usr/lib/x86_64-linux-gnu/qemu\0";
 const NO_MODULES: &str = "/usr/lib/x86_64-linux-gnu/qXmu\0";
 
-/// Fetches what is not there yet.
+/// Fetches and builds what is not there yet.
 pub fn run(relock: bool) -> Outcome {
     let workspace = Workspace::load()?;
+    let folder = get(&workspace, relock)?;
+    carrier_of_sockets(&workspace, &folder)
+}
+
+/// Fetches what is not there yet, and says where it is. Without what carries sockets, which takes a minute to build.
+pub fn fetch(workspace: &Workspace) -> Outcome<PathBuf> {
+    get(workspace, false)
+}
+
+/// QEMU, where it was fetched.
+pub fn qemu(workspace: &Workspace) -> PathBuf {
+    workspace.tools().join("machines/usr/bin/qemu-system-x86_64")
+}
+
+fn get(workspace: &Workspace, relock: bool) -> Outcome<PathBuf> {
     let folder = workspace.tools().join("machines");
     let lock = workspace.root.join("tools/xtask/src/data/machines.lock");
     let locked = fs::read_to_string(&lock).unwrap_or_default();
     let stamp = folder.join("complete");
     if !relock && fs::read_to_string(&stamp).is_ok_and(|there| there == locked) {
-        return carrier_of_sockets(&workspace, &folder);
+        return Ok(folder);
     }
     if std::env::consts::ARCH != "x86_64" {
         return Err("the tests of virtual machines know x86-64 only".to_owned());
@@ -90,7 +105,7 @@ pub fn run(relock: bool) -> Outcome {
     }
     fs::remove_dir_all(&apt.folder).map_err(|error| format!("{}: {error}", apt.folder.display()))?;
     fs::write(&stamp, found).map_err(|error| format!("{}: {error}", stamp.display()))?;
-    carrier_of_sockets(&workspace, &folder)
+    Ok(folder)
 }
 
 /// The program that carries sockets of machines is in no release of Debian yet.

@@ -7,7 +7,6 @@
 
 mod command;
 mod demo;
-mod folder;
 mod fuzz;
 mod host;
 mod install;
@@ -25,7 +24,7 @@ type Outcome<T = ()> = Result<T, String>;
 const USAGE: &str = "\
 cargo xtask <verb>
 
-  demo             install what is missing, build, run a container under a private service, remove it all
+  demo             install what is missing, build, show containers, machines and a device, remove it all
   test [--full]    install what the tests need, run all of them; --full adds the long ones
   install [--demo] install what the tests (or only what the demo) need
   fuzz SECONDS     feed each reader of foreign bytes with mutations for so long
@@ -38,7 +37,6 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.as_slice() {
         ["demo"] => demo::run(),
-        ["demo", demo::STAGE] => demo::stage(),
         ["test"] => test::run(false),
         ["test", "--full"] => test::run(true),
         ["install"] => install::run(install::Purpose::Test),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hcs::schema::RestoreState;
+use hcs::{access, schema::RestoreState};
 
 use crate::{Context, document::Source, failure::Failure, output};
 
@@ -17,7 +17,7 @@ pub struct Restore {
     id: String,
     #[command(flatten)]
     document: Source,
-    /// The file that it was saved to.
+    /// The file that it was saved to, which the new machine is allowed to use.
     #[arg(long, value_name = "FILE", required_unless_present = "template")]
     from: Option<PathBuf>,
     /// The id of the template that it is to be a clone of.
@@ -37,16 +37,19 @@ impl Restore {
                 self.document.name()
             )));
         };
+        let client = context.client()?;
         let mut state = RestoreState::default();
         if let Some(file) = &self.from {
             let file = std::path::absolute(file).map_err(|error| Failure::io(&error, "finding the file"))?;
+            // The machine that was saved could write it; the new one is another user.
+            access::grant(&file, client.machine_user(&self.id).wait()?)?;
             state = state.save_state_file_path(file.display().to_string());
         }
         if let Some(template) = &self.template {
             state = state.template_system_id(template.clone());
         }
         machine.restore_state = Some(state);
-        let system = context.client()?.create(&self.id, &document).wait()?;
+        let system = client.create(&self.id, &document).wait()?;
         for warning in system.warnings() {
             eprintln!("hcs: warning: {}", output::warning_line(&warning.path, &warning.message));
         }

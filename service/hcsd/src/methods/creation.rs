@@ -28,6 +28,7 @@ use super::{
 use crate::{
     config::Config,
     host::{machine_users, memory},
+    operations::Entered,
     random,
     record::Record,
     registry,
@@ -37,7 +38,7 @@ use crate::{
 
 /// Creates a system.
 pub async fn create(context: Context, call: CreateComputeSystem) -> Result<Outcome<CreatedSystem>, Error> {
-    let (_entered, cancelled) = context.service.operations.enter_cancellable(
+    let (entered, cancelled) = context.service.operations.enter_cancellable(
         &context.session,
         call.operation,
         CreateComputeSystem::NAME,
@@ -45,7 +46,7 @@ pub async fn create(context: Context, call: CreateComputeSystem) -> Result<Outco
     );
     let span = tracing::info_span!("operation", method = CreateComputeSystem::NAME, id = %call.id, operation = call.operation);
     within(span, async {
-        let result = make(&context, &call, cancelled).await;
+        let result = make(&context, &call, &entered, cancelled).await;
         match &result {
             Ok(_) => tracing::info!("created"),
             Err(error) => tracing::info!(%error, "not created"),
@@ -89,27 +90,30 @@ struct Design {
 async fn make(
     context: &Context,
     call: &CreateComputeSystem,
+    entered: &Entered,
     mut cancelled: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<Outcome<CreatedSystem>, Error> {
     let mut design = design(call, &context.service.config.cgroup_parent)?;
     if let Kind::Machine(plan) = &mut design.plan {
+        entered.step("looking at the host");
         plan.host = machine_host(context, &design.id).await?;
         if let Some(id) = design.cpu_group {
             let at = "$.VirtualMachine.ComputeTopology.Processor.CpuGroup.Id";
             let found = cpu_group::processors(&context.service, id);
             plan.processors.of_host = Some(found.map_err(|error| error.at(at))?);
         }
+        entered.step("looking at what was saved");
         design.given = restoring::prepare(context, plan).await?;
     }
     for warning in &design.warnings {
         tracing::warn!(path = %warning.path, message = %warning.message, "a member has no effect");
     }
-    let first = attempt(context, &design, &mut cancelled).await;
+    let first = attempt(context, &design, entered, &mut cancelled).await;
     let system = match first {
         // Somebody has killed the worker right after it was chosen. If it is the document that it died of, so will the
         // next one, and that is told.
         Err(error) if matches!(error.cause, Cause::UnexpectedExit | Cause::SystemAlreadyStopped) => {
-            attempt(context, &design, &mut cancelled).await?
+            attempt(context, &design, entered, &mut cancelled).await?
         }
         outcome => outcome?,
     };
@@ -137,11 +141,14 @@ async fn make(
 async fn attempt(
     context: &Context,
     design: &Design,
+    entered: &Entered,
     cancelled: &mut tokio::sync::oneshot::Receiver<()>,
 ) -> Result<Arc<System>, Error> {
     let request = design.plan.request()?;
+    entered.step("starting a worker");
     let (system, setting) = prepare(context, design).await?;
     let task = tokio::spawn(setting.run());
+    entered.step("waiting for the worker");
     let outcome = {
         let given = design.given.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
         let given = given.map_err(|error| Error::from_io(&error, "holding a template"))?;

@@ -1,93 +1,77 @@
-//! The stage of the demo: a private service in a temporary folder, commands that use it, and the way back.
+//! The stage of the demo: a private service in a temporary folder, and commands that are shown with what they print.
 //!
-//! Everything that can happen arrives at one channel, so each wait sees the interruption and the service's death
-//! too, and has a limit.
+//! The service holds the read end of a pipe from us. When that ends it ends its systems and removes the folder.
 
 use std::{
-    fs,
-    io::{BufRead, BufReader, Read, Write},
-    os::unix::net::UnixDatagram,
+    fs::{self, File, Permissions},
+    io::{BufRead, BufReader, ErrorKind, Write},
+    os::unix::{fs::PermissionsExt, net::UnixDatagram, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::{Outcome, command::Line, folder::TemporaryFolder, workspace::Workspace};
+use crate::{Outcome, command::Line, workspace::Workspace};
 
-/// The longest that any single step may take.
-const LIMIT: Duration = Duration::from_secs(30);
-
-/// Why a demo ended that the user has ended.
-pub const INTERRUPTED: &str = "interrupted; everything is removed";
-
-/// How often the way back is tried.
-const TRIES: usize = 2;
-
-/// What can happen.
-#[derive(Debug, PartialEq, Eq)]
-enum Event {
-    /// Whoever started us has gone.
-    Interrupted,
-    /// The service can be used.
-    Ready,
-    /// A line of the service's log.
-    Log(String),
-    /// The service's log has ended, and with it the service.
-    ServiceEnded,
-    /// A line that a command printed.
-    Printed(String),
-    /// The output of a command has ended.
-    PrintEnded,
-}
+/// How long the service may take until it can be used.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The stage.
 pub struct Stage {
     programs: PathBuf,
-    folder: Option<TemporaryFolder>,
-    base: PathBuf,
-    events: Receiver<Event>,
-    sender: Sender<Event>,
-    service: Option<Child>,
-    log: Vec<String>,
-    leaving: bool,
+    folder: PathBuf,
+    service: Child,
+    /// Programs that are devices.
+    hosts: Vec<Child>,
 }
 
 impl Stage {
-    /// Makes the folder and listens for the end of whoever started us.
-    pub fn new(workspace: &Workspace) -> Outcome<Stage> {
-        let folder = TemporaryFolder::new("hcs-demo")?;
-        let base = folder.path().to_owned();
-        let (sender, events) = mpsc::channel();
-        let starter = sender.clone();
-        thread::spawn(move || {
-            // Nothing is ever written to it; its end is the message.
-            let _ = std::io::stdin().read_to_end(&mut Vec::new());
-            let _ = starter.send(Event::Interrupted);
-        });
-        let stage = Stage {
-            programs: workspace.release(),
-            folder: Some(folder),
-            events,
-            sender,
-            service: None,
-            log: Vec::new(),
-            leaving: false,
-            base,
-        };
-        stage.listen_for_readiness()?;
-        Ok(stage)
+    /// Makes the folder and starts the service.
+    pub fn set(workspace: &Workspace) -> Outcome<Stage> {
+        let folder = std::env::temp_dir().join(format!("hcs-demo-{}", std::process::id()));
+        let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+        // It must not be there yet: somebody else's folder is never used, nor removed.
+        fs::create_dir(&folder).map_err(failed)?;
+        let programs = workspace.release();
+        let started = fs::set_permissions(&folder, Permissions::from_mode(0o711))
+            .and_then(|()| UnixDatagram::bind(folder.join("ready")))
+            .and_then(|ready| Ok((start_service(&programs, &folder, workspace)?, ready)));
+        let (service, ready) = started.map_err(|error| {
+            // Nothing is in it but what we made.
+            let _ = fs::remove_dir_all(&folder);
+            failed(error)
+        })?;
+        let stage = Stage { programs, folder, service, hosts: Vec::new() };
+        ready.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        let mut word = [0; 64];
+        match ready.recv(&mut word) {
+            Ok(_) => Ok(stage),
+            Err(error) => {
+                stage.show_log();
+                Err(format!("the service is not ready: {error}"))
+            }
+        }
     }
 
     /// A path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.base.join(name)
+        self.folder.join(name)
+    }
+
+    /// Writes a file in the folder.
+    pub fn write(&self, name: &str, text: &str) -> Outcome {
+        let path = self.path(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// Tells the user. Nobody may be left to read it, which is no failure.
     pub fn say(&self, text: &str) {
         let _ = writeln!(std::io::stdout(), "{text}");
+    }
+
+    /// The caption of an act.
+    pub fn caption(&self, text: &str) {
+        self.say(&format!("\n── {text}\n"));
     }
 
     /// Shows text that is not ours.
@@ -97,172 +81,105 @@ impl Stage {
         }
     }
 
-    /// Shows what the service has logged.
-    pub fn show_log(&mut self) {
-        for event in self.events.try_iter() {
-            if let Event::Log(line) = event {
-                self.log.push(line);
+    /// Runs a command line of a shell in the folder, shows it and what it prints.
+    pub fn run(&self, line: &str) -> Outcome {
+        self.say(&format!("$ {line}"));
+        let mut child =
+            self.shell(line).stdout(Stdio::piped()).spawn().map_err(|error| format!("`{line}`: {error}"))?;
+        for text in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
+            self.quote(&text.unwrap_or_default());
+        }
+        let status = child.wait().map_err(|error| format!("`{line}`: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("`{line}`: {status}")) }
+    }
+
+    fn shell(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("set -e; {line}")]).current_dir(&self.folder).stdin(Stdio::null());
+        self.surround(&mut command);
+        command
+    }
+
+    /// The programs that were built, and the service that was started.
+    fn surround(&self, command: &mut Command) {
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .env("PATH", format!("{}:{path}", self.programs.display()))
+            .env("HCS_ROOT", &self.folder)
+            .env_remove("HCS_SOCKET");
+    }
+
+    /// Starts a program that is a device, and waits for its first line.
+    pub fn host(&mut self, program: &str, arguments: &[&str]) -> Outcome {
+        let path = self.programs.join("examples").join(program);
+        let shown = Line::new([program].into_iter().chain(arguments.iter().copied()));
+        self.say(&format!("$ {shown} &"));
+        let mut command = Command::new(&path);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        self.surround(&mut command);
+        let mut child = command.spawn().map_err(|error| format!("`{shown}`: {error}"))?;
+        let mut first = String::new();
+        let read = child.stdout.take().map(|stdout| BufReader::new(stdout).read_line(&mut first));
+        self.hosts.push(child);
+        match read {
+            Some(Ok(length)) if length > 0 => {
+                self.quote(&first);
+                Ok(())
             }
-        }
-        if !self.log.is_empty() {
-            self.say("\nThe service's log:\n");
-            self.quote(&self.log.join("\n"));
+            _ => Err(format!("`{shown}` has ended")),
         }
     }
 
-    fn listen_for_readiness(&self) -> Outcome {
-        let path = self.path("notify");
-        let socket = UnixDatagram::bind(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let sender = self.sender.clone();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length) = socket.recv(&mut buffer) {
-                if buffer[..length].split(|byte| *byte == b'\n').any(|line| line == b"READY=1") {
-                    let _ = sender.send(Event::Ready);
-                }
-            }
-        });
-        Ok(())
+    /// Shows the end of what the service has logged.
+    pub fn show_log(&self) {
+        const SHOWN: usize = 20;
+        let log = fs::read_to_string(self.path("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        self.say("\nThe end of the log of the service:\n");
+        self.quote(&lines[lines.len().saturating_sub(SHOWN)..].join("\n"));
     }
 
-    /// Starts the service and waits until it can be used.
-    pub fn start_service(&mut self) -> Outcome {
-        let program = self.programs.join("hcsd");
-        let service = Command::new(&program)
-            .arg("--root")
-            .arg(self.path("service"))
-            .env_remove("HCS_SOCKET")
-            .env_remove("HCS_WORKER")
-            .env("NOTIFY_SOCKET", self.path("notify"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        let mut service = service.map_err(|error| format!("{}: {error}", program.display()))?;
-        self.report_lines(service.stderr.take(), Event::Log, Event::ServiceEnded);
-        self.service = Some(service);
-        let wait = Instant::now();
-        while self.next(wait, "the start of the service")? != Event::Ready {}
-        Ok(())
-    }
-
-    /// Runs the command line, shows it and what it prints.
-    pub fn hcs(&mut self, arguments: &[&str]) -> Outcome {
-        let shown = Line::new(["hcs"].iter().chain(arguments).copied());
-        self.say(&format!("$ {shown}"));
-        let mut command = Command::new(self.programs.join("hcs"))
-            .args(arguments)
-            .current_dir(&self.base)
-            .env("HCS_SOCKET", self.path("service/run/hcs.sock"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("`{shown}`: {error}"))?;
-        self.report_lines(command.stdout.take(), Event::Printed, Event::PrintEnded);
-        let outcome = self.show_until_end();
-        if outcome.is_err() {
-            let _ = command.kill();
-        }
-        let status = command.wait().map_err(|error| format!("`{shown}`: {error}"))?;
-        outcome?;
-        if status.success() { Ok(()) } else { Err(format!("`{shown}`: {status}")) }
-    }
-
-    fn show_until_end(&mut self) -> Outcome {
-        let wait = Instant::now();
-        loop {
-            match self.next(wait, "a command")? {
-                Event::Printed(line) => self.quote(&line),
-                Event::PrintEnded => return Ok(()),
-                _ => {}
+    /// Ends everything, and sees that it is gone.
+    pub fn tear_down(mut self) -> Outcome {
+        self.leave();
+        match fs::symlink_metadata(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            _ => {
+                Err(format!("not everything could be removed; what remains is in {}", self.folder.display()))
             }
         }
     }
 
-    /// Ends what is running and removes the folder. Does nothing the second time.
-    pub fn tear_down(&mut self) -> Outcome {
-        let Some(folder) = self.folder.take() else { return Ok(()) };
-        self.leaving = true;
-        let mut outcome = self.end_all();
-        for _ in 1..TRIES {
-            if outcome.is_err() {
-                // A new service adopts what the old one has left, and removes what is half made.
-                outcome = self.start_service().and_then(|()| self.end_all());
-            }
+    fn leave(&mut self) {
+        for mut host in self.hosts.drain(..) {
+            // The end of its input is its end.
+            drop(host.stdin.take());
+            let _ = host.wait();
         }
-        outcome.map_err(|error| {
-            self.show_log();
-            format!("not everything could be ended ({error}); what remains is in {}", folder.keep().display())
-        })
-    }
-
-    fn end_all(&mut self) -> Outcome {
-        let ended = if self.has_systems() { self.hcs(&["kill", "demo"]) } else { Ok(()) };
-        self.stop_service().and(ended)?;
-        if self.has_systems() { Err("a container is still there".to_owned()) } else { Ok(()) }
-    }
-
-    /// The service has a folder for each live system.
-    fn has_systems(&self) -> bool {
-        fs::read_dir(self.path("service/run/systems")).is_ok_and(|mut folders| folders.next().is_some())
-    }
-
-    fn stop_service(&mut self) -> Outcome {
-        let Some(mut service) = self.service.take() else { return Ok(()) };
-        if let Ok(Some(status)) = service.try_wait() {
-            return Err(format!("the service: {status}"));
-        }
-        // The standard library can only kill; the service removes its cgroups if it is asked.
-        let terminate = Line::new(["sh", "-c", &format!("kill -TERM {}", service.id())]);
-        let outcome = terminate.run(Path::new("/")).and_then(|()| self.wait_for_service());
-        if outcome.is_err() {
-            let _ = service.kill();
-        }
-        let status = service.wait().map_err(|error| format!("the service: {error}"))?;
-        outcome?;
-        if status.success() { Ok(()) } else { Err(format!("the service: {status}")) }
-    }
-
-    fn wait_for_service(&mut self) -> Outcome {
-        let wait = Instant::now();
-        while self.next(wait, "the stop of the service")? != Event::ServiceEnded {}
-        Ok(())
-    }
-
-    /// What happens next. Fails if it is the end of our starter or of the service, or nothing in time.
-    fn next(&mut self, since: Instant, what: &str) -> Outcome<Event> {
-        let event = self.events.recv_timeout(LIMIT.saturating_sub(since.elapsed()));
-        match event {
-            Ok(Event::Log(line)) => {
-                self.log.push(line.clone());
-                Ok(Event::Log(line))
-            }
-            Ok(Event::Interrupted) if !self.leaving => Err(INTERRUPTED.to_owned()),
-            Ok(Event::ServiceEnded) if !self.leaving => Err("the service has ended".to_owned()),
-            Ok(event) => Ok(event),
-            Err(RecvTimeoutError::Timeout) => Err(format!("{what} took more than {} s", LIMIT.as_secs())),
-            // We hold a sender ourselves.
-            Err(RecvTimeoutError::Disconnected) => Err("the channel is closed".to_owned()),
-        }
-    }
-
-    /// Sends each line of a stream to the channel, and its end.
-    fn report_lines(&self, from: Option<impl Read + Send + 'static>, line: fn(String) -> Event, end: Event) {
-        let sender = self.sender.clone();
-        thread::spawn(move || {
-            let lines = from.map(|from| BufReader::new(from).lines());
-            for text in lines.into_iter().flatten().map_while(Result::ok) {
-                let _ = sender.send(line(text));
-            }
-            let _ = sender.send(end);
-        });
+        drop(self.service.stdin.take());
+        let _ = self.service.wait();
     }
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        if let Err(error) = self.tear_down() {
-            eprintln!("xtask: {error}");
-        }
+        self.leave();
     }
+}
+
+fn start_service(programs: &Path, folder: &Path, workspace: &Workspace) -> std::io::Result<Child> {
+    Command::new(programs.join("hcsd"))
+        .arg("--temporary")
+        .arg("--root")
+        .arg(folder)
+        .env_remove("HCS_SOCKET")
+        .env_remove("HCS_WORKER")
+        .env("HCS_QEMU", crate::machines::qemu(workspace))
+        .env("NOTIFY_SOCKET", folder.join("ready"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(File::create(folder.join("log"))?)
+        // Ctrl-C is meant for us; the pipe tells the service.
+        .process_group(0)
+        .spawn()
 }
