@@ -4,6 +4,7 @@
 //!   main      parses, runs the verb, tells its failure in one line
 //!   verbs/    one file per verb: its arguments and what it does
 //!   attach    a process with its input and output here
+//!   detachable  a terminal at something that goes on when one leaves it
 //!   target    which systems, as people name them
 //!   recipe    from what `run` is given to documents
 //!   scratch   folders for what containers of images write
@@ -20,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod detachable;
 mod document;
 mod failure;
 mod output;

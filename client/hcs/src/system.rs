@@ -5,9 +5,9 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hcs_core::{Cause, HResult};
 use hcs_ipc::compute::{
-    CrashComputeSystem, CreateProcess, EventKind, GetComputeSystemProperties, HostDevices,
-    ModifyComputeSystem, OpenProcess, PauseComputeSystem, ResumeComputeSystem, SaveComputeSystem,
-    ShutDownComputeSystem, StartComputeSystem, TerminateComputeSystem, Warning,
+    CrashComputeSystem, CreateProcess, EventKind, GetComputeSystemProperties, GetOutput, HostDevices,
+    ModifyComputeSystem, OpenProcess, OpenSerialPort, PauseComputeSystem, ResumeComputeSystem,
+    SaveComputeSystem, ShutDownComputeSystem, StartComputeSystem, TerminateComputeSystem, Warning,
 };
 use hcs_schema::{
     Any, ConsoleImage, CrashOptions, ModifySettingRequest, PauseOptions, ProcessParameters, Properties,
@@ -16,7 +16,7 @@ use hcs_schema::{
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Error, Event, Link, Operation, Pipes, Process,
+    Error, Event, Link, Operation, Output, Pipes, Process,
     blocking::block_on,
     document::{from_any, to_any},
     link::LinkEvent,
@@ -137,12 +137,20 @@ impl System {
     /// is closed. A restricted one has fewer rights, and there may be several.
     pub fn host_devices(&self, is_restricted: bool) -> Operation<OwnedFd> {
         let call = HostDevices { handle: self.0.handle, restricted: Some(is_restricted) };
-        Operation::begin(&self.0.link, 0, &call, |(reply, fds)| {
-            let mut fds = fds.into_iter();
-            let channel = fds.nth(usize::try_from(reply.channel).unwrap_or(usize::MAX));
-            let missing = || hcs_core::Error::new(Cause::Unexpected, "the service sent no channel");
-            channel.ok_or_else(|| missing().into())
-        })
+        Operation::begin(&self.0.link, 0, &call, |(reply, fds)| placed(fds, reply.channel))
+    }
+
+    /// What was said in it and kept: by one process, or by all of them and its consoles. With `follow` what comes is read too,
+    /// until the process is done with its output, or the system has ended.
+    pub fn output(&self, process_id: Option<u32>, follow: bool) -> Operation<Output> {
+        let call = GetOutput { handle: self.0.handle, process_id, follow: Some(follow) };
+        Operation::begin(&self.0.link, 0, &call, |(reply, fds)| placed(fds, reply.output).map(Output::new))
+    }
+
+    /// A connection to a serial port of a virtual machine: 0 is COM1.
+    pub fn open_serial_port(&self, port: u32) -> Operation<OwnedFd> {
+        let call = OpenSerialPort { handle: self.0.handle, port };
+        Operation::begin(&self.0.link, 0, &call, |(reply, fds)| placed(fds, reply.socket))
     }
 
     /// Its properties: the basic ones, and those that a query asks for.
@@ -230,6 +238,12 @@ impl System {
         listeners.push(sender);
         receiver
     }
+}
+
+/// The descriptor of a reply that is at this place.
+fn placed(fds: Vec<OwnedFd>, place: u32) -> Result<OwnedFd, Error> {
+    let missing = || hcs_core::Error::new(Cause::Unexpected, "a descriptor is missing in the reply");
+    fds.into_iter().nth(place as usize).ok_or_else(|| missing().into())
 }
 
 impl Drop for Inner {

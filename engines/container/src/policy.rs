@@ -133,7 +133,9 @@ pub const PROCESS: &[Line] = &[
     ),
     ("ProcessParameters", "UseLegacyConsole", Inert("there is one kind of console on Linux")),
     ("ProcessParameters", "OciProcess", Honoured),
-    ("ProcessParameters", "Linux", Refused(LATER)),
+    ("ProcessParameters", "Linux", Honoured),
+    ("ProcessLinux", "Log", Honoured),
+    ("ProcessLog", "MaximumSizeBytes", Honoured),
 ];
 
 /// A member that was accepted without effect.

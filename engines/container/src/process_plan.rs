@@ -39,6 +39,9 @@ pub struct ProcessPlan {
     pub stdout: bool,
     /// A pipe for the standard error is wanted; a console has none.
     pub stderr: bool,
+    /// Who starts it reads both pipes and keeps that many bytes of what they said; nobody else has them.
+    #[serde(default)]
+    pub keep_output: Option<u64>,
 }
 
 /// The members of the document that are to blame when a step fails.
@@ -64,12 +67,15 @@ impl ProcessPlan {
         let parameters = &reading.value;
         let mut said = said(parameters)?;
         if parameters.oci_process.is_none() && said.names_nothing() {
-            return Ok((ProcessPlan::of_container(&said, parameters, &mut notices), notices));
+            let mut plan = ProcessPlan::of_container(&said, parameters, &mut notices);
+            plan.keep(parameters)?;
+            return Ok((plan, notices));
         }
         if let Some(process) = &parameters.oci_process {
             oci::process::add(&mut said, process, "$.OciProcess", &mut notices)?;
         }
-        let plan = said.into_plan(parameters, &mut notices)?;
+        let mut plan = said.into_plan(parameters, &mut notices)?;
+        plan.keep(parameters)?;
         Ok((plan, notices))
     }
 }
@@ -90,7 +96,30 @@ impl ProcessPlan {
             stdin: parameters.create_std_in_pipe.unwrap_or(false),
             stdout: parameters.create_std_out_pipe.unwrap_or(false),
             stderr: parameters.create_std_err_pipe.unwrap_or(false),
+            keep_output: None,
         }
+    }
+
+    /// Has the output kept if that is wanted. There is one reader of a pipe, so nobody else reads it then.
+    fn keep(&mut self, parameters: &ProcessParameters) -> Result<(), Error> {
+        const AT: &str = "$.Linux.Log";
+        let Some(log) = parameters.linux.as_ref().and_then(|linux| linux.log.as_ref()) else { return Ok(()) };
+        let others = [
+            ("CreateStdOutPipe", self.stdout),
+            ("CreateStdErrPipe", self.stderr),
+            ("EmulateConsole", self.console.is_some()),
+        ];
+        if let Some((other, _)) = others.into_iter().find(|(_, wanted)| *wanted) {
+            return Err(not_kept(other));
+        }
+        let most = log.maximum_size_bytes.unwrap_or(KEPT.usual);
+        if !(KEPT.least..=KEPT.most).contains(&most) {
+            let detail = format!("found {most}, expected {} to {}", KEPT.least, KEPT.most);
+            return Err(Error::new(Cause::InvalidData, detail).at(format!("{AT}.MaximumSizeBytes")));
+        }
+        self.keep_output = Some(most);
+        (self.stdout, self.stderr) = (true, true);
+        Ok(())
     }
 
     /// This plan, or one for the process that the container is for if this one names no program.
@@ -103,14 +132,33 @@ impl ProcessPlan {
         }
         let process = process.ok_or_else(no_program)?;
         let console = self.console.or(process.console);
+        if self.keep_output.is_some() && console.is_some() {
+            return Err(not_kept("EmulateConsole"));
+        }
         Ok(Cow::Owned(ProcessPlan {
             console,
             stdin: self.stdin,
             stdout: self.stdout,
             stderr: self.stderr && console.is_none(),
+            keep_output: self.keep_output,
             ..process.clone()
         }))
     }
+}
+
+/// How much of its output a process may ask to be kept, in bytes.
+struct Kept {
+    least: u64,
+    usual: u64,
+    most: u64,
+}
+
+const KEPT: Kept = Kept { least: 4 << 10, usual: 1 << 20, most: 16 << 20 };
+
+/// What is read by its worker cannot be read by others as well.
+fn not_kept(other: &str) -> Error {
+    let detail = format!("the output is kept by the worker, so there can be no {other}");
+    Error::new(Cause::InvalidData, detail).at("$.Linux.Log").hint(format!("Leave out {other}, or Linux.Log."))
 }
 
 fn no_program() -> Error {
@@ -260,6 +308,7 @@ impl Wanted {
             stdin: parameters.create_std_in_pipe.unwrap_or(false),
             stdout: parameters.create_std_out_pipe.unwrap_or(false),
             stderr: parameters.create_std_err_pipe.unwrap_or(false) && console.is_none(),
+            keep_output: None,
         })
     }
 
@@ -360,6 +409,36 @@ mod tests {
         assert_eq!(plan.console, None);
         assert_eq!(notices[0].path, "$.ConsoleSize");
         assert!(!plan.environment.iter().any(|variable| variable.starts_with("TERM=")));
+    }
+
+    #[test]
+    fn kept_output_has_no_other_reader_and_a_bound() {
+        let (kept, notices) = plan(r#"{"CommandArgs":["web"],"CreateStdInPipe":true,"Linux":{"Log":{}}}"#);
+        assert_eq!(
+            (kept.stdin, kept.stdout, kept.stderr, kept.keep_output),
+            (true, true, true, Some(1 << 20))
+        );
+        assert_eq!(notices, vec![]);
+        for (more, path) in [
+            (r#""CreateStdOutPipe":true,"Linux":{"Log":{}}"#, "$.Linux.Log"),
+            (r#""CreateStdErrPipe":true,"Linux":{"Log":{}}"#, "$.Linux.Log"),
+            (r#""EmulateConsole":true,"Linux":{"Log":{}}"#, "$.Linux.Log"),
+            (r#""Linux":{"Log":{"MaximumSizeBytes":100}}"#, "$.Linux.Log.MaximumSizeBytes"),
+            (r#""Linux":{"Log":{"MaximumSizeBytes":1000000000}}"#, "$.Linux.Log.MaximumSizeBytes"),
+        ] {
+            let error = try_plan(&format!(r#"{{"CommandArgs":["web"],{more}}}"#)).unwrap_err();
+            assert_eq!((error.cause, error.path.as_deref()), (Cause::InvalidData, Some(path)), "{more}");
+        }
+        // The process that the container is for may have a console without anybody saying so here.
+        let (asked, _) = plan(r#"{"Linux":{"Log":{}}}"#);
+        let (mut process, _) = plan(r#"{"CommandArgs":["sh"],"EmulateConsole":true}"#);
+        assert_eq!(
+            asked.or_that_of_container(Some(&process)).unwrap_err().path.as_deref(),
+            Some("$.Linux.Log")
+        );
+        process.console = None;
+        let merged = asked.or_that_of_container(Some(&process)).unwrap();
+        assert_eq!((merged.arguments.len(), merged.keep_output), (1, Some(1 << 20)));
     }
 
     #[test]

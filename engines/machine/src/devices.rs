@@ -120,14 +120,30 @@ pub fn slot_id(slot: u32) -> String {
     format!("slot{slot}")
 }
 
-/// What is behind a port that changes: a listening socket of this name, at which one connects at a time and nobody is
-/// waited for, or nothing. What the guest says is heard at another place too.
-pub fn behind_port(socket: Option<&str>, log: i64) -> Value {
+/// What is behind a port that changes. A socket is called by the name of its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind<'a> {
+    /// Nothing.
+    Nothing,
+    /// A socket at which one connects at a time and nobody is waited for.
+    Listening(&'a str),
+    /// A socket at whose other end is somebody already.
+    Connected(&'a str),
+}
+
+/// A port that changes. What the guest says is heard at another place too.
+pub fn behind_port(behind: Behind<'_>, log: i64) -> Value {
     let mut data = json!({"logfile": format!("/dev/fdset/{log}"), "logappend": true});
-    let Some(descriptor) = socket else { return json!({"type": "null", "data": data}) };
+    let descriptor = match behind {
+        Behind::Nothing => return json!({"type": "null", "data": data}),
+        Behind::Listening(descriptor) => {
+            data["wait"] = json!(false);
+            descriptor
+        }
+        Behind::Connected(descriptor) => descriptor,
+    };
     data["addr"] = json!({"type": "fd", "data": {"str": descriptor}});
-    data["server"] = json!(true);
-    data["wait"] = json!(false);
+    data["server"] = json!(matches!(behind, Behind::Listening(_)));
     json!({"type": "socket", "data": data})
 }
 

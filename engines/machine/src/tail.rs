@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Tail {
     pipe: File,
     kept: Vec<u8>,
+    /// What somebody else is to be given too and has not asked for yet; `None` if there is nobody.
+    fresh: Option<Vec<u8>>,
     quiet_until: Option<Instant>,
     ended: bool,
 }
@@ -62,7 +64,20 @@ impl Tail {
         rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
         // Without the right to more it is as large as others.
         let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE);
-        Ok((Tail { pipe: File::from(read), kept: Vec::new(), quiet_until: None, ended: false }, write))
+        let tail =
+            Tail { pipe: File::from(read), kept: Vec::new(), fresh: None, quiet_until: None, ended: false };
+        Ok((tail, write))
+    }
+
+    /// The same for what somebody else keeps more of: see [`Tail::take_fresh`].
+    pub fn heard() -> Result<(Tail, OwnedFd), Errno> {
+        Tail::new().map(|(tail, write)| (Tail { fresh: Some(Vec::new()), ..tail }, write))
+    }
+
+    /// What was said since this was asked last, or the end of it.
+    pub fn take_fresh(&mut self) -> Vec<u8> {
+        self.take();
+        self.fresh.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Readable when something is to be taken; `None` as long as it is not looked at.
@@ -76,18 +91,20 @@ impl Tail {
         self.quiet_until.filter(|until| *until > Instant::now())
     }
 
-    /// Takes what is there.
+    /// Takes what is there, and not what comes meanwhile without end.
     pub fn take(&mut self) {
         let mut buffer = [0; 8 << 10];
-        loop {
+        for _ in 0..PIPE / buffer.len() {
             match self.pipe.read(&mut buffer) {
                 Ok(0) => {
                     self.ended = true;
                     return;
                 }
                 Ok(length) => {
-                    self.kept.extend_from_slice(&buffer[..length]);
-                    self.kept.drain(..self.kept.len().saturating_sub(KEPT));
+                    keep(&mut self.kept, &buffer[..length], KEPT);
+                    if let Some(fresh) = &mut self.fresh {
+                        keep(fresh, &buffer[..length], PIPE);
+                    }
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(_) => {
@@ -103,6 +120,12 @@ impl Tail {
         self.take();
         String::from_utf8_lossy(&self.kept).into_owned()
     }
+}
+
+/// Adds to a text of which only the end is kept.
+fn keep(text: &mut Vec<u8>, said: &[u8], most: usize) {
+    text.extend_from_slice(said);
+    text.drain(..text.len().saturating_sub(most));
 }
 
 #[cfg(test)]
@@ -124,8 +147,25 @@ mod tests {
         let text = tail.text();
         assert!(text.ends_with("line 99999\n") && text.len() <= KEPT, "{}", text.len());
         assert!(tail.readable().is_none() && tail.pause_ends().is_some());
+        assert!(tail.take_fresh().is_empty(), "there is nobody else");
         drop(speaker);
         tail.take();
         assert!(tail.ended && tail.pause_ends().is_some());
+    }
+
+    #[test]
+    fn who_keeps_more_gets_each_word_once() {
+        let (mut tail, write) = Tail::heard().unwrap();
+        let mut speaker = File::from(write);
+        let mut heard = Vec::new();
+        for number in 0..10_000 {
+            writeln!(speaker, "line {number}").unwrap();
+            if number % 1000 == 0 {
+                heard.extend(tail.take_fresh());
+            }
+        }
+        heard.extend(tail.take_fresh());
+        let expected: String = (0..10_000).map(|number| format!("line {number}\n")).collect();
+        assert!(heard == expected.as_bytes());
     }
 }

@@ -119,7 +119,6 @@ fn linux_additions_are_marked() {
         "Networking.Linux",
         "ProcessLinux.Log",
         "ProcessLog.MaximumSizeBytes",
-        "ProcessLog.MaximumFiles",
         "ProcessParameters.OciProcess",
         "ProcessParameters.Linux",
         "ProcessStatus.Linux",

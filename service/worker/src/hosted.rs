@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     connection::{Broken, Connection},
     guest::{Guest, What},
+    kept::Kept,
     requests::{self, Answered, parse},
 };
 
@@ -23,6 +24,8 @@ pub struct Hosted {
     moves: Vec<(u64, Phase)>,
     /// hcsd knows how it has ended.
     released: bool,
+    /// What its processes have said.
+    pub kept: Kept,
 }
 
 impl Hosted {
@@ -35,6 +38,7 @@ impl Hosted {
             waiting_for_end: Vec::new(),
             moves: Vec::new(),
             released: false,
+            kept: Kept::default(),
         }
     }
 
@@ -138,6 +142,10 @@ impl Hosted {
                 self.moves.push((number, to));
             }
             Request::Change { .. } => guest.forward(id, number, request)?,
+            Request::Output { process_id, follow } => {
+                let end = self.kept.hand_out(*process_id, *follow)?;
+                return Ok(Answered::Now(Answer::Output, vec![end]));
+            }
             Request::Statistics => guest.properties(id, number, "Statistics")?,
             Request::Memory => guest.properties(id, number, "Memory")?,
             other => {
@@ -164,6 +172,12 @@ impl Hosted {
                     outcome.unwrap_or_else(|error| (Answer::Failed(error.into()), Vec::new()));
                 self.answer(number, answer, fds)
             }
+            What::Kept { process_id, most, pipes } => {
+                if let Err(error) = self.kept.keep(process_id, most, pipes) {
+                    eprintln!("hcs-worker: {error}");
+                }
+                Ok(())
+            }
             What::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),
             What::Ended(exit) => {
                 if let Some(guest) = guest {
@@ -182,6 +196,7 @@ impl Hosted {
         }
         let exit = self.ending.take().unwrap_or(exit);
         self.phase = Phase::Exited(exit.clone());
+        self.kept.finish();
         for number in std::mem::take(&mut self.waiting_for_end) {
             self.answer(number, Answer::Done, Vec::new())?;
         }

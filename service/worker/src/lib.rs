@@ -3,6 +3,7 @@
 //!
 //! - [`worker`]: the loop. [`system`]: what it owns. [`requests`]: what hcsd asks.
 //! - [`connection`]: messages to and from hcsd, or whoever is in its place.
+//! - [`kept`]: what processes and consoles have said, for whoever asks.
 //! - [`device_hosts`]: applications that are devices of a machine.
 //! - [`carrier`]: streams of a virtual machine's port, joined with pipes; the agent uses it on its side.
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@ mod device_hosts;
 mod engine;
 mod guest;
 mod hosted;
+mod kept;
 mod name;
 mod output;
 mod properties;

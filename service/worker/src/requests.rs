@@ -91,6 +91,13 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         Request::HostDevices { is_restricted } => {
             return Ok(Answered::Now(Answer::Channel, vec![system.host_devices(is_restricted)?]));
         }
+        Request::Output { process_id, follow } => {
+            let end = system.hand_out_output(process_id, follow)?;
+            return Ok(Answered::Now(Answer::Output, vec![end]));
+        }
+        Request::SerialPort { number } => {
+            return Ok(Answered::Now(Answer::SerialPort, vec![system.serial_port(number)?]));
+        }
         Request::Statistics => return Ok(document(&properties::statistics(system)?)),
         Request::Memory => return Ok(document(&properties::memory(system)?)),
         Request::SharedRegions => return Ok(document(&properties::shared_regions(system)?)),

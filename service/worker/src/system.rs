@@ -29,6 +29,7 @@ use crate::{
     device_hosts::Shared as DeviceHosts,
     engine::Engine,
     guest::Guest,
+    kept::Kept,
     output::Output,
     relay::{Flow, Relay},
     tracked::{Ends, Tracked, track},
@@ -50,6 +51,8 @@ pub struct System {
     guest: Option<Guest>,
     /// Who is devices of a machine.
     device_hosts: DeviceHosts,
+    /// What its processes and consoles have said.
+    kept: Kept,
 }
 
 /// What the memory limit of the container has done, as far as it was told.
@@ -88,6 +91,7 @@ impl System {
             memory: MemoryKills::default(),
             guest: None,
             device_hosts: DeviceHosts::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -137,6 +141,9 @@ impl System {
             return Err(Cause::InvalidState.into());
         };
         engine.start()?;
+        if engine.machine().is_some() {
+            self.kept.keep_consoles();
+        }
         self.phase = Phase::Running;
         self.started = Some((SystemTime::now(), Instant::now()));
         Ok(())
@@ -188,6 +195,40 @@ impl System {
     /// A picture of the screen of a machine.
     pub fn picture(&mut self) -> Result<OwnedFd, Error> {
         self.machine()?.picture()
+    }
+
+    /// Connects to a serial port of a machine that runs.
+    pub fn serial_port(&mut self, number: u32) -> Result<OwnedFd, Error> {
+        let is_there = matches!(self.phase, Phase::Running | Phase::Paused);
+        if !is_there || self.ending.is_some() {
+            return Err(Cause::InvalidState.into());
+        }
+        self.machine()?.open_serial_port(number)
+    }
+
+    /// What its processes and consoles have said.
+    pub fn kept(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+
+    /// The same, only to be looked at.
+    pub fn heard_output(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// What was kept, and with `follow` what comes.
+    pub fn hand_out_output(&mut self, of: Option<u32>, follow: bool) -> Result<OwnedFd, Error> {
+        self.hear_consoles();
+        self.kept.hand_out(of, follow)
+    }
+
+    /// Keeps what the consoles of a machine have said since the last time.
+    fn hear_consoles(&mut self) {
+        let machine = self.engine.as_mut().and_then(Engine::machine);
+        let said = machine.map(Machine::take_consoles).unwrap_or_default();
+        if !said.is_empty() {
+            self.kept.consoles_said(&said);
+        }
     }
 
     /// A channel to who hosts devices for a machine: the application's end.
@@ -351,7 +392,10 @@ impl System {
     /// Starts a process.
     pub fn start_process(&mut self, plan: &ProcessPlan) -> Result<Ends, Error> {
         self.runs()?;
-        let started = self.engine()?.start_process(plan)?;
+        let mut started = self.engine()?.start_process(plan)?;
+        if let Some(most) = plan.keep_output {
+            self.kept.keep(started.process_id, most, [started.stdout.take(), started.stderr.take()])?;
+        }
         let (tracked, ends) = track(started, plan)?;
         // An ended process of the same number makes room for this one.
         self.ended_in_order.retain(|id| *id != ends.process_id);
@@ -465,7 +509,9 @@ impl System {
 
     /// What a machine tells.
     pub fn hear(&mut self) -> Vec<Told> {
-        self.engine.as_mut().and_then(Engine::machine).map(Machine::hear).unwrap_or_default()
+        let told = self.engine.as_mut().and_then(Engine::machine).map(Machine::hear).unwrap_or_default();
+        self.hear_consoles();
+        told
     }
 
     /// The descriptor of its process says that it is dead: the system has ended, and what is left of it goes.
@@ -484,6 +530,10 @@ impl System {
                 None => Exit::InitDied { code },
             },
         };
+        // The last words are said before the machine is forgotten.
+        self.hear_consoles();
+        self.kept.finish();
+        let engine = self.engine.as_mut().ok_or(Cause::InvalidState)?;
         // It is reaped and cannot be waited for again, so the system ends here, whatever is left of it.
         if let Err(error) = engine.remove() {
             eprintln!("hcs-worker: cleaning up: {error}");

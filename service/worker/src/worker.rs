@@ -26,7 +26,7 @@ use crate::{
     connection::{Broken, Connection},
     guest::{self, Guest, What},
     hosted::Hosted,
-    name,
+    kept, name,
     requests::{self, Answered},
     system::System,
 };
@@ -59,6 +59,8 @@ enum Ready {
     Process(u32),
     Input(u32),
     Unread(u32),
+    Kept(kept::Which),
+    KeptOfHosted(String, kept::Which),
     Monitor,
     Guest(Part),
     DeviceHost(u64),
@@ -153,6 +155,16 @@ impl Worker {
             who.push(Ready::Unread(process_id));
             fds.push(PollFd::new(console, PollFlags::IN));
         }
+        for (which, fd, wanted) in self.system.heard_output().interest() {
+            who.push(Ready::Kept(which));
+            fds.push(PollFd::from_borrowed_fd(fd, wanted));
+        }
+        for (id, hosted) in &self.hosted {
+            for (which, fd, wanted) in hosted.kept.interest() {
+                who.push(Ready::KeptOfHosted(id.clone(), which));
+                fds.push(PollFd::from_borrowed_fd(fd, wanted));
+            }
+        }
         for monitor in self.system.monitors() {
             who.push(Ready::Monitor);
             fds.push(PollFd::from_borrowed_fd(monitor, PollFlags::IN));
@@ -211,6 +223,12 @@ impl Worker {
             }
             Ready::Input(process_id) => self.system.pump(process_id),
             Ready::Unread(process_id) => self.system.discard_output(process_id),
+            Ready::Kept(which) => self.system.kept().ready(which),
+            Ready::KeptOfHosted(id, which) => {
+                if let Some(hosted) = self.hosted.get_mut(&id) {
+                    hosted.kept.ready(which);
+                }
+            }
             Ready::Monitor => self.hear(),
             Ready::Guest(which) => {
                 if let Some(guest) = self.system.guest() {
@@ -430,6 +448,11 @@ impl Worker {
                     // A machine that nobody can reach is of no use to who wanted to reach it.
                     if let Err(error) = self.system.terminate(Exit::TerminatedByService) {
                         eprintln!("hcs-worker: ending a machine that has not started: {error}");
+                    }
+                }
+                What::Kept { process_id, most, pipes } => {
+                    if let Err(error) = self.system.kept().keep(process_id, most, pipes) {
+                        eprintln!("hcs-worker: {error}");
                     }
                 }
                 What::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),

@@ -292,6 +292,6 @@ pub fn terminal(rows: u16, columns: u16) -> (OwnedFd, OwnedFd) {
     (terminal, side.into())
 }
 
-fn resize(terminal: &OwnedFd, rows: u16, columns: u16) {
+pub fn resize(terminal: &OwnedFd, rows: u16, columns: u16) {
     tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
 }

@@ -59,6 +59,10 @@ methods! {
     ModifyComputeSystem { handle "handle": u64, request "request": Any, operation "operation": Option<u64> } -> Done;
     EnumerateComputeSystems { query "query": Option<Any> } -> SystemsReply;
     WaitForComputeSystemExit { handle "handle": u64 } -> StatusReply;
+    GetOutput {
+        handle "handle": u64, process_id "processId": Option<u32>, follow "follow": Option<bool>
+    } -> Output;
+    OpenSerialPort { handle "handle": u64, port "port": u32 } -> SerialPort;
     HostDevices { handle "handle": u64, restricted "restricted": Option<bool> } -> DeviceChannel;
     CreateProcess { handle "handle": u64, parameters "parameters": Any, operation "operation": Option<u64> } -> CreatedProcess;
     OpenProcess { handle "handle": u64, process_id "processId": u32 } -> OpenedProcess;
@@ -113,6 +117,8 @@ records! {
     }
     /// `SystemEvent`.
     SystemEvent { sequence: u64, r#type: SystemEventKind, id: String, state: String, data: Option<Any> }
+    /// `OutputPiece`.
+    OutputPiece { process: Option<u32>, stream: OutputStream, time: u64, offset: u64, length: u64 }
     /// `PendingOperation`.
     PendingOperation {
         key: u64,
@@ -139,6 +145,10 @@ records! {
     SystemsReply { systems: Vec<Any> }
     /// Reply with a SystemExitStatus or ProcessStatus document.
     StatusReply { status: Any }
+    /// Reply of GetOutput.
+    Output { output: u32 }
+    /// Reply of OpenSerialPort.
+    SerialPort { socket: u32 }
     /// Reply of HostDevices.
     DeviceChannel { channel: u32 }
     /// Reply of CreateProcess.
@@ -206,6 +216,27 @@ pub enum SystemEventKind {
     Crashed,
     ProcessCreated,
     ProcessExited,
+}
+
+/// The `stream` of an `OutputPiece`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the interface text documents them")]
+pub enum OutputStream {
+    StdOut,
+    StdErr,
+    Console,
+}
+
+impl OutputStream {
+    /// Its name in the manner of the documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            OutputStream::StdOut => "StdOut",
+            OutputStream::StdErr => "StdErr",
+            OutputStream::Console => "Console",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -199,6 +199,18 @@ pub enum Request {
         /// Its id inside of the system.
         process_id: u32,
     },
+    /// What was said and kept. Answer: [`Answer::Output`].
+    Output {
+        /// Of this process; without one, of all and of the consoles.
+        process_id: Option<u32>,
+        /// And what comes.
+        follow: bool,
+    },
+    /// Connect to a serial port of a virtual machine. Answer: [`Answer::SerialPort`].
+    SerialPort {
+        /// Which: COM1 is 0.
+        number: u32,
+    },
     /// Close the process's end of its standard input; a console is typed the end of the input.
     CloseStdin {
         /// Its id inside of the system.
@@ -235,6 +247,10 @@ pub enum Answer {
     },
     /// A file with a picture comes beside the message.
     Picture,
+    /// A file or a pipe with what was said comes beside the message.
+    Output,
+    /// A socket that is connected to the port comes beside the message.
+    SerialPort,
     /// The application's end of its channel to the worker comes beside the message; [`crate::hosting`] is spoken there.
     Channel,
     /// Files come beside the message: the state of the devices, and the memory.

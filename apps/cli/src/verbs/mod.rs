@@ -4,6 +4,7 @@ mod access;
 mod call;
 pub mod completion;
 mod config;
+mod console;
 mod cp;
 mod crash;
 mod create;
@@ -19,6 +20,7 @@ mod introspect;
 mod kill;
 mod layer;
 mod list;
+mod logs;
 mod man;
 mod metrics;
 mod modify;
@@ -52,6 +54,8 @@ pub enum Verb {
     Start(start::Start),
     Run(run::Run),
     Exec(exec::Exec),
+    Logs(logs::Logs),
+    Console(console::Console),
     Stop(stop::Stop),
     Kill(kill::Kill),
     Pause(pause::Pause),
@@ -95,6 +99,9 @@ impl Verb {
             Verb::Exec(verb) => return verb.run(context),
             Verb::Run(verb) => return verb.run(context),
             Verb::Wait(verb) => return verb.run(context),
+            Verb::Logs(verb) => verb.run(context),
+            // It may end by a signal.
+            Verb::Console(verb) => return verb.run(context),
             Verb::Stop(verb) => verb.run(context),
             Verb::Kill(verb) => verb.run(context),
             Verb::Pause(verb) => verb.run(context),

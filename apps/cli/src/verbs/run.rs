@@ -25,7 +25,7 @@ pub struct Run {
     /// The id of the system [default: one that no other has].
     #[arg(long, value_name = "ID")]
     name: Option<String>,
-    /// Do not wait: print the id and leave the system running. It stays, also when its process has ended.
+    /// Do not wait: print the id and leave the system running. It stays, also when its process has ended; `hcs logs` shows what that says.
     #[arg(short, long, conflicts_with_all = ["interactive", "tty"])]
     detach: bool,
     #[command(flatten)]
@@ -97,9 +97,7 @@ impl Run {
     ) -> Result<(), Failure> {
         system.start().wait()?;
         if !is_machine || !self.command.is_empty() {
-            let parameters =
-                ProcessParameters { create_std_out_pipe: None, create_std_err_pipe: None, ..parameters };
-            system.run(&parameters).wait()?;
+            system.run(&hcs::output::kept(parameters)).wait()?;
         }
         Ok(output::line(system.id())?)
     }

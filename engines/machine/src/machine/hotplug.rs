@@ -7,14 +7,14 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Machine, Running};
 use crate::{
     change::PATH,
     devices::{self, Layout},
     files, links,
-    plan::{Adapter, Disk, HostedDevice, MappedPipe, Pipe, adapters},
+    plan::{Adapter, Disk, HostedDevice, MappedPipe, adapters},
 };
 
 /// What comes behind a device that goes.
@@ -94,22 +94,6 @@ impl Machine {
         }
         self.adapter(key)?.connected = connected;
         Ok(())
-    }
-
-    /// Connects a serial port to a new socket, or to nothing.
-    pub(super) fn connect_serial_port(&mut self, number: usize, pipe: Option<&Pipe>) -> Result<(), Error> {
-        let Some(running) = &mut self.running else { return Ok(()) };
-        if let Some(pipe) = pipe {
-            let same = self.plan.serial_ports.iter().flatten().any(|other| other.socket == pipe.socket);
-            if same {
-                let detail = format!("{} is the socket of a serial port already", pipe.socket);
-                return Err(Error::new(Cause::AlreadyExists, detail).at(&pipe.blame));
-            }
-        }
-        let socket = pipe.map(files::listen).transpose()?;
-        running.connect_port(&format!("com{number}"), socket.as_ref().map(AsFd::as_fd)).inspect_err(|_| {
-            files::remove_sockets(pipe.iter().map(|pipe| pipe.socket.as_str()));
-        })
     }
 
     /// Makes a socket of somebody on the host a port of the guest.
@@ -242,15 +226,6 @@ impl Running {
         self.qmp.run("device_add", devices::pipe(&id, pipe.name())).map(|_| ()).inspect_err(|_| {
             let _ = self.qmp.run("chardev-remove", json!({"id": id}));
         })
-    }
-
-    fn connect_port(&mut self, id: &str, socket: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        if let Some(socket) = socket {
-            self.hand_over(socket)?;
-        }
-        let behind = devices::behind_port(socket.map(|_| HANDED_OVER), self.log);
-        let changed = self.qmp.run("chardev-change", json!({"id": id, "backend": behind}));
-        changed.map(|_: Value| ()).inspect_err(|_| self.take_back())
     }
 
     /// Gives QEMU a descriptor.

@@ -10,6 +10,7 @@ mod placement;
 mod reason;
 pub mod saving;
 mod screen;
+mod serial;
 mod sets;
 mod sharing;
 
@@ -164,7 +165,7 @@ impl Machine {
             speakers.extend(speaker);
         }
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting QEMU");
-        let ((errors, say), (consoles, log)) = (Tail::new().map_err(failed)?, Tail::new().map_err(failed)?);
+        let ((errors, say), (consoles, log)) = (Tail::new().map_err(failed)?, Tail::heard().map_err(failed)?);
         let host = &self.plan.host;
         let firmware = files::firmware(&self.plan)?;
         let variables = firmware.as_ref().map(|[_, variables]| variables.try_clone()).transpose();
@@ -438,6 +439,12 @@ impl Machine {
         }
         told.extend(self.settled());
         told
+    }
+
+    /// What the consoles have said since this was asked last.
+    pub fn take_consoles(&mut self) -> Vec<u8> {
+        let Some(running) = &mut self.running else { return Vec::new() };
+        running.qmp.ears.consoles.take_fresh()
     }
 
     /// Stands for QEMU; readable when it is dead.

@@ -46,16 +46,14 @@ documents! {
 
     /// Linux addition to ProcessParameters.
     pub struct ProcessLinux {
-        /// Keep the output in a log on the host instead of pipes.
+        /// Its worker keeps what it says, in the place of pipes; GetOutput tells it, also when the process has ended.
         "Log" linux log: ProcessLog,
     }
 
-    /// Linux addition: a bounded, rotated log of stdout and stderr, kept by the worker.
+    /// Linux addition: what a process says on its standard output and error, kept in the memory of its worker.
     pub struct ProcessLog {
-        /// Size at which a new file is begun.
+        /// How much is kept: 4 KiB to 16 MiB, 1 MiB if nothing is said. The oldest goes first.
         "MaximumSizeBytes" linux maximum_size_bytes: u64,
-        /// Files kept, the current one included.
-        "MaximumFiles" linux maximum_files: u32,
     }
 
     /// Result of HcsGetProcessProperties / HcsWaitForProcessExit; EventData of ProcessExited.

@@ -8,6 +8,7 @@ mod host_report;
 mod hosting;
 pub mod introspection;
 pub mod modify;
+mod output;
 pub mod processes;
 pub mod properties;
 mod restoring;
@@ -99,6 +100,8 @@ async fn answer(service: &Arc<Service>, session: &Arc<Session>, method: &str, pa
         ModifyComputeSystem => modify::modify;
         EnumerateComputeSystems => properties::enumerate;
         WaitForComputeSystemExit => systems::wait_for_exit;
+        GetOutput => output::get;
+        OpenSerialPort => output::open_serial_port;
         HostDevices => device_hosting::host_devices;
         CreateProcess => processes::create;
         OpenProcess => processes::open;

@@ -108,6 +108,8 @@ fn name(request: &Request) -> &'static str {
         Request::HostDevices { .. } => "HostDevices",
         Request::Save { .. } => "Save",
         Request::Template => "Template",
+        Request::Output { .. } => "Output",
+        Request::SerialPort { .. } => "SerialPort",
         Request::Statistics => "Statistics",
         Request::Memory => "Memory",
         Request::SharedRegions => "SharedRegions",

@@ -45,6 +45,15 @@ pub enum What {
     Settled(u64, Result<(Answer, Vec<OwnedFd>), Error>),
     /// The start under this number has failed: nobody can reach the machine.
     NotStarted(u64, Error),
+    /// What a process that has just been started says at these pipes is to be kept.
+    Kept {
+        /// Its id.
+        process_id: u32,
+        /// How many bytes.
+        most: u64,
+        /// The reading ends of its output and its errors.
+        pipes: [Option<OwnedFd>; 2],
+    },
     /// A process has ended.
     ProcessEnded(ProcessRecord),
     /// A container has ended.

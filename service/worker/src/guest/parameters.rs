@@ -7,6 +7,8 @@ use hcs_gcs::records::{NULL_ID, ProcessParameters, Raw};
 /// All of a plan, for an agent of this house.
 pub fn whole(plan: &ProcessPlan, of: &str) -> Result<ProcessParameters, Error> {
     let mut plan = plan.clone();
+    // It is kept on this side, where it outlives the agent.
+    plan.keep_output = None;
     if of == NULL_ID {
         plan.attributes.is_unconfined = true;
         plan.attributes.no_new_privileges = false;

@@ -40,6 +40,8 @@ pub(super) struct Starting {
     ports: [Option<u32>; 3],
     /// What the client gets: input, output, errors.
     ends: [Option<OwnedFd>; 3],
+    /// So much of output and errors is kept, and the client does not get them.
+    keep_output: Option<u64>,
 }
 
 impl Guest {
@@ -57,8 +59,12 @@ impl Guest {
     /// Has the agent start a process; it is told under this number when it runs.
     pub fn start_process(&mut self, of: &str, number: u64, plan: &ProcessPlan) -> Result<(), Error> {
         let failed = |errno: rustix::io::Errno| Error::from_errno(errno.raw_os_error(), "making a pipe");
-        let mut starting =
-            Starting { has_console: plan.console.is_some(), ports: [None; 3], ends: [None, None, None] };
+        let mut starting = Starting {
+            has_console: plan.console.is_some(),
+            ports: [None; 3],
+            ends: [None, None, None],
+            keep_output: plan.keep_output,
+        };
         let wanted = [plan.stdin, plan.stdout, plan.stderr && plan.console.is_none()];
         let mut offered = Vec::new();
         for (which, _) in wanted.into_iter().enumerate().filter(|(_, wanted)| *wanted) {
@@ -89,11 +95,15 @@ impl Guest {
     }
 
     pub(super) fn process_started(&mut self, of: String, number: u64, starting: Starting, process_id: u32) {
-        let Starting { has_console, ports, ends: [stdin, stdout, stderr] } = starting;
+        let Starting { has_console, ports, ends: [stdin, mut stdout, mut stderr], keep_output } = starting;
         let record = ProcessRecord { process_id, exit: None };
         let key = (of, process_id);
         self.ended.retain(|ended| *ended != key);
         self.processes.insert(key.clone(), GuestProcess { record, has_console, ports });
+        if let Some(most) = keep_output {
+            let pipes = [stdout.take(), stderr.take()];
+            self.tell(&key.0, What::Kept { process_id, most, pipes });
+        }
         let ends = Ends { process_id, stdin, stdout, stderr };
         self.settle(&key.0, number, Ok(ends.into_answer()));
         self.await_end(key);
