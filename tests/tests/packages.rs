@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(20);
 static MACHINE: Mutex<()> = Mutex::new(());
 
 /// What is on this host, as far as packages could change it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Host {
     files: BTreeSet<PathBuf>,
     groups: String,
@@ -54,14 +54,27 @@ impl Host {
                 .map(|line| Path::new(line[4]).join("hcs"))
                 .filter(|folder| folder.is_dir())
                 .collect(),
-            processes: processes::all().into_iter().filter(|pid| is_program(*pid)).collect(),
+            processes: ours(),
         }
     }
 }
 
-/// Whether a process runs a program of the package, or one of a package that was replaced meanwhile.
-fn is_program(pid: u32) -> bool {
-    fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with("/usr/libexec/hcs"))
+/// Processes that run a program of the package, or one of a package that was replaced meanwhile.
+fn ours() -> Vec<u32> {
+    let is_ours = |pid: &u32| {
+        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.starts_with("/usr/libexec/hcs"))
+    };
+    processes::all().into_iter().filter(is_ours).collect()
+}
+
+/// The host is what it was before the packages came, and says what differs.
+fn nothing_is_left(before: &Host) {
+    until("workers end", SOON, || ours().is_empty());
+    let after = Host::look();
+    let added: Vec<&PathBuf> = after.files.difference(&before.files).collect();
+    let missing: Vec<&PathBuf> = before.files.difference(&after.files).collect();
+    assert!(added.is_empty() && missing.is_empty(), "left: {added:?}; gone: {missing:?}");
+    assert!(after == *before, "groups, mounts {:?}, cgroups {:?}", after.mounts, after.cgroups);
 }
 
 /// Everything below a folder, but for what dpkg and the tools for groups keep for themselves.
@@ -222,6 +235,9 @@ fn packages_work_are_upgraded_under_running_systems_and_leave_nothing() {
     host("systemd-analyze", &["verify", "/usr/lib/systemd/system/hcsd.service"]);
     assert!(Path::new("/etc/systemd/system/sockets.target.wants/hcsd.socket").is_symlink());
 
+    assert!(Path::new("/usr/share/man/man1/hcs.1.gz").exists());
+    assert!(Path::new("/usr/share/bash-completion/completions/hcs").exists());
+
     // It works.
     let service = Unit::start(&folder);
     let group = fs::metadata("/run/hcs/hcs.sock").unwrap();
@@ -251,18 +267,14 @@ fn packages_work_are_upgraded_under_running_systems_and_leave_nothing() {
     assert!(service.child.wait().unwrap().success());
     assert_eq!(fs::read_to_string(CONFIG).unwrap(), settings);
     assert!(Path::new("/var/lib/hcs").is_dir() && !Path::new("/run/hcs").exists());
-    until("workers end", SOON, || Host::look().processes.is_empty());
+    until("workers end", SOON, || ours().is_empty());
 
     // Purged: nothing is left.
     let mut purge = dpkg();
     let purged = purge.arg("--purge").args(NAMES).output().unwrap();
     assert!(purged.status.success(), "{}", String::from_utf8_lossy(&purged.stderr));
     drop(installed);
-    let after = Host::look();
-    let added: Vec<&PathBuf> = after.files.difference(&before.files).collect();
-    let missing: Vec<&PathBuf> = before.files.difference(&after.files).collect();
-    assert!(added.is_empty() && missing.is_empty(), "left: {added:?}; gone: {missing:?}");
-    assert_eq!(after, before);
+    nothing_is_left(&before);
 }
 
 #[test]
@@ -277,6 +289,5 @@ fn a_service_that_has_died_is_removed_with_what_it_left_alone() {
     service.child.wait().unwrap();
     assert!(processes::is_alive(worker()), "the container goes on without a service");
     drop(installed);
-    until("workers end", SOON, || Host::look().processes.is_empty());
-    assert_eq!(Host::look(), before);
+    nothing_is_left(&before);
 }

@@ -2,7 +2,7 @@
 //!
 //! What is in them stands in the manifests (`[package.metadata.deb]`), and packaging/README.md tells why.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::{Outcome, command::Line, workspace::Workspace};
 
@@ -27,18 +27,40 @@ pub fn run(programs: Programs) -> Outcome {
     if programs == Programs::Release {
         Line::of("cargo build --release --locked").run(&workspace.root)?;
     }
+    have_hcs_write(&workspace, programs)?;
     let folder = workspace.target.join("debian");
     // Those of an earlier version would be installed with the new ones.
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(format!("{}: {error}", folder.display()));
-        }
-        _ => {}
-    }
+    remove(&folder)?;
     for package in PACKAGES {
         line(&workspace, package, programs).run(&workspace.root)?;
     }
     Ok(())
+}
+
+/// The words of `hcs` for shells, and its manual, in `written` beside the programs.
+fn have_hcs_write(workspace: &Workspace, programs: Programs) -> Outcome {
+    let development = workspace.target.join("debug");
+    let built = if programs == Programs::Development { development } else { workspace.release() };
+    let hcs = built.join("hcs").display().to_string();
+    let folder = built.join("written");
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    remove(&folder)?;
+    fs::create_dir(&folder).map_err(failed)?;
+    for shell in ["bash", "zsh", "fish"] {
+        let words = Line::new([hcs.as_str(), "completion", shell]).output(&workspace.root)?;
+        fs::write(folder.join(shell), words).map_err(failed)?;
+    }
+    let manual = folder.join("man").display().to_string();
+    Line::new([hcs.as_str(), "man", &manual]).run_quietly(&workspace.root)
+}
+
+fn remove(folder: &Path) -> Outcome {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn line(workspace: &Workspace, package: &str, programs: Programs) -> Line {
