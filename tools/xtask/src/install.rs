@@ -119,7 +119,7 @@ fn install_component(workspace: &Workspace, component: &str, sign: &str) -> Outc
 }
 
 fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
-    let Tool { name, version: wanted, takes } = tool;
+    let &Tool { name, version: wanted, takes } = tool;
     let tools = workspace.tools();
     let program = tools.join("bin").join(name);
     let version = Line::new([program.display().to_string().as_str(), "--version"]);

@@ -23,6 +23,7 @@ use super::{
     restoring, within,
 };
 use crate::{
+    config::Config,
     host::{machine_users, memory},
     random,
     record::Record,
