@@ -64,6 +64,11 @@ impl Service {
         Service::start_by(&["env", "HCS_GUEST_PATIENCE=8"])
     }
 
+    /// Starts one that has 512 descriptors, and may have 4096.
+    pub fn start_with_descriptors() -> Service {
+        Service::start_by(&["sh", "-c", "ulimit -Hn 4096 && ulimit -Sn 512 && exec \"$@\"", "sh"])
+    }
+
     /// Starts one with a configuration file.
     pub fn start_configured(text: &str) -> Service {
         Service::start_in(configured_folder(text), &[])

@@ -7,7 +7,7 @@ use hcs::Cause;
 /// There is no such system, process, image or report.
 const NOT_THERE: u8 = 3;
 /// No service can be reached.
-const NO_SERVICE: u8 = 4;
+pub const NO_SERVICE: u8 = 4;
 
 /// What exit codes mean, for the help.
 pub const EXIT_CODES: &str = "\

@@ -137,7 +137,11 @@ impl Settings {
         for setting in SETTINGS {
             let name = setting.variable();
             let Some(value) = variable(&name).filter(|value| !value.is_empty()) else { continue };
-            settings.set(setting, &value.to_string_lossy()).map_err(|error| format!("{name}: {error}"))?;
+            let set = match value.to_str() {
+                Some(text) => settings.set(setting, text),
+                None => Err(format!("found {value:?}, which is no UTF-8; allowed is {}", setting.allowed)),
+            };
+            set.map_err(|error| format!("{name}: {error}"))?;
         }
         Ok(settings)
     }

@@ -17,6 +17,7 @@ mod access;
 mod config;
 mod connection;
 mod conversation;
+mod descriptor_limit;
 mod host;
 mod methods;
 mod metrics;
@@ -39,16 +40,20 @@ mod worker;
 
 use std::process::ExitCode;
 
+/// What it ends with if its settings are wrong (EX_CONFIG): another start will not help.
+const WRONG_SETTINGS: u8 = 78;
+
 fn main() -> ExitCode {
     let config = match config::Config::load() {
         Ok(config) => config,
         Err(error) => {
             eprintln!("hcsd: {error}");
-            return ExitCode::FAILURE;
+            return ExitCode::from(WRONG_SETTINGS);
         }
     };
     systemd::start_log(&config.settings);
     systemd::keep_descriptors();
+    descriptor_limit::raise();
     hcs_container::attributes::outlive_others();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

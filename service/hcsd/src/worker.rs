@@ -28,7 +28,7 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
-use crate::process_identity::ProcessIdentity;
+use crate::{descriptor_limit, process_identity::ProcessIdentity};
 
 /// How long a worker may take to greet. It does so before anything that can hang.
 const GREETING: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
 /// The process and our end of its connection.
 fn spawn(program: &OwnedFd) -> io::Result<(Child, OwnedFd)> {
     let (ours, theirs) = connection()?;
-    let child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+    let mut child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
         .arg0("hcs-worker")
         // The place of the system's GUID.
         .arg(Guid::NIL.to_string())
@@ -98,6 +98,11 @@ fn spawn(program: &OwnedFd) -> io::Result<(Child, OwnedFd)> {
         .stdout(Stdio::null())
         .current_dir("/")
         .spawn()?;
+    if let Err(error) = child.id().map_or(Ok(()), descriptor_limit::give_back) {
+        // It is buried by the runtime.
+        child.start_kill()?;
+        return Err(error);
+    }
     Ok((child, ours))
 }
 

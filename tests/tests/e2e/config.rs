@@ -95,7 +95,7 @@ fn every_mistake_of_a_file_is_told_by_the_service_and_by_the_command() {
         file.display()
     );
     let hcsd = Command::new(binaries::find("hcsd")).arg("--root").arg(folder.path()).output().unwrap();
-    assert_eq!(said(&hcsd), (Some(1), String::new(), format!("hcsd: {lines}")));
+    assert_eq!(said(&hcsd), (Some(78), String::new(), format!("hcsd: {lines}")));
     assert_eq!(folder.names(), ["etc"], "the service has begun to work");
     let mut hcs = Command::new(binaries::find("hcs"));
     let hcs = hcs
@@ -110,11 +110,12 @@ fn every_mistake_of_a_file_is_told_by_the_service_and_by_the_command() {
 #[test]
 fn a_file_that_is_named_must_be_there() {
     let folder = Folder::new();
-    for (program, arguments) in [("hcsd", &["--config"][..]), ("hcs", &["config", "check"])] {
+    for (program, arguments, expected) in [("hcsd", &["--config"][..], 78), ("hcs", &["config", "check"], 1)]
+    {
         let output =
             Command::new(binaries::find(program)).args(arguments).arg(folder.join("none")).output().unwrap();
         let (code, _, error) = said(&output);
-        assert_eq!(code, Some(1));
+        assert_eq!(code, Some(expected));
         assert!(error.contains("none") && error.contains("No such file"), "{program}: {error}");
     }
     let output = Command::new(binaries::find("hcs"))

@@ -54,6 +54,7 @@ mod storage;
 mod streams;
 mod systems;
 mod transcripts;
+mod units;
 mod user_namespace;
 mod workers;
 

@@ -1,8 +1,9 @@
-//! Installs what is missing, and nothing else: Debian packages, parts of the Rust toolchain, cargo-deny.
+//! Installs what is missing, and nothing else: Debian packages, parts of the Rust toolchain, cargo-deny and
+//! cargo-deb.
 //!
-//! cargo-deny goes into the target folder at a fixed version, so that everybody checks with the same one and the
-//! user's own tools are left alone. It is built without optimisation: that takes one minute on two processors
-//! instead of two, and a check takes a second either way. The tests run under plain `cargo test`, because building
+//! These two go into the target folder at fixed versions, so that everybody checks and packages with the same ones and
+//! the user's own tools are left alone. They are built without optimisation: that takes half of the time, and what they
+//! do takes seconds either way. The tests run under plain `cargo test`, because building
 //! cargo-nextest would add two to three minutes to every run on a fresh machine.
 
 use crate::{Outcome, command::Line, host, workspace::Workspace};
@@ -52,10 +53,22 @@ const TEST: &[Need] = &[
     // What a virtual machine boots by UEFI, and what reads the memory of one that has crashed.
     Need { package: "systemd-boot-efi", is_met: || std::path::Path::new(host::EFI_STUB).is_file() },
     Need { package: "mtools", is_met: || host::program("mcopy").is_some() },
+    // What packages are made with, and what reads their units.
+    Need { package: "dpkg-dev", is_met: || host::program("dpkg-shlibdeps").is_some() },
+    Need { package: "systemd", is_met: || host::program("systemd-analyze").is_some() },
     Need { package: "gdb", is_met: || host::program("gdb").is_some() },
 ];
 
-const DENY_VERSION: &str = "0.20.2";
+/// A tool that Cargo builds.
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+    /// How many seconds that takes on two processors.
+    takes: u32,
+}
+
+const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", takes: 60 };
+const DEB: Tool = Tool { name: "cargo-deb", version: "3.8.0", takes: 30 };
 
 /// Installs.
 pub fn run(purpose: Purpose) -> Outcome {
@@ -67,7 +80,8 @@ pub fn run(purpose: Purpose) -> Outcome {
         let workspace = Workspace::load()?;
         install_component(&workspace, "rustfmt", "cargo fmt --version")?;
         install_component(&workspace, "clippy", "cargo clippy --version")?;
-        install_deny(&workspace)?;
+        install_tool(&workspace, &DENY)?;
+        install_tool(&workspace, &DEB)?;
     }
     Ok(())
 }
@@ -105,17 +119,18 @@ fn install_component(workspace: &Workspace, component: &str, sign: &str) -> Outc
     Line::of(&format!("rustup component add {component}")).run(&workspace.root)
 }
 
-fn install_deny(workspace: &Workspace) -> Outcome {
+fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
+    let &Tool { name, version: wanted, takes } = tool;
     let tools = workspace.tools();
-    let program = tools.join("bin/cargo-deny");
+    let program = tools.join("bin").join(name);
     let version = Line::new([program.display().to_string().as_str(), "--version"]);
-    if program.exists() && version.output(&workspace.root)?.trim().ends_with(DENY_VERSION) {
+    if program.exists() && version.output(&workspace.root)?.trim().ends_with(wanted) {
         return Ok(());
     }
-    println!("building cargo-deny {DENY_VERSION}, about a minute on two processors");
+    println!("building {name} {wanted}, about {takes} seconds on two processors");
     let install = "cargo install --quiet --locked --debug --no-default-features --force --version";
     let root = tools.display().to_string();
-    Line::new(install.split(' ').chain([DENY_VERSION, "--root", &root, "cargo-deny"]))
+    Line::new(install.split(' ').chain([wanted, "--root", &root, name]))
         // Beside our own build, or Cargo would see two workspaces take turns in one folder.
         .with("CARGO_TARGET_DIR", &tools.join("build"))
         .run(&workspace.root)?;

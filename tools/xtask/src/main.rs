@@ -11,6 +11,7 @@ mod fuzz;
 mod host;
 mod install;
 mod machines;
+mod package;
 mod rows;
 mod schema;
 mod test;
@@ -29,6 +30,7 @@ cargo xtask <verb>
   install [--demo] install what the tests (or only what the demo) need
   fuzz SECONDS     feed each reader of foreign bytes with mutations for so long
   machines [--relock] fetch what the tests of virtual machines need
+  package [--no-build | --development] make the Debian packages, in target/debian
   rows             check that every crate depends only on the rows that its row allows
   schema [--check] write ground/schema/hcs.schema.json from the types, or only compare";
 
@@ -44,6 +46,9 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => fuzz::run(seconds),
         ["machines"] => machines::run(false),
         ["machines", "--relock"] => machines::run(true),
+        ["package"] => package::run(package::Programs::Release),
+        ["package", "--no-build"] => package::run(package::Programs::Built),
+        ["package", "--development"] => package::run(package::Programs::Development),
         ["rows"] => rows::run(),
         ["schema"] => schema::write(),
         ["schema", "--check"] => schema::check(),

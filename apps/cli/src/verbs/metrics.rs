@@ -7,10 +7,11 @@ use std::{
 
 use hcs_ipc::socket;
 
-use crate::{Context, failure::Failure, output};
-
-/// What a command ends with if no service can be reached.
-const NO_SERVICE: u8 = 4;
+use crate::{
+    Context,
+    failure::{Failure, NO_SERVICE},
+    output,
+};
 
 /// Print the figures of the service in the text form of Prometheus.
 ///

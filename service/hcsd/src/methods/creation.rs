@@ -2,10 +2,7 @@
 
 use std::{
     fs,
-    os::{
-        fd::OwnedFd,
-        unix::fs::{MetadataExt, PermissionsExt},
-    },
+    os::{fd::OwnedFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -254,11 +251,10 @@ async fn machine_host(context: &Context, id: &SystemId) -> Result<hcs_machine::p
 /// Where the sockets to the guest of a machine are, below its folder.
 const SOCKETS: &str = "hvsocket";
 
-/// Makes it, for those who may use the service.
-fn make_sockets_folder(folder: &Path, config: &Config) -> std::io::Result<()> {
+/// Makes it, for those who may use the service. The service's own socket may be another's that opened it for us.
+fn make_sockets_folder(folder: &Path, group: Option<u32>) -> std::io::Result<()> {
     fs::create_dir(folder)?;
-    let group = fs::metadata(&config.settings.socket)?.gid();
-    std::os::unix::fs::chown(folder, None, Some(group))?;
+    std::os::unix::fs::chown(folder, None, group)?;
     fs::set_permissions(folder, fs::Permissions::from_mode(0o770))
 }
 
@@ -350,7 +346,7 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
         let note = || {
             fs::create_dir(&folder).map_err(failed)?;
             if let Kind::Machine(hcs_machine::Plan { has_sockets: true, .. }) = &design.plan {
-                make_sockets_folder(&folder.join(SOCKETS), &service.config).map_err(failed)?;
+                make_sockets_folder(&folder.join(SOCKETS), service.access.group()).map_err(failed)?;
             }
             system.recorded().write(&folder).map_err(failed)
         };
