@@ -1,8 +1,8 @@
-//! Installs what is missing, and nothing else: Debian packages, parts of the Rust toolchain, cargo-deny.
+//! Installs what is missing, and nothing else: Debian packages, parts of the Rust toolchain, cargo-deny, mdbook.
 //!
-//! cargo-deny goes into the target folder at a fixed version, so that everybody checks with the same one and the
-//! user's own tools are left alone. It is built without optimisation: that takes one minute on two processors
-//! instead of two, and a check takes a second either way. The tests run under plain `cargo test`, because building
+//! cargo-deny and mdbook go into the target folder at fixed versions, so that everybody checks with the same ones and the
+//! user's own tools are left alone. They are built without optimisation: that takes one minute on two processors
+//! instead of two for the first, half a minute for the second, and what they do takes a second either way. The tests run under plain `cargo test`, because building
 //! cargo-nextest would add two to three minutes to every run on a fresh machine.
 
 use crate::{Outcome, command::Line, host, workspace::Workspace};
@@ -54,7 +54,14 @@ const TEST: &[Need] = &[
     Need { package: "gdb", is_met: || host::program("gdb").is_some() },
 ];
 
-const DENY_VERSION: &str = "0.20.2";
+/// A tool that Cargo builds, and its version.
+struct Tool {
+    name: &'static str,
+    version: &'static str,
+}
+
+const TOOLS: &[Tool] =
+    &[Tool { name: "cargo-deny", version: "0.20.2" }, Tool { name: "mdbook", version: "0.5.4" }];
 
 /// Installs.
 pub fn run(purpose: Purpose) -> Outcome {
@@ -66,7 +73,9 @@ pub fn run(purpose: Purpose) -> Outcome {
         let workspace = Workspace::load()?;
         install_component(&workspace, "rustfmt", "cargo fmt --version")?;
         install_component(&workspace, "clippy", "cargo clippy --version")?;
-        install_deny(&workspace)?;
+        for tool in TOOLS {
+            install_tool(&workspace, tool)?;
+        }
     }
     Ok(())
 }
@@ -104,19 +113,22 @@ fn install_component(workspace: &Workspace, component: &str, sign: &str) -> Outc
     Line::of(&format!("rustup component add {component}")).run(&workspace.root)
 }
 
-fn install_deny(workspace: &Workspace) -> Outcome {
+fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
+    let Tool { name, version } = *tool;
     let tools = workspace.tools();
-    let program = tools.join("bin/cargo-deny");
-    let version = Line::new([program.display().to_string().as_str(), "--version"]);
-    if program.exists() && version.output(&workspace.root)?.trim().ends_with(DENY_VERSION) {
+    let program = tools.join("bin").join(name);
+    let asked = Line::new([program.display().to_string().as_str(), "--version"]);
+    if program.exists() && asked.output(&workspace.root)?.trim().ends_with(version) {
         return Ok(());
     }
-    println!("building cargo-deny {DENY_VERSION}, about a minute on two processors");
+    println!("building {name} {version}, about a minute on two processors");
     let install = "cargo install --quiet --locked --debug --no-default-features --force --version";
     let root = tools.display().to_string();
-    Line::new(install.split(' ').chain([DENY_VERSION, "--root", &root, "cargo-deny"]))
+    Line::new(install.split(' ').chain([version, "--root", &root, name]))
         // Beside our own build, or Cargo would see two workspaces take turns in one folder.
         .with("CARGO_TARGET_DIR", &tools.join("build"))
+        // Nobody looks into these programs with a debugger, and they are a tenth of the size.
+        .with("CARGO_PROFILE_DEV_DEBUG", "0".as_ref())
         .run(&workspace.root)?;
     std::fs::remove_dir_all(tools.join("build")).map_err(|error| format!("{}: {error}", tools.display()))
 }

@@ -5,6 +5,7 @@
 //! machine builds.
 #![forbid(unsafe_code)]
 
+mod book;
 mod command;
 mod demo;
 mod folder;
@@ -12,6 +13,7 @@ mod fuzz;
 mod host;
 mod install;
 mod machines;
+mod reference;
 mod rows;
 mod schema;
 mod test;
@@ -31,7 +33,9 @@ cargo xtask <verb>
   fuzz SECONDS     feed each reader of foreign bytes with mutations for so long
   machines [--relock] fetch what the tests of virtual machines need
   rows             check that every crate depends only on the rows that its row allows
-  schema [--check] write ground/schema/hcs.schema.json from the types, or only compare";
+  schema [--check] write ground/schema/hcs.schema.json from the types, or only compare
+  reference [--check] write the reference of the documentation from headers, types and programs, or only compare
+  book             check that the documentation holds together, and build it";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +53,9 @@ fn main() -> ExitCode {
         ["rows"] => rows::run(),
         ["schema"] => schema::write(),
         ["schema", "--check"] => schema::check(),
+        ["reference"] => reference::write(),
+        ["reference", "--check"] => reference::check(),
+        ["book"] => book::run(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

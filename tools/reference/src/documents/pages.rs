@@ -21,7 +21,7 @@ pub struct Topic {
 
 const READ: &str = "`Since` is the level of the schema that brought a member: a version of Windows' schema, `client` for what \
      only clients are known to send, `linux` for additions of ours, `oci` for those of the OCI runtime specification.\n\n\
-     `Here` says what becomes of a member. One that is *accepted without effect* is told as a warning (`hcs validate`; the query \
+     `Here` says what becomes of a member. One that is *accepted without effect* is told as a warning (`hcs create`; the query \
      `Warnings`). One that is *refused* fails the call with ERROR_NOT_SUPPORTED and its path. A member that holds what its absence \
      means (false, 0, an empty text or list) asks for nothing and passes. An *honoured* member does what it says, or the call fails \
      by name where a value of it cannot be had here.";
