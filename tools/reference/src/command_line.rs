@@ -9,7 +9,7 @@ pub fn page(program: &str) -> Outcome<Page> {
     let mut page = Page::new(
         "command-line.md",
         "The command line",
-        "What `hcs --help` and `hcs VERB --help` say. Exit codes and variables: [Environment and exit codes](environment.md).",
+        "What `hcs --help` and `hcs VERB --help` say. Variables: [Settings and environment](environment.md).",
     );
     add(&mut page, program, &[])?;
     Ok(page)

@@ -1,66 +1,48 @@
-//! The page of environment variables and exit codes.
+//! The page of settings and environment variables.
 
-use crate::page::Page;
+use hcs_config::{Config, SETTINGS, Settings};
 
-/// Variable, who reads it, what it means.
+use crate::page::{Page, plain};
+
+/// Variables beside those of settings: name, who reads it, what it means.
 const VARIABLES: &[[&str; 3]] = &[
     [
         "HCS_ROOT",
         "`hcsd`, all clients",
-        "The folder of a private service: its socket and state are below it. Without it `/run/hcs` and `/var/lib/hcs`.",
+        "The folder of a private service, below which everything is that it reads and writes. Without it `/etc/hcs`, `/run/hcs` and \
+         `/var/lib/hcs`.",
     ],
-    [
-        "HCS_SOCKET",
-        "`hcsd`, all clients",
-        "The socket of the service, where it is not `run/hcs.sock` below the root.",
-    ],
-    ["HCS_WORKER", "`hcsd`", "The program of the workers, where it is not `hcs-worker` beside `hcsd`."],
-    ["HCS_QEMU", "`hcsd`", "QEMU, where it is not that of the system."],
-    [
-        "HCS_GUEST_PATIENCE",
-        "`hcsd`",
-        "How many seconds the start of a virtual machine waits for its agent; 120 without it.",
-    ],
-    [
-        "HCS_LOG",
-        "`hcsd`",
-        "What is logged to the standard error: `info` (without it), `debug`, `hcsd::system=trace` …",
-    ],
-    ["HCS_LOG_FORMAT", "`hcsd`", "`json` for one JSON object a line."],
-    [
-        "NO_COLOR",
-        "`hcs`",
-        "No colour, if it is set and not empty. There is none anyway where the output is no terminal.",
-    ],
-];
-
-/// Exit code of `hcs`, and what it means.
-const EXIT_CODES: &[[&str; 2]] = &[
-    ["0", "It is done."],
-    ["1", "The call failed; the reason is on the standard error."],
-    ["2", "The arguments are wrong."],
-    ["3", "There is no such system, image or process."],
-    ["4", "No service can be reached."],
-    ["124", "`hcs wait --timeout`: the time ran out."],
-    ["125", "`hcs exec`, `hcs run`: the program could not be run."],
-    ["128 and N", "`hcs exec`, `hcs run`: the program died of signal N."],
-    ["any other", "`hcs exec`, `hcs run`: the exit code of the program."],
+    ["HCS_SOCKET", "all clients", "The socket of the service, as the setting says it to the service."],
+    ["HCS_CONFIG", "`hcsd`, `hcs config`", "The file of settings, where it is not the usual one."],
 ];
 
 /// The page.
 pub fn page() -> Page {
     let mut page = Page::new(
         "environment.md",
-        "Environment and exit codes",
-        "What programs read beside their arguments, and what they end with.",
+        "Settings and environment",
+        "What programs read beside their arguments. What `hcs` ends with stands at the end of [its help](command-line.md#hcs).",
     );
-    page.heading(2, "Environment variables");
-    page.table(
-        ["Variable", "Read by", "Meaning"],
-        VARIABLES.iter().map(|row| [format!("`{}`", row[0]), row[1].to_owned(), row[2].to_owned()]),
+    page.heading(2, "Settings of hcsd");
+    page.paragraph(
+        "Each can be said on the command line (`--name VALUE`), by a variable, or in the file of settings; the first that says \
+         something wins. `hcs config show` tells what holds, `hcs config check` what is wrong with a file.",
     );
-    page.heading(2, "Exit codes of hcs");
-    page.table(["Code", "Meaning"], EXIT_CODES.iter().map(|row| row.map(str::to_owned)));
+    let usual = Config::new(Settings::default(), None);
+    page.table(["Setting", "Variable", "Allowed", "Usual", "Meaning"], SETTINGS.iter().map(|setting| {
+        let meaning: Vec<&str> = setting.what.iter().map(|line| line.trim()).collect();
+        [
+            format!("`{}`", setting.name),
+            format!("`{}`", setting.variable()),
+            plain(setting.allowed),
+            format!("`{}`", usual.toml(setting)),
+            plain(&meaning.join(" ")),
+        ]
+    }));
+    page.heading(2, "Further variables");
+    page.table(["Variable", "Read by", "Meaning"], VARIABLES.iter().map(|row| {
+        [format!("`{}`", row[0]), row[1].to_owned(), row[2].to_owned()]
+    }));
     page
 }
 
@@ -81,7 +63,10 @@ mod tests {
         }
         found.sort();
         found.dedup();
-        found.retain(|name| !VARIABLES.iter().any(|row| row[0] == name));
+        found.retain(|name| {
+            let is_setting = SETTINGS.iter().any(|setting| setting.variable() == *name);
+            !is_setting && !VARIABLES.iter().any(|row| row[0] == name)
+        });
         found
     }
 

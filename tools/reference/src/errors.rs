@@ -49,7 +49,7 @@ fn advice(cause: Cause) -> &'static str {
         Cause::OperationNotStarted => "Use the operation in a call first.",
         Cause::OperationAlreadyStarted => "Wait for the call that it tracks, or make another operation.",
         Cause::OperationPending => "Wait for it: HcsWaitForOperationResult.",
-        Cause::OperationTimeout => "The call carries on; wait again. `hcs ops` shows the step that it is in.",
+        Cause::OperationTimeout => "The call carries on; wait again. `hcs operation list` shows the step that it is in.",
         Cause::CallbackAlreadySet => "Have one party told: the handle's callback or the operation's.",
         Cause::ResultAllocationFailed => "Free memory, and read the result again.",
         Cause::NotPrivileged => "Be root, or in the group `hcs`.",

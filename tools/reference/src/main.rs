@@ -11,7 +11,7 @@
 //!   resource_paths what can be changed of a system that is there
 //!   errors         the causes, their HRESULTs, and what to do
 //!   events         what is told to callbacks
-//!   environment    variables and exit codes
+//!   environment    settings and variables
 //!   command_line   what the programs say of themselves
 //!   page           a page, and what makes text safe to stand in it
 //! ```

@@ -132,7 +132,7 @@ pub const LINES: &[(&str, &str)] = &[
     ),
     (
         "HcsSubmitWerReport",
-        "there is no Windows Error Reporting: the service keeps the report; see `hcs crash`.",
+        "there is no Windows Error Reporting: the service keeps the report; see `hcs crash list`.",
     ),
     (
         "HcsGrantVmAccess",
