@@ -23,7 +23,7 @@ const CONTAINER: &[Path] = &[
         path: "Container/Memory/SizeInMB",
         kinds: &[Update],
         settings: "a number of MiB",
-        limits: "0 lifts the limit. A limit below what is used makes the kernel reclaim, then kill.",
+        limits: "0 lifts the limit. One below what is in use is refused, and the one before holds.",
         sample: ("Container/Memory/SizeInMB", "64"),
     },
     Path {
