@@ -28,7 +28,8 @@ pub type Line = (&'static str, &'static str, Treatment);
 
 const WINDOWS_REGISTRY: &str = "there is no registry on Linux";
 pub(crate) const WINDOWS_ONLY: &str = "it configures Windows only";
-pub(crate) const LATER: &str = "this version does not provide it";
+/// Why a member is refused that no table names.
+pub const LATER: &str = "this version does not provide it";
 
 /// Members of a Container document.
 pub const CONTAINER: &[Line] = &[
@@ -156,7 +157,7 @@ pub fn apply(table: &[Line], present: &[PresentMember]) -> Result<Vec<Notice>, E
         if member.is_default || settled.iter().any(|path| is_below(&member.path, path)) {
             continue;
         }
-        match treatment(table, member) {
+        match treatment(table, member.owner, member.name).unwrap_or(Refused(LATER)) {
             Honoured => {}
             Inert(reason) => {
                 settled.push(&member.path);
@@ -178,12 +179,10 @@ pub fn apply(table: &[Line], present: &[PresentMember]) -> Result<Vec<Notice>, E
     Ok(notices)
 }
 
-fn treatment(table: &[Line], member: &PresentMember) -> Treatment {
-    table
-        .iter()
-        .chain(OCI)
-        .find(|(owner, name, _)| *owner == member.owner && *name == member.name)
-        .map_or(Refused(LATER), |line| line.2)
+/// What a table, or that of OCI specifications, says of a member; one that neither names is refused.
+pub fn treatment(table: &[Line], owner: &str, name: &str) -> Option<Treatment> {
+    let line = table.iter().chain(OCI).find(|line| line.0 == owner && line.1 == name);
+    line.map(|line| line.2)
 }
 
 fn is_below(path: &str, above: &str) -> bool {
@@ -209,13 +208,9 @@ mod tests {
     /// Every member that can be reached without passing through a refused or inert one is in the table.
     fn missing(table: &[Line], shape: &'static Shape, found: &mut Vec<String>) {
         for member in shape.members {
-            match table
-                .iter()
-                .chain(OCI)
-                .find(|(owner, name, _)| *owner == shape.name && *name == member.name)
-            {
+            match treatment(table, shape.name, member.name) {
                 None => found.push(format!("{}.{}", shape.name, member.name)),
-                Some((_, _, Honoured)) => {
+                Some(Honoured) => {
                     if let Some(inner) = shape_within((member.kind)()) {
                         missing(table, inner, found);
                     }

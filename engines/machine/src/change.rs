@@ -135,8 +135,8 @@ pub(crate) const SETTINGS: &str = "$.Settings";
 pub(crate) const PATH: &str = "$.ResourcePath";
 const KIND: &str = "$.RequestType";
 
-/// Paths of the schema that no machine of this version has, and why.
-const REFUSED: &[(&str, &str)] = &[
+/// Paths of the schema that no machine of this version has, behind `VirtualMachine/`, and why.
+pub const REFUSED: &[(&str, &str)] = &[
     ("ComputeTopology/Gpu", "a host of Linux gives no part of its graphics processor away"),
     (
         "ComputeTopology/Processor/CpuFrequencyPowerCap",

@@ -27,22 +27,22 @@ pub enum EventType {
 }
 
 impl EventType {
+    /// Every event, in the order of their numbers.
+    pub const ALL: &'static [EventType] = &[
+        EventType::SystemExited,
+        EventType::SystemCrashInitiated,
+        EventType::SystemCrashReport,
+        EventType::SystemRdpEnhancedModeStateChanged,
+        EventType::SystemSiloJobCreated,
+        EventType::SystemGuestConnectionClosed,
+        EventType::ProcessExited,
+        EventType::OperationCallback,
+        EventType::ServiceDisconnect,
+    ];
+
     /// The event with this number.
     pub fn from_number(number: u32) -> Option<EventType> {
-        use EventType::*;
-        [
-            SystemExited,
-            SystemCrashInitiated,
-            SystemCrashReport,
-            SystemRdpEnhancedModeStateChanged,
-            SystemSiloJobCreated,
-            SystemGuestConnectionClosed,
-            ProcessExited,
-            OperationCallback,
-            ServiceDisconnect,
-        ]
-        .into_iter()
-        .find(|event| *event as u32 == number)
+        EventType::ALL.iter().copied().find(|event| *event as u32 == number)
     }
 }
 

@@ -27,8 +27,8 @@ enum Build {
 const C: [Build; 2] = [Build::C { short_wchar: false }, Build::C { short_wchar: true }];
 const CPP: [Build; 2] = [Build::Cpp { short_wchar: false }, Build::Cpp { short_wchar: true }];
 
-/// The repository's folder of this name.
-fn folder(name: &str) -> PathBuf {
+/// What of the repository has this name.
+pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
 }
 
@@ -78,15 +78,37 @@ fn said(output: &Output) -> String {
 
 /// Builds a program that others run, in a folder that goes with its service.
 pub fn program(service: &Service, source: &str) -> (PathBuf, PathBuf) {
-    let at = service.root().join("c");
-    fs::create_dir(&at).expect("a folder");
-    library(&at);
+    let at = place(service);
     (build(source, Build::C { short_wchar: false }, &at), at)
 }
 
 /// One more in the same folder.
 pub fn build_in(at: &Path, source: &str) -> PathBuf {
     build(source, Build::C { short_wchar: false }, at)
+}
+
+/// A folder with the library, which goes with its service.
+pub fn place(service: &Service) -> PathBuf {
+    let at = service.root().join("c");
+    fs::create_dir(&at).expect("a folder");
+    library(&at);
+    at
+}
+
+/// Builds a program as its users do, of a source that is anywhere, with arguments of its own.
+pub fn build_from(source: &Path, arguments: &[String], at: &Path) -> PathBuf {
+    let program = at.join(source.file_stem().expect("a name"));
+    let built = Command::new("cc")
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(folder("apps/capi/include"))
+        .args(arguments)
+        .arg(source)
+        .args(["-o".as_ref(), program.as_os_str(), "-L".as_ref(), at.as_os_str()])
+        .arg("-lcomputecore")
+        .output()
+        .expect("running the compiler");
+    assert!(built.status.success(), "{}: {}", source.display(), said(&built));
+    program
 }
 
 /// Builds and runs a program in each way, also under valgrind.
@@ -96,9 +118,7 @@ fn passes(source: &str, builds: [Build; 2]) {
 
 fn passes_under(source: &str, builds: [Build; 2], valgrind: &[bool]) {
     let service = Service::start();
-    let at = service.root().join("c");
-    fs::create_dir(&at).expect("a folder");
-    library(&at);
+    let at = place(&service);
     for how in builds {
         let program = build(source, how, &at);
         let run = |mut command: Command| {

@@ -5,6 +5,7 @@
 
 mod access;
 mod activation;
+mod book;
 mod c_library;
 mod cgroup2;
 mod cli;

@@ -1,7 +1,7 @@
-//! Installs what is missing, and nothing else: Debian packages, parts of the Rust toolchain, cargo-deny and
-//! cargo-deb.
+//! Installs what is missing, and nothing else: Debian packages, parts of the Rust toolchain, cargo-deny, cargo-deb and
+//! mdbook.
 //!
-//! These two go into the target folder at fixed versions, so that everybody checks and packages with the same ones and
+//! These three go into the target folder at fixed versions, so that everybody checks and packages with the same ones and
 //! the user's own tools are left alone. They are built without optimisation: that takes half of the time, and what they
 //! do takes seconds either way. The tests run under plain `cargo test`, because building
 //! cargo-nextest would add two to three minutes to every run on a fresh machine.
@@ -67,8 +67,11 @@ struct Tool {
     takes: u32,
 }
 
-const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", takes: 60 };
-const DEB: Tool = Tool { name: "cargo-deb", version: "3.8.0", takes: 30 };
+const TOOLS: &[Tool] = &[
+    Tool { name: "cargo-deny", version: "0.20.2", takes: 60 },
+    Tool { name: "cargo-deb", version: "3.8.0", takes: 30 },
+    Tool { name: "mdbook", version: "0.5.4", takes: 30 },
+];
 
 /// Installs.
 pub fn run(purpose: Purpose) -> Outcome {
@@ -80,8 +83,9 @@ pub fn run(purpose: Purpose) -> Outcome {
         let workspace = Workspace::load()?;
         install_component(&workspace, "rustfmt", "cargo fmt --version")?;
         install_component(&workspace, "clippy", "cargo clippy --version")?;
-        install_tool(&workspace, &DENY)?;
-        install_tool(&workspace, &DEB)?;
+        for tool in TOOLS {
+            install_tool(&workspace, tool)?;
+        }
     }
     Ok(())
 }
@@ -133,6 +137,8 @@ fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
     Line::new(install.split(' ').chain([wanted, "--root", &root, name]))
         // Beside our own build, or Cargo would see two workspaces take turns in one folder.
         .with("CARGO_TARGET_DIR", &tools.join("build"))
+        // Nobody looks into these programs with a debugger, and they are a tenth of the size.
+        .with("CARGO_PROFILE_DEV_DEBUG", "0".as_ref())
         .run(&workspace.root)?;
     std::fs::remove_dir_all(tools.join("build")).map_err(|error| format!("{}: {error}", tools.display()))
 }

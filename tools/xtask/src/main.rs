@@ -5,6 +5,7 @@
 //! machine builds.
 #![forbid(unsafe_code)]
 
+mod book;
 mod command;
 mod demo;
 mod fuzz;
@@ -12,6 +13,7 @@ mod host;
 mod install;
 mod machines;
 mod package;
+mod reference;
 mod rows;
 mod schema;
 mod test;
@@ -32,7 +34,9 @@ cargo xtask <verb>
   machines [--relock] fetch what the tests of virtual machines need
   package [--no-build | --development] make the Debian packages, in target/debian
   rows             check that every crate depends only on the rows that its row allows
-  schema [--check] write ground/schema/hcs.schema.json from the types, or only compare";
+  schema [--check] write ground/schema/hcs.schema.json from the types, or only compare
+  reference [--check] write the reference of the documentation from headers, types and programs, or only compare
+  book             check that the documentation holds together, and build it";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,6 +56,9 @@ fn main() -> ExitCode {
         ["rows"] => rows::run(),
         ["schema"] => schema::write(),
         ["schema", "--check"] => schema::check(),
+        ["reference"] => reference::write(),
+        ["reference", "--check"] => reference::check(),
+        ["book"] => book::run(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -25,7 +25,7 @@ pub fn run(full: bool) -> Outcome {
     if !host::is_root() {
         return Err(
             "the end-to-end tests make containers, which takes root; as any other user run the parts that \
-                    docs/development.md lists"
+                    docs/src/work/development.md lists"
                 .to_owned(),
         );
     }
@@ -67,6 +67,8 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
         Step { name: "licences", line: deny },
         step("lints", "cargo clippy --workspace --all-targets --locked --quiet -- -D warnings"),
         step("schema", "cargo xtask schema --check"),
+        step("reference", "cargo xtask reference --check"),
+        step("book", "cargo xtask book"),
         step("build", "cargo build --release --locked --quiet"),
         step("unit tests", &unit),
         step("fuzz", if full { "cargo xtask fuzz 600" } else { "cargo xtask fuzz 5" }),

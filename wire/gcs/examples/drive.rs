@@ -1,6 +1,6 @@
 //! Drives an agent whose bridge is its standard input and output, and checks that it answers as the protocol says. A
 //! developer's tool: with it our side of the bridge meets agents that others have written, without a virtual machine.
-//! `docs/foreign-agents.md` tells how.
+//! `docs/src/work/foreign-agents.md` tells how.
 //!
 //! ```text
 //!   drive PROGRAM ARG...      The program is the agent, or starts it and ends with it.
