@@ -8,6 +8,8 @@
 mod book;
 mod command;
 mod demo;
+#[cfg(test)]
+mod folder;
 mod fuzz;
 mod host;
 mod install;
