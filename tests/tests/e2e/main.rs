@@ -7,6 +7,7 @@ mod access;
 mod activation;
 mod c_library;
 mod cgroup2;
+mod cleanup;
 mod cli;
 mod clients;
 mod completion;

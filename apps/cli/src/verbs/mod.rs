@@ -2,6 +2,7 @@
 
 mod access;
 mod call;
+mod cleanup;
 pub mod completion;
 mod config;
 mod cp;
@@ -81,6 +82,7 @@ pub enum Verb {
     Call(call::Call),
     Completion(completion::Completion),
     Doctor(doctor::Doctor),
+    Cleanup(cleanup::Cleanup),
     Man(man::Man),
 }
 
@@ -122,6 +124,7 @@ impl Verb {
             Verb::Metrics(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
             Verb::Completion(verb) => verb.run(),
+            Verb::Cleanup(verb) => verb.run(),
             Verb::Doctor(verb) => return verb.run(context),
             Verb::Man(verb) => verb.run(),
         };
