@@ -52,6 +52,8 @@ mod restarts;
 mod storage;
 mod streams;
 mod systems;
+mod template;
+mod top;
 mod transcripts;
 mod user_namespace;
 mod workers;

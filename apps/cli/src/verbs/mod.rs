@@ -34,6 +34,8 @@ mod screenshot;
 mod service;
 mod start;
 mod stop;
+mod template;
+mod top;
 mod validate;
 mod vm;
 mod wait;
@@ -83,6 +85,8 @@ pub enum Verb {
     Completion(completion::Completion),
     Doctor(doctor::Doctor),
     Cleanup(cleanup::Cleanup),
+    Template(template::Template),
+    Top(top::Top),
     Man(man::Man),
 }
 
@@ -125,6 +129,8 @@ impl Verb {
             Verb::Call(verb) => verb.run(context),
             Verb::Completion(verb) => verb.run(),
             Verb::Cleanup(verb) => verb.run(),
+            Verb::Template(verb) => verb.run(),
+            Verb::Top(verb) => verb.run(context),
             Verb::Doctor(verb) => return verb.run(context),
             Verb::Man(verb) => verb.run(),
         };

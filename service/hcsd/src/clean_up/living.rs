@@ -40,7 +40,8 @@ impl Living {
 
     /// Whether a service has this root: a process of its name says so, or somebody answers at its socket.
     pub fn has_service_at(&self, config: &Config) -> bool {
-        self.services.contains(&config.settings.run_folder) || socket::connect(&config.settings.socket).is_ok()
+        self.services.contains(&config.settings.run_folder)
+            || socket::connect(&config.settings.socket).is_ok()
     }
 
     /// Whether somebody listens in this folder.
@@ -50,8 +51,14 @@ impl Living {
 
     /// The cgroup folders of all roots that anything of lives. A service is named after its root or after its run folder.
     pub fn cgroup_parents(&self) -> BTreeSet<String> {
-        let of_services = self.sockets.iter().filter(|socket| socket.ends_with("hcs.sock")).filter_map(|path| path.parent());
-        let systems = |socket: &'_ PathBuf| socket.ancestors().find(|path| path.ends_with("systems")).map(Path::to_owned);
+        let of_services = self
+            .sockets
+            .iter()
+            .filter(|socket| socket.ends_with("hcs.sock"))
+            .filter_map(|path| path.parent());
+        let systems = |socket: &'_ PathBuf| {
+            socket.ancestors().find(|path| path.ends_with("systems")).map(Path::to_owned)
+        };
         let of_workers: Vec<PathBuf> = self.sockets.iter().filter_map(systems).collect();
         let runs = self.services.iter().map(PathBuf::as_path).chain(of_services);
         let runs = runs.chain(of_workers.iter().filter_map(|systems| systems.parent()));
@@ -130,6 +137,9 @@ mod tests {
         assert!(living.listens_below(Path::new("/tmp/a/run/systems/x")));
         assert!(!living.listens_below(Path::new("/tmp/b")));
         let parents = living.cgroup_parents();
-        assert_eq!(parents, ["/tmp/a", "/tmp/a/run"].map(|root| config::cgroup_parent(Path::new(root))).into());
+        assert_eq!(
+            parents,
+            ["/tmp/a", "/tmp/a/run"].map(|root| config::cgroup_parent(Path::new(root))).into()
+        );
     }
 }
