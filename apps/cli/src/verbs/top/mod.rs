@@ -74,7 +74,12 @@ impl Top {
 }
 
 fn watch(sampler: &mut Sampler, interval: Duration) -> Result<(), Failure> {
+    /// Somebody waits for the first table.
+    const FIRST: Duration = Duration::from_millis(300);
     let mut screen = Screen::open()?;
+    if screen.is_left_within(FIRST.min(interval))? {
+        return Ok(());
+    }
     loop {
         screen.draw(&table(&sampler.sample()?).lines())?;
         if screen.is_left_within(interval)? {
