@@ -18,16 +18,24 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells.map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }));
     }
 
-    /// Prints it.
-    pub fn print(&self) -> io::Result<()> {
-        let mut out = io::BufWriter::new(io::stdout().lock());
+    /// Its lines.
+    pub fn lines(&self) -> Vec<String> {
         let width =
             |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; N] = std::array::from_fn(width);
-        for row in &self.rows {
+        let line = |row: &[String; N]| {
             let line: String =
                 row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
-            writeln!(out, "{}", line.trim_end())?;
+            line.trim_end().to_owned()
+        };
+        self.rows.iter().map(line).collect()
+    }
+
+    /// Prints it.
+    pub fn print(&self) -> io::Result<()> {
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        for line in self.lines() {
+            writeln!(out, "{line}")?;
         }
         out.flush()
     }

@@ -106,7 +106,7 @@ fn spawn(folder: &Path) -> io::Result<Child> {
 }
 
 /// hcsd beside this program, or else the one that is found as programs are found.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     Some(own.with_file_name("hcsd")).filter(|path| path.exists()).unwrap_or_else(|| "hcsd".into())
 }

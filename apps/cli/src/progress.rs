@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -30,6 +31,27 @@ impl Bars {
             self.all.add(ProgressBar::new(total).with_style(style).with_prefix(name))
         });
         bar.set_position(done);
+    }
+}
+
+/// Says that something goes on of which nobody knows how much is left, and for how long it has.
+pub struct Busy(ProgressBar);
+
+impl Busy {
+    /// It begins.
+    pub fn with(what: &str) -> Busy {
+        const TICK: Duration = Duration::from_millis(200);
+        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let bar = ProgressBar::new_spinner().with_style(style).with_message(what.to_owned());
+        bar.enable_steady_tick(TICK);
+        Busy(bar)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -32,6 +32,11 @@ pub fn scratch_folder() -> PathBuf {
     places::state_folder().join("scratch")
 }
 
+/// The same if there is one; nothing is made.
+pub fn existing_store() -> Result<Option<Store>, Error> {
+    if places::state_folder().join("images").is_dir() { store().map(Some) } else { Ok(None) }
+}
+
 /// What images are in an OCI layout or a docker archive.
 pub fn look_into(source: &Path) -> Result<Vec<Listed>, Error> {
     Ok(hcs_images::look_into(source, &std::env::temp_dir(), Limits::default())?)

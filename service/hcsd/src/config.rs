@@ -10,6 +10,8 @@ use std::{
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hcs_config::{Program, SETTINGS, Settings};
 
+use crate::clean_up::Extent;
+
 const AFTER_HELP: &str = "\
 Every setting is also a line of the configuration file (group = \"hcs\") and a variable of the environment (HCS_GROUP).
 An argument beats a variable, a variable beats the file. `hcs config show` prints what holds.";
@@ -23,6 +25,8 @@ pub struct Config {
     pub worker: PathBuf,
     /// The folder with everything, which goes when the standard input ends; `None` if the service is to stay.
     pub temporary: Option<PathBuf>,
+    /// What crashed runs have left is to be removed, instead of a service to be run.
+    pub clean_up: Option<Extent>,
     /// The folder of this service's cgroups. Services with different folders never meet there.
     pub cgroup_parent: String,
 }
@@ -39,7 +43,12 @@ impl Config {
             .or(Settings::from_environment(|name| std::env::var_os(name))?)
             .or(read_file(arguments.get_one::<PathBuf>("config"), root.as_deref())?);
         let config = Config::of(hcs_config::Config::new(said, root.as_deref()), root.as_deref());
-        Ok(Config { temporary: root.filter(|_| arguments.get_flag("temporary")), ..config })
+        let clean_up = match (arguments.get_flag("clean-up"), arguments.get_flag("dry-run")) {
+            (false, _) => None,
+            (true, false) => Some(Extent::Remove),
+            (true, true) => Some(Extent::Tell),
+        };
+        Ok(Config { temporary: root.filter(|_| arguments.get_flag("temporary")), clean_up, ..config })
     }
 
     fn of(settings: hcs_config::Config, root: Option<&Path>) -> Config {
@@ -49,10 +58,10 @@ impl Config {
         };
         let own = root.or(Some(&settings.run_folder)).filter(|folder| *folder != Path::new("/run/hcs"));
         let cgroup_parent = match own {
-            Some(folder) => format!("hcs-{:016x}", fingerprint(folder.as_os_str().as_encoded_bytes())),
+            Some(folder) => self::cgroup_parent(folder),
             None => "hcs".to_owned(),
         };
-        Config { settings, worker, temporary: None, cgroup_parent }
+        Config { settings, worker, temporary: None, clean_up: None, cgroup_parent }
     }
 
     /// The folder that holds a folder for each live system.
@@ -81,11 +90,21 @@ fn command() -> Command {
         .requires("root")
         .action(ArgAction::SetTrue)
         .help("End all systems, remove the root folder and stop when the standard input ends");
+    let clean_up = Arg::new("clean-up")
+        .long("clean-up")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("temporary")
+        .help("Remove what crashed runs have left, if no service lives here, and end");
+    let dry_run = Arg::new("dry-run")
+        .long("dry-run")
+        .requires("clean-up")
+        .action(ArgAction::SetTrue)
+        .help("Only tell what would be removed");
     Command::new("hcsd")
         .version(env!("CARGO_PKG_VERSION"))
         .about("The host compute service: containers and virtual machines for the clients of its socket")
         .after_help(AFTER_HELP)
-        .args([root, file, temporary])
+        .args([root, file, temporary, clean_up, dry_run])
         .args(SETTINGS.iter().map(|setting| {
             Arg::new(setting.name)
                 .long(setting.name)
@@ -119,6 +138,11 @@ fn read_file(named: Option<&PathBuf>, root: Option<&Path>) -> Result<Settings, S
             mistakes.iter().map(|mistake| format!("{}, {mistake}", path.display())).collect();
         lines.join("\n")
     })
+}
+
+/// The cgroup folder of the service with this root.
+pub fn cgroup_parent(root: &Path) -> String {
+    format!("hcs-{:016x}", fingerprint(root.as_os_str().as_encoded_bytes()))
 }
 
 /// FNV-1a: the same for the same path in every run and release, which is all that is asked of it.

@@ -14,6 +14,7 @@
 //! business, and a file system that hangs then hangs one worker.
 
 mod access;
+mod clean_up;
 mod config;
 mod connection;
 mod conversation;
@@ -51,6 +52,10 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_SETTINGS);
         }
     };
+    if let Some(extent) = config.clean_up {
+        let is_free = clean_up::run(&config, extent);
+        return if is_free { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     systemd::start_log(&config.settings);
     systemd::keep_descriptors();
     descriptor_limit::raise();

@@ -310,24 +310,35 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        self.remove_partial()?;
+        self.sweep_locked(false)?;
         Ok(pruned)
     }
 
-    /// What a crash has left of layers that were being unpacked or removed, or of what was fetched for them.
-    fn remove_partial(&self) -> Result<(), Error> {
+    /// Removes what a crash has left of layers that were being unpacked or removed, or of what was fetched for them;
+    /// what it was. With `only_look` nothing is removed.
+    pub fn sweep(&self, only_look: bool) -> Result<Vec<PathBuf>, Error> {
+        let _lock = self.lock()?;
+        self.sweep_locked(only_look)
+    }
+
+    fn sweep_locked(&self, only_look: bool) -> Result<Vec<PathBuf>, Error> {
         let folder = self.folder.join("layers");
+        let mut left = Vec::new();
         for entry in fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 let path = entry.path();
                 let lock = File::open(&path).map_err(io(&path, "opening"))?;
                 // Somebody is at it.
-                if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                    continue;
+                }
+                if !only_look {
                     fs::remove_dir_all(&path).map_err(io(&path, "removing"))?;
                 }
+                left.push(path);
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// A folder for what is fetched and then imported.

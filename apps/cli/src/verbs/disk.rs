@@ -7,7 +7,7 @@ use std::{
 
 use hcs::storage;
 
-use crate::{failure::Failure, output, size};
+use crate::{failure::Failure, output, progress::Busy, size};
 
 /// Make, format and mount disks in files: raw, VHD, VHDX.
 ///
@@ -91,9 +91,13 @@ impl Disk {
         match self.what {
             What::Create { image, size, format } => {
                 let format = format.unwrap_or_else(|| Format::of(&image));
+                let _busy = Busy::with("making the disk");
                 storage::create_disk(&image, format.into(), size)?;
             }
-            What::Format { image } => storage::format_disk(&open(&image, true)?)?,
+            What::Format { image } => {
+                let _busy = Busy::with("making a file system");
+                storage::format_disk(&open(&image, true)?)?;
+            }
             What::Mount { image, read_only } => {
                 let point = storage::mount_disk(&open(&image, !read_only)?)?;
                 output::line(&point.display().to_string())?;

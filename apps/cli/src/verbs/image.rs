@@ -8,7 +8,7 @@ use super::layer::Compression;
 use crate::{
     failure::Failure,
     output::{self, Table},
-    progress::Bars,
+    progress::{Bars, Busy},
 };
 
 /// Bring in, list, write and remove images of containers.
@@ -119,6 +119,7 @@ impl Image {
                 let name = Name::new(&image)?;
                 let target = super::layer::absolute(&target)?;
                 let found = store.find(&image)?;
+                let _busy = Busy::with("writing the image");
                 found.export(&target, form, &name, compression.into())?;
             }
             What::List { source, json } => list(

@@ -7,7 +7,7 @@ use hcs::{
     storage,
 };
 
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, output, progress::Busy};
 
 /// Make, unite, export and remove layers of container file systems.
 ///
@@ -101,10 +101,16 @@ impl From<Compression> for storage::Compression {
 impl Layer {
     pub fn run(self) -> Result<(), Failure> {
         match self.what {
-            What::Import { layer, source } => storage::import_layer(&absolute(&layer)?, &source)?,
+            What::Import { layer, source } => {
+                let _busy = Busy::with("reading the layer");
+                storage::import_layer(&absolute(&layer)?, &source)?;
+            }
             What::Export { layer, folder, writable, compression } => {
                 let options = ExportLayerOptions::default().is_writable_layer(writable);
-                output::line(&storage::export_layer(&layer, &folder, &options, compression.into())?)?;
+                let busy = Busy::with("writing the layer");
+                let file = storage::export_layer(&layer, &folder, &options, compression.into())?;
+                drop(busy);
+                output::line(&file)?;
             }
             What::Remove { layer } => storage::destroy_layer(&absolute(&layer)?)?,
             What::Init { layer } => storage::initialize_writable_layer(&layer)?,

@@ -82,6 +82,9 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("call", "Any call of the interface:", "hcs call --system web GetComputeSystemProperties"),
     ("completion", "For this session:", "source <(hcs completion bash)"),
     ("doctor", "What this host can do:", "hcs doctor"),
+    ("cleanup", "What crashed runs have left:", "hcs cleanup --dry-run"),
+    ("template", "A document to begin with:", "hcs template container --path /srv/web"),
+    ("top", "What systems use:", "hcs top"),
     ("man", "For good:", "hcs man /usr/share/man/man1"),
 ];
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod call;
+mod cleanup;
 pub mod completion;
 mod config;
 mod console;
@@ -35,6 +36,8 @@ mod screenshot;
 mod service;
 mod start;
 mod stop;
+mod template;
+mod top;
 mod validate;
 mod vm;
 mod wait;
@@ -85,6 +88,9 @@ pub enum Verb {
     Call(call::Call),
     Completion(completion::Completion),
     Doctor(doctor::Doctor),
+    Cleanup(cleanup::Cleanup),
+    Template(template::Template),
+    Top(top::Top),
     Man(man::Man),
 }
 
@@ -129,6 +135,9 @@ impl Verb {
             Verb::Metrics(verb) => verb.run(context),
             Verb::Call(verb) => verb.run(context),
             Verb::Completion(verb) => verb.run(),
+            Verb::Cleanup(verb) => verb.run(),
+            Verb::Template(verb) => verb.run(),
+            Verb::Top(verb) => verb.run(context),
             Verb::Doctor(verb) => return verb.run(context),
             Verb::Man(verb) => verb.run(),
         };

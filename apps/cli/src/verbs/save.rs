@@ -8,7 +8,7 @@ use hcs::{
 };
 
 use super::Target;
-use crate::{Context, failure::Failure};
+use crate::{Context, failure::Failure, progress::Busy};
 
 /// Save a paused virtual machine, to a file or as a template for clones.
 ///
@@ -29,6 +29,7 @@ pub struct Save {
 impl Save {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let system = self.target.open(context)?;
+        let _busy = Busy::with("saving the memory");
         let Some(file) = self.file else {
             return Ok(system.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait()?);
         };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hcs_initrd::Image;
 
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, output, progress::Busy};
 
 /// Build what virtual machines boot from.
 #[derive(clap::Args)]
@@ -64,7 +64,9 @@ impl Vm {
             more_modules,
             trees,
         };
+        let busy = Busy::with("building the image");
         let built = image.build(&folder).map_err(|error| Failure::new(error.to_string()))?;
+        drop(busy);
         let rows = [("kernel", &built.kernel), ("initrd", &built.initrd)];
         for (what, path) in rows {
             output::line(&format!("{what}  {}", path.display()))?;

@@ -1,0 +1,103 @@
+//! A terminal that is drawn over and over. It is as it was when this is dropped, also after a signal that ends programs.
+
+use std::{
+    io::{self, Write},
+    os::unix::net::UnixStream,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM},
+    low_level::pipe,
+};
+
+use crate::terminal::{self, Raw};
+
+/// Another screen than that of the shell, without a cursor; and back.
+const ENTER: &str = "\x1b[?1049h\x1b[?25l";
+const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
+/// To the first place, and away with what is right of the cursor, or below it.
+const HOME: &str = "\x1b[H";
+const REST_OF_LINE: &str = "\x1b[K";
+const REST: &str = "\x1b[J";
+
+/// The keys that leave: q, and Ctrl-C, which is no signal in raw mode.
+const LEAVING: [u8; 2] = [b'q', 3];
+
+/// The screen.
+pub struct Screen {
+    /// Dropped after our own drop, as members are.
+    _raw: Option<Raw>,
+    signals: UnixStream,
+    has_keys: bool,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub fn open() -> io::Result<Screen> {
+        let (signals, sender) = UnixStream::pair()?;
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+            pipe::register(signal, sender.try_clone()?)?;
+        }
+        let raw = Raw::enter();
+        let screen = Screen { has_keys: raw.is_some(), _raw: raw, signals };
+        write(ENTER)?;
+        Ok(screen)
+    }
+
+    /// Draws lines in the place of what was there, as many and as much of them as there is room for.
+    pub fn draw(&self, lines: &[String]) -> io::Result<()> {
+        let (rows, columns) = terminal::size().unwrap_or((24, 80));
+        let mut text = HOME.to_owned();
+        for line in lines.iter().take(usize::from(rows).saturating_sub(1)) {
+            text.extend(line.chars().take(usize::from(columns)));
+            text += REST_OF_LINE;
+            text += "\r\n";
+        }
+        text += REST;
+        write(&text)
+    }
+
+    /// Waits so long; whether a key or a signal says that it is enough.
+    pub fn is_left_within(&mut self, time: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + time;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            let stdin = io::stdin();
+            let mut sources = vec![PollFd::new(&self.signals, PollFlags::IN)];
+            if self.has_keys {
+                sources.push(PollFd::new(&stdin, PollFlags::IN));
+            }
+            match poll(&mut sources, Some(&left)) {
+                // The signal is in the pipe by now.
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(errno) => return Err(errno.into()),
+                Ok(0) => return Ok(false),
+                Ok(_) if !sources[0].revents().is_empty() => return Ok(true),
+                Ok(_) => {}
+            }
+            let mut keys = [0; 16];
+            let count = rustix::io::read(&stdin, &mut keys)?;
+            // A terminal that is gone sends no more.
+            self.has_keys = count > 0;
+            if count == 0 || keys[..count].iter().any(|key| LEAVING.contains(key)) {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A terminal that is gone needs nothing any more.
+        let _ = write(LEAVE);
+    }
+}
+
+fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

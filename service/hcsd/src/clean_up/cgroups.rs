@@ -1,0 +1,119 @@
+//! Cgroups that nobody has any more.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Work, living::Living};
+
+/// What the folder of a service with a root of its own is called: this and a number of 64 bits.
+const PREFIX: &str = "hcs-";
+const DIGITS: usize = 16;
+
+/// What nothing has happened to for this long is not between two runs of a service.
+const UNTOUCHED: Duration = Duration::from_secs(60);
+
+/// Removes the folders of services of other roots that nothing is in, and of whose roots nothing lives.
+pub fn remove_orphans(living: &Living, work: &mut Work) {
+    let mut names = BTreeSet::new();
+    for mount in mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()) {
+        let entries = fs::read_dir(mount).into_iter().flatten().flatten();
+        names.extend(
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_ours(name)),
+        );
+    }
+    let alive = living.cgroup_parents();
+    for name in names.difference(&alive).filter(|name| folders(name).iter().all(|folder| is_old(folder))) {
+        remove(name, "nothing of its service lives", work);
+    }
+}
+
+fn is_old(folder: &Path) -> bool {
+    let changed = fs::metadata(folder).and_then(|about| about.modified()).ok();
+    changed.and_then(|changed| changed.elapsed().ok()).is_some_and(|age| age >= UNTOUCHED)
+}
+
+/// Removes the folder of this name in every hierarchy, unless a process is in one.
+pub fn remove(name: &str, why: &str, work: &mut Work) {
+    let folders = folders(name);
+    if folders.is_empty() {
+        return;
+    }
+    let what = format!("the cgroups {name}");
+    if folders.iter().any(|folder| has_processes(folder)) {
+        return work.keep(&what, "processes are in them");
+    }
+    work.remove(&what, why, || {
+        folders.iter().try_for_each(|folder| remove_folder(folder)).map_err(|error| error.to_string())
+    });
+}
+
+/// The folders of this name.
+fn folders(name: &str) -> Vec<PathBuf> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    mounts(&mountinfo).into_iter().map(|mount| mount.join(name)).filter(|folder| folder.is_dir()).collect()
+}
+
+/// Where hierarchies are mounted.
+fn mounts(mountinfo: &str) -> BTreeSet<PathBuf> {
+    let of_cgroups = mountinfo.lines().filter(|line| line.contains(" - cgroup"));
+    of_cgroups.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect()
+}
+
+fn is_ours(name: &str) -> bool {
+    let number = name.strip_prefix(PREFIX);
+    number.is_some_and(|number| {
+        number.len() == DIGITS
+            && number.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    })
+}
+
+fn has_processes(folder: &Path) -> bool {
+    // One that has gone meanwhile has none.
+    fs::read_to_string(folder.join("cgroup.procs")).is_ok_and(|processes| !processes.trim().is_empty())
+        || below(folder).iter().any(|folder| has_processes(folder))
+}
+
+/// The innermost first. The kernel refuses what is in use.
+fn remove_folder(folder: &Path) -> std::io::Result<()> {
+    below(folder).iter().try_for_each(|folder| remove_folder(folder))?;
+    match fs::remove_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_that_a_service_names_so_are_ours() {
+        assert!(is_ours("hcs-0123456789abcdef"));
+        for other in
+            ["hcs", "hcs-", "hcs-test-1", "hcs-0123456789ABCDEF", "hcs-0123456789abcdef0", "init.scope"]
+        {
+            assert!(!is_ours(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn hierarchies_are_where_they_are_mounted() {
+        let text = "24 1 0:22 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+                    31 30 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                    40 1 0:30 / /tmp rw - tmpfs tmpfs rw\n";
+        let expected = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+        assert_eq!(mounts(text), expected.into());
+    }
+}

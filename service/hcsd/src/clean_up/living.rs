@@ -1,0 +1,145 @@
+//! What lives on this host: services, by their processes, and workers, by the sockets that they listen at.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::ffi::OsStringExt,
+    path::{Path, PathBuf},
+};
+
+use hcs_ipc::socket;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::{
+    config::{self, Config},
+    process_identity::ProcessIdentity,
+};
+
+/// What was there when it was looked at.
+pub struct Living {
+    /// The run folders of services.
+    services: BTreeSet<PathBuf>,
+    /// The paths that somebody listens at.
+    sockets: Vec<PathBuf>,
+}
+
+impl Living {
+    /// Looks.
+    pub fn look() -> Living {
+        let own = std::process::id();
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let others = processes.filter(|entry| {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+            pid.is_some_and(|pid| pid != own)
+        });
+        Living {
+            services: others.filter_map(|entry| run_folder_of(&entry.path())).collect(),
+            sockets: listening(&fs::read_to_string("/proc/net/unix").unwrap_or_default()),
+        }
+    }
+
+    /// Whether a service has this root: a process of its name says so, or somebody answers at its socket.
+    pub fn has_service_at(&self, config: &Config) -> bool {
+        self.services.contains(&config.settings.run_folder)
+            || socket::connect(&config.settings.socket).is_ok()
+    }
+
+    /// Whether somebody listens in this folder.
+    pub fn listens_below(&self, folder: &Path) -> bool {
+        self.sockets.iter().any(|socket| socket.starts_with(folder))
+    }
+
+    /// The cgroup folders of all roots that anything of lives. A service is named after its root or after its run folder.
+    pub fn cgroup_parents(&self) -> BTreeSet<String> {
+        let of_services = self
+            .sockets
+            .iter()
+            .filter(|socket| socket.ends_with("hcs.sock"))
+            .filter_map(|path| path.parent());
+        let systems = |socket: &'_ PathBuf| {
+            socket.ancestors().find(|path| path.ends_with("systems")).map(Path::to_owned)
+        };
+        let of_workers: Vec<PathBuf> = self.sockets.iter().filter_map(systems).collect();
+        let runs = self.services.iter().map(PathBuf::as_path).chain(of_services);
+        let runs = runs.chain(of_workers.iter().filter_map(|systems| systems.parent()));
+        runs.flat_map(|run| run.ancestors().take(2)).map(config::cgroup_parent).collect()
+    }
+}
+
+/// Whether this very process is there, and not only waits to be forgotten.
+pub fn is_alive(process: ProcessIdentity) -> bool {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    process.open().is_some_and(|pidfd| {
+        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&now)).is_ok_and(|ended| ended == 0)
+    })
+}
+
+/// The run folder of a process, if it is a service that has a root of its own or the system's.
+fn run_folder_of(process: &Path) -> Option<PathBuf> {
+    let name = fs::read_to_string(process.join("comm")).ok()?;
+    if name.trim_end() != "hcsd" {
+        return None;
+    }
+    let words = |file: &str| -> Vec<PathBuf> {
+        let bytes = fs::read(process.join(file)).unwrap_or_default();
+        let words =
+            bytes.split(|byte| *byte == 0).map(|word| std::ffi::OsString::from_vec(word.to_vec()).into());
+        words.collect()
+    };
+    let root = root_of(&words("cmdline"), &words("environ"));
+    Some(match root {
+        Some(root) => fs::read_link(process.join("cwd")).unwrap_or_default().join(root).join("run"),
+        None => "/run/hcs".into(),
+    })
+}
+
+/// What a service with this command line and this environment has for its root.
+fn root_of(line: &[PathBuf], environment: &[PathBuf]) -> Option<PathBuf> {
+    let with = |words: &[PathBuf], prefix: &str| {
+        words.iter().find_map(|word| word.to_str()?.strip_prefix(prefix).map(PathBuf::from))
+    };
+    let after =
+        line.iter().position(|word| word == Path::new("--root")).and_then(|place| line.get(place + 1));
+    after.cloned().or_else(|| with(line, "--root=")).or_else(|| with(environment, "HCS_ROOT="))
+}
+
+/// The paths of /proc/net/unix at which somebody listens.
+fn listening(table: &str) -> Vec<PathBuf> {
+    const ACCEPTS: &str = "00010000";
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields
+        .filter(|fields| fields.get(3) == Some(&ACCEPTS))
+        .filter_map(|fields| fields.get(7).map(PathBuf::from))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_is_told_on_the_command_line_or_by_the_environment() {
+        let words = |text: &str| text.split(' ').map(PathBuf::from).collect::<Vec<_>>();
+        let root = |line: &str, environment: &str| root_of(&words(line), &words(environment));
+        assert_eq!(root("hcsd --root /tmp/a", "HCS_ROOT=/b"), Some("/tmp/a".into()));
+        assert_eq!(root("hcsd --root=/tmp/a", ""), Some("/tmp/a".into()));
+        assert_eq!(root("hcsd", "A=B HCS_ROOT=/b"), Some("/b".into()));
+        assert_eq!(root("hcsd", "A=B"), None);
+    }
+
+    #[test]
+    fn only_those_who_listen_count() {
+        let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+            ffff: 00000002 00000000 00010000 0001 01 2931 /tmp/a/run/systems/x/worker.sock\n\
+            ffff: 00000003 00000000 00000000 0001 03 2932 /tmp/b/run/systems/x/worker.sock\n\
+            ffff: 00000002 00000000 00010000 0001 01 2933\n";
+        let living = Living { services: BTreeSet::new(), sockets: listening(table) };
+        assert!(living.listens_below(Path::new("/tmp/a/run/systems/x")));
+        assert!(!living.listens_below(Path::new("/tmp/b")));
+        let parents = living.cgroup_parents();
+        assert_eq!(
+            parents,
+            ["/tmp/a", "/tmp/a/run"].map(|root| config::cgroup_parent(Path::new(root))).into()
+        );
+    }
+}
