@@ -159,7 +159,7 @@ mod tests {
     fn a_system_that_does_not_answer_has_question_marks() {
         let row = Row { id: "web".into(), state: "Running".into(), answers: false, ..Row::default() };
         assert_eq!(
-            table(&[row.clone()]).lines()[1],
+            table(std::slice::from_ref(&row)).lines()[1],
             "web  Running  ?    ?       ?      ?          ?       ?"
         );
         assert_eq!(document(&[row])["Systems"][0]["CpuPercent"], serde_json::Value::Null);
