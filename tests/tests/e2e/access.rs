@@ -26,11 +26,11 @@ fn another_user_is_refused_at_the_socket_and_by_the_service() {
     };
     // HCS_E_ACCESS_DENIED, whether the file's rights or the service say so.
     let (code, message) = try_as(NOBODY);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(4));
     assert!(message.contains("0x8037011B"), "{message}");
     fs::set_permissions(service.socket(), Permissions::from_mode(0o666)).unwrap();
     let (code, message) = try_as(NOBODY);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(4));
     assert!(message.contains("0x8037011B") && message.contains(&NOBODY.to_string()), "{message}");
     assert_eq!(try_as(0), (Some(0), String::new()));
     let advised = run_as(NOBODY, "doctor");
