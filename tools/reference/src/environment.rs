@@ -13,6 +13,11 @@ const VARIABLES: &[[&str; 3]] = &[
          `/var/lib/hcs`.",
     ],
     ["HCS_SOCKET", "all clients", "The socket of the service, as the setting says it to the service."],
+    [
+        "HCS_COMPLETE",
+        "`hcs`",
+        "Set by the scripts of `hcs completion`: it completes a line instead of doing what it says.",
+    ],
     ["HCS_CONFIG", "`hcsd`, `hcs config`", "The file of settings, where it is not the usual one."],
 ];
 
