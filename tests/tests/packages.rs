@@ -242,7 +242,7 @@ fn packages_work_are_upgraded_under_running_systems_and_leave_nothing() {
     host("systemd-analyze", &["verify", "/usr/lib/systemd/system/hcsd.service"]);
     assert!(Path::new("/etc/systemd/system/sockets.target.wants/hcsd.socket").is_symlink());
 
-    assert!(Path::new("/usr/share/man/man1/hcs.1.gz").exists());
+    assert!(Path::new("/usr/share/man/man1/hcs.1").exists());
     assert!(Path::new("/usr/share/bash-completion/completions/hcs").exists());
 
     // It works.
