@@ -66,7 +66,7 @@ impl Service {
 
     /// Starts one that has 512 descriptors, and may have 4096.
     pub fn start_with_descriptors() -> Service {
-        Service::start_by(&["sh", "-c", "ulimit -Hn 4096 && ulimit -Sn 512 && exec \"$@\"", "sh"])
+        Service::start_by(&["sh", "-c", "ulimit -Sn 512 && ulimit -Hn 4096 && exec \"$@\"", "sh"])
     }
 
     /// Starts one with a configuration file.
