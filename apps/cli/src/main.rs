@@ -8,6 +8,8 @@
 //!   target    which systems, as people name them
 //!   recipe    from what `run` is given to documents
 //!   scratch   folders for what containers of images write
+//!   host_path paths of this host
+//!   random    names that no other has
 //!   size      sizes as people write them
 //!   private   a service for one command
 //!   failure   why a verb failed, and the exit code for that
@@ -24,9 +26,11 @@ mod attach;
 mod detachable;
 mod document;
 mod failure;
+mod host_path;
 mod output;
 mod private;
 mod progress;
+mod random;
 mod recipe;
 mod scratch;
 mod size;

@@ -17,7 +17,7 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, random};
 
 /// How long a service may take until it can be used.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -80,9 +80,8 @@ impl Drop for Private {
 
 /// A folder that virtual machines, which are users of their own, can pass through.
 fn new_folder() -> io::Result<PathBuf> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    let folder = std::env::temp_dir().join(format!("hcs-private-{:016x}", u64::from_ne_bytes(bytes)));
+    let folder =
+        std::env::temp_dir().join(format!("hcs-private-{:016x}", u64::from_ne_bytes(random::bytes()?)));
     fs::create_dir(&folder)?;
     fs::set_permissions(&folder, Permissions::from_mode(0o711))?;
     Ok(folder)

@@ -11,7 +11,7 @@ use hcs::{
     },
 };
 
-use crate::{attach::How, document::Source, failure::Failure, size};
+use crate::{attach::How, document::Source, failure::Failure, host_path, size};
 
 /// What a container may use, and what it has beside its root file system.
 #[derive(clap::Args)]
@@ -83,7 +83,7 @@ impl Recipe {
                     "a folder does not say what to run in it; name a program: hcs run {source} sh"
                 )));
             }
-            let container = Container::default().storage(Storage::default().path(text_of(folder)?));
+            let container = Container::default().storage(Storage::default().path(host_path::text(folder)?));
             let document = ComputeSystem::default()
                 .schema_version(Version { major: Some(2), minor: Some(1) })
                 .container(limits.add_to(container)?);
@@ -220,14 +220,6 @@ fn volume(text: &str) -> Result<MappedDirectory, String> {
     let host = std::path::absolute(host).map_err(|error| format!("{host}: {error}"))?;
     let host = host.to_str().ok_or("the path is no text")?;
     Ok(MappedDirectory::default().host_path(host).container_path(inside).read_only(is_read_only))
-}
-
-/// The absolute path, as documents want it.
-fn text_of(path: &Path) -> Result<String, Failure> {
-    let absolute =
-        std::path::absolute(path).map_err(|error| Failure::io(&error, &path.display().to_string()))?;
-    let text = absolute.to_str().ok_or_else(|| Failure::new(format!("{} is no text", path.display())))?;
-    Ok(text.to_owned())
 }
 
 #[cfg(test)]

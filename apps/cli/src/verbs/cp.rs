@@ -10,7 +10,7 @@ use std::{
 
 use hcs::{Process, System, schema::ProcessParameters};
 
-use crate::{Context, failure::Failure, target};
+use crate::{Context, failure::Failure, host_path, target};
 
 /// Copy a file or a folder into a system, or out of it.
 ///
@@ -60,7 +60,7 @@ fn copy_in(system: &System, source: &Path, path: &Path) -> Result<(), Failure> {
     let about =
         fs::symlink_metadata(source).map_err(|error| Failure::io(&error, &source.display().to_string()))?;
     let (folder, name) = if is_folder_in(system, path)? {
-        (path.to_owned(), name_of(&std::path::absolute(source)?)?.to_owned())
+        (path.to_owned(), name_of(&host_path::absolute(source)?)?.to_owned())
     } else {
         let (folder, name) = split(path)?;
         (folder, name.to_owned())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hcs::schema::{Any, ModifyRequestType, ModifySettingRequest};
 use serde_json::{Value, json};
 
-use crate::{Context, failure::Failure, output, target::Target};
+use crate::{Context, failure::Failure, host_path, output, random, target::Target};
 
 /// Add devices, folders and sockets to a running system, or remove them.
 ///
@@ -133,7 +133,8 @@ impl Device {
         let request = match &self.what {
             What::Add { device: Added::Disk { image, place, read_only, iso }, .. } => {
                 let kind = if *iso { "Iso" } else { "VirtualDisk" };
-                let settings = json!({"Type": kind, "Path": text_of(image)?, "ReadOnly": *read_only || *iso});
+                let settings =
+                    json!({"Type": kind, "Path": host_path::text(image)?, "ReadOnly": *read_only || *iso});
                 Request::new(place.path(), settings)
             }
             What::Remove { device: Removed::Disk { place }, .. } => Request::new(place.path(), Value::Null),
@@ -145,7 +146,7 @@ impl Device {
                 };
                 let key = match key {
                     Some(key) => key.clone(),
-                    None => new_guid()?,
+                    None => random::guid().map_err(|error| Failure::io(&error, "making a GUID"))?,
                 };
                 tell = Some(key.clone());
                 Request::new(adapter(&key), settings)
@@ -222,7 +223,7 @@ fn folder_request(
 ) -> Result<Request, Failure> {
     let is_machine =
         system.properties(None).wait()?.system_type == Some(hcs::schema::SystemType::VirtualMachine);
-    let path = text_of(folder)?;
+    let path = host_path::text(folder)?;
     if !is_machine {
         let settings = json!({"HostPath": path, "ContainerPath": place, "ReadOnly": is_read_only});
         return Ok(Request::new("Container/MappedDirectories".to_owned(), settings));
@@ -239,20 +240,4 @@ fn folder_request(
         settings,
         guest: Some(("MappedDirectory", guest)),
     })
-}
-
-fn text_of(path: &Path) -> Result<String, Failure> {
-    let absolute =
-        std::path::absolute(path).map_err(|error| Failure::io(&error, &path.display().to_string()))?;
-    Ok(absolute.display().to_string())
-}
-
-fn new_guid() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| Failure::io(&errno.into(), "making a GUID"))?;
-    // Version 4, of random numbers.
-    let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (4 << 76) | (2 << 62);
-    let hex = format!("{number:032x}");
-    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
 }

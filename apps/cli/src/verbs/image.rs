@@ -7,6 +7,7 @@ use hcs::images::{self, Name, Store};
 use super::layer::Compression;
 use crate::{
     failure::Failure,
+    host_path,
     output::{self, Table},
     progress::{Bars, Busy},
 };
@@ -117,7 +118,7 @@ impl Image {
                 };
                 // What has no name of its own is called by what it was found by.
                 let name = Name::new(&image)?;
-                let target = super::layer::absolute(&target)?;
+                let target = host_path::absolute(&target)?;
                 let found = store.find(&image)?;
                 let _busy = Busy::with("writing the image");
                 found.export(&target, form, &name, compression.into())?;
@@ -135,7 +136,7 @@ impl Image {
             }
             What::Document { image, scratch, arguments } => {
                 let found = store.find(&image)?;
-                let scratch = super::layer::absolute(&scratch)?;
+                let scratch = host_path::absolute(&scratch)?;
                 let document = found.document(&scratch, &arguments)?;
                 output::json(&super::text_of(&document)?)?;
             }

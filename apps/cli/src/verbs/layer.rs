@@ -7,7 +7,7 @@ use hcs::{
     storage,
 };
 
-use crate::{failure::Failure, output, progress::Busy};
+use crate::{failure::Failure, host_path::absolute, output, progress::Busy};
 
 /// Make, unite, export and remove layers of container file systems.
 ///
@@ -140,8 +140,4 @@ fn base(layer: &std::path::Path, disk: Option<PathBuf>, volume: Option<PathBuf>)
     };
     let image = super::disk::open(&disk, true)?;
     Ok(storage::setup_base_layer(layer, Some(&image), &options(OsLayerType::Vm))?)
-}
-
-pub fn absolute(path: &std::path::Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::io(&error, &path.display().to_string()))
 }

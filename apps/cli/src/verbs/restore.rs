@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hcs::{access, schema::RestoreState};
 
-use crate::{Context, document::Source, failure::Failure, output};
+use crate::{Context, document::Source, failure::Failure, host_path, output};
 
 /// Make a virtual machine that goes on where another was saved, and start it.
 ///
@@ -40,7 +40,7 @@ impl Restore {
         let client = context.client()?;
         let mut state = RestoreState::default();
         if let Some(file) = &self.from {
-            let file = std::path::absolute(file).map_err(|error| Failure::io(&error, "finding the file"))?;
+            let file = host_path::absolute(file)?;
             // The machine that was saved could write it; the new one is another user.
             access::grant(&file, client.machine_user(&self.id).wait()?)?;
             state = state.save_state_file_path(file.display().to_string());

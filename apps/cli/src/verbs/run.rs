@@ -11,7 +11,7 @@ use crate::{
     Context,
     attach::{How, NOT_RUN},
     failure::Failure,
-    output,
+    output, random,
     recipe::{Limits, Recipe},
     scratch::{self, Scratch},
 };
@@ -105,9 +105,7 @@ impl Run {
 
 /// An id that no other system has.
 fn unused_id() -> Result<String, Failure> {
-    let mut bytes = [0; 4];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .map_err(|errno| Failure::io(&errno.into(), "finding a name"))?;
+    let bytes = random::bytes().map_err(|error| Failure::io(&error, "finding a name"))?;
     Ok(format!("run-{:08x}", u32::from_ne_bytes(bytes)))
 }
 

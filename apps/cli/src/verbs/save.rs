@@ -8,7 +8,7 @@ use hcs::{
 };
 
 use super::Target;
-use crate::{Context, failure::Failure, progress::Busy};
+use crate::{Context, failure::Failure, host_path, progress::Busy};
 
 /// Save a paused virtual machine, to a file or as a template for clones.
 ///
@@ -33,7 +33,7 @@ impl Save {
         let Some(file) = self.file else {
             return Ok(system.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait()?);
         };
-        let file = std::path::absolute(&file).map_err(|error| Failure::io(&error, "finding the file"))?;
+        let file = host_path::absolute(&file)?;
         if !file.exists() {
             saved::create_empty_runtime_state(&file)?;
             access::grant(&file, context.client()?.machine_user(system.id()).wait()?)?;

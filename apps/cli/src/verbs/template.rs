@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     failure::Failure,
+    host_path,
     output::{self, Table},
     size,
 };
@@ -139,7 +140,7 @@ fn absolute(path: &Path) -> Result<String, Failure> {
     if path == Path::new(TO_FILL_IN) {
         return Ok(TO_FILL_IN.to_owned());
     }
-    Ok(super::layer::absolute(path)?.display().to_string())
+    host_path::text(path)
 }
 
 fn kernel(values: &Values, command_line: &str) -> Result<Value, Failure> {
