@@ -70,6 +70,11 @@ impl System {
         &self.0.identity.runtime_id
     }
 
+    /// What tells it from every other system, also from one of its id that comes after it or belongs to another service.
+    pub fn instance(&self) -> &str {
+        &self.0.identity.instance
+    }
+
     /// The members of its document that have no effect or are not known.
     pub fn warnings(&self) -> &[Warning] {
         &self.0.identity.warnings

@@ -67,8 +67,12 @@ impl OnTerminal {
         }
     }
 
+    /// Reads what is shown; of a command that has ended nothing more is.
     fn read(&self) {
+        const LONGEST: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
         let mut buffer = [0; 1024];
+        let ready = poll(&mut [PollFd::new(&self.terminal, PollFlags::IN)], Some(&LONGEST)).unwrap();
+        assert!(ready > 0, "nothing comes any more behind {:?}", self.shown.borrow());
         let length = rustix::io::read(&self.terminal, &mut buffer).unwrap();
         self.shown.borrow_mut().push_str(&String::from_utf8_lossy(&buffer[..length]));
     }
@@ -134,9 +138,8 @@ fn a_terminal_at_a_serial_port_is_attached_detached_and_attached_again() {
     is_refused(again.args(["console", "vm", "--port", "2"]), "somebody is connected");
     let one = OnTerminal::start(&mut console());
     one.until("serial port 1");
-    one.types("read x < /dev/ttyS1; echo got $x\r");
-    one.until("got $x");
-    // What is typed before somebody listens there is lost.
+    one.types("(while read -r x; do echo got $x; done < /dev/ttyS1) &\r");
+    // Of what is typed before somebody listens there a part is lost.
     one.until_typing(&two, "from-two\r", "got from-two");
     two.types("\x1d");
     assert_eq!(two.end(), Some(0));

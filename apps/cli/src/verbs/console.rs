@@ -118,7 +118,7 @@ fn first_with_console(system: &System) -> Result<(Process, OwnedFd, OwnedFd), Fa
 /// Two that read from one console would each get a part of what it says. So who is attached has a name that nobody else can
 /// have at the same time; it is gone with this command.
 fn claim(system: &System, process_id: u32) -> Result<OwnedFd, Failure> {
-    let name = format!("hcs-console/{}/{process_id}", system.runtime_id());
+    let name = format!("hcs-console/{}/{process_id}", system.instance());
     let claim = || {
         let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
         rustix::net::bind(&socket, &SocketAddrUnix::new_abstract_name(name.as_bytes())?)?;

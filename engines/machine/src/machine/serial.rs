@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use hcs_container::process;
 use hcs_core::{Cause, Error};
 use rustix::{
     fs::OFlags,
@@ -51,7 +52,7 @@ impl Machine {
         }
         let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "connecting to a serial port");
         match pipe {
-            Some(pipe) => match connect(&pipe.socket) {
+            Some(pipe) => match connect(&pipe.socket, process::number(running.pidfd.as_fd())) {
                 // Those who wait to be let in are too many.
                 Err(Errno::AGAIN) => Err(taken(number)),
                 other => other.map_err(failed),
@@ -93,18 +94,19 @@ impl Running {
 }
 
 fn taken(number: u32) -> Error {
-    let detail = format!("somebody is connected to the serial port {number}");
+    let detail = format!("somebody is connected to COM{} already", number + 1);
     Error::new(Cause::InUse, detail)
-        .hint("A port speaks with one at a time; what it says can be read with GetOutput.")
+        .hint("A port speaks with one at a time; what it says is kept all the same.")
 }
 
-/// Connects to the socket that was made at this path, and to no other that has taken its place.
-fn connect(path: &str) -> Result<OwnedFd, Errno> {
+/// Connects to the socket at this path at which this QEMU listens, and to no other that has taken its place.
+fn connect(path: &str, qemu: Option<u32>) -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    // The kernel remembers who made the listening socket.
-    if sockopt::socket_peercred(&socket)?.pid != rustix::process::getpid() {
+    // The kernel remembers who has listened last. We have made the socket; QEMU listens there once more.
+    let listens = sockopt::socket_peercred(&socket)?.pid.as_raw_nonzero().get();
+    if qemu.and_then(|qemu| i32::try_from(qemu).ok()) != Some(listens) {
         return Err(Errno::CONNREFUSED);
     }
     rustix::fs::fcntl_setfl(&socket, OFlags::empty())?;
