@@ -43,7 +43,7 @@ impl Failure {
 
     /// A failure of the operating system; `doing` says what was tried.
     pub fn io(error: &io::Error, doing: &str) -> Failure {
-        Failure { kind: Some(error.kind()), ..Failure::new(format!("{doing}: {error}")) }
+        Failure::new(format!("{doing}: {error}"))
     }
 
     /// The same with another exit code.
@@ -92,6 +92,6 @@ impl From<hcs::images::StoreError> for Failure {
 impl From<io::Error> for Failure {
     /// Nearly all that a verb does itself is to write its output.
     fn from(error: io::Error) -> Failure {
-        Failure::io(&error, "writing the output")
+        Failure { kind: Some(error.kind()), ..Failure::io(&error, "writing the output") }
     }
 }

@@ -42,13 +42,11 @@ impl Scratch {
         let failed = |error: io::Error| Failure::io(&error, &format!("making {}", path.display()));
         fs::create_dir_all(&all).map_err(failed)?;
         sweep(&all, client, socket);
-        fs::create_dir(&path).map_err(failed)?;
-        let made = claim(&path, socket, id);
-        let lock = made.map_err(|error| {
-            // Nothing is in it but what we made.
-            let _ = fs::remove_dir_all(&path);
-            failed(error)
-        })?;
+        let made = gate(&all).and_then(|_gate| {
+            fs::create_dir(&path)?;
+            claim(&path, socket, id)
+        });
+        let lock = made.map_err(failed)?;
         Ok(Scratch { _lock: lock, path, is_left: false })
     }
 
@@ -68,6 +66,13 @@ impl Drop for Scratch {
     }
 }
 
+/// Held while a folder is made or removed, so that nobody sees one that is not anybody's yet.
+fn gate(all: &Path) -> io::Result<File> {
+    let gate = File::open(all)?;
+    rustix::fs::flock(&gate, FlockOperation::LockExclusive)?;
+    Ok(gate)
+}
+
 /// Locks a new folder, and writes down whose it is.
 fn claim(path: &Path, socket: &Path, id: &str) -> io::Result<File> {
     let lock = File::open(path)?;
@@ -81,7 +86,11 @@ fn claim(path: &Path, socket: &Path, id: &str) -> io::Result<File> {
 fn sweep(all: &Path, client: &Client, socket: &Path) {
     for entry in fs::read_dir(all).into_iter().flatten().flatten() {
         let path = entry.path();
-        if is_of_nobody(&path, client, socket) {
+        // Twice: asking the service may take its time, and nobody is to wait at the gate for it.
+        if is_of_nobody(&path, client, socket)
+            && let Ok(_gate) = gate(all)
+            && is_of_nobody(&path, client, socket)
+        {
             let _ = fs::remove_dir_all(&path);
         }
     }
@@ -94,8 +103,8 @@ fn is_of_nobody(path: &Path, client: &Client, socket: &Path) -> bool {
     }
     let owner = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
     match owner.split_once('\n') {
-        // Another service may have it.
-        Some((of, _)) if Path::new(of) != socket => false,
+        // Another service may have it, unless that one's folder is gone too: it was for a command that was killed.
+        Some((of, _)) if Path::new(of) != socket => Path::new(of).parent().is_some_and(|run| !run.exists()),
         Some((_, id)) => {
             client.open(id.trim_end()).wait().is_err_and(|error| error.cause == Cause::SystemNotFound)
         }

@@ -11,6 +11,7 @@
 //! * [`cause`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
 //! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed; [`device_failure`]: what of
 //!   it is due to a device of an application.
+//! * [`mountinfo`]: what the kernel says of mounts.
 #![forbid(unsafe_code)]
 
 pub mod cause;
@@ -20,6 +21,7 @@ pub mod event;
 pub mod exit;
 pub mod hresult;
 pub mod id;
+pub mod mountinfo;
 pub mod operation;
 pub mod state;
 pub mod timestamp;

@@ -29,6 +29,7 @@ mod record;
 mod registry;
 mod reply;
 mod restart;
+mod run_lock;
 mod server;
 mod service;
 mod session;

@@ -22,6 +22,7 @@ use crate::{
     metrics::Metrics,
     operations::Operations,
     registry::Registry,
+    run_lock,
     session::Session,
     spare_workers::SpareWorkers,
     watch::Watch,
@@ -49,6 +50,8 @@ pub struct Service {
     pub crashes: Mutex<CrashStore>,
     /// The users of virtual machines.
     pub machine_users: Mutex<MachineUsers>,
+    /// Says that we live.
+    _lock: fs::File,
     has_kvm: tokio::sync::OnceCell<bool>,
     sessions: Mutex<HashMap<String, Weak<Session>>>,
 }
@@ -61,6 +64,7 @@ impl Service {
         for folder in [&settings.run_folder, &config.systems(), &settings.state_folder] {
             make_folder(folder).map_err(|error| store(&error, &folder.display().to_string()))?;
         }
+        let lock = run_lock::take(&settings.run_folder).map_err(|error| store(&error, "the run folder"))?;
         let max_reports = settings.max_crash_reports.get() as usize;
         let crashes = CrashStore::open(&settings.state_folder.join("crashes"), max_reports)
             .map_err(|error| store(&error, "the crash store"))?;
@@ -76,6 +80,7 @@ impl Service {
             cpu_groups: Mutex::new(open_cpu_groups(&config)),
             crashes: Mutex::new(crashes),
             machine_users: Mutex::new(machine_users),
+            _lock: lock,
             has_kvm: Default::default(),
             sessions: Mutex::default(),
             config,

@@ -2,9 +2,15 @@
 //!
 //! Its standard input is a pipe from them, which ends with them, however they end.
 
-use std::{fs, io::Read, path::Path, thread};
+use std::{
+    fs,
+    io::{self, Read},
+    path::Path,
+    thread,
+};
 
-use hcs_core::{Error, Exit};
+use hcs_core::{Error, Exit, mountinfo};
+use rustix::mount::UnmountFlags;
 use tokio::sync::oneshot;
 
 use crate::service::Service;
@@ -33,8 +39,17 @@ pub async fn leave(service: &Service, root: &Path) -> Result<(), Error> {
         system.wait_for_exit().await;
     }
     service.leave_cgroups();
-    fs::remove_dir_all(root)
-        .map_err(|error| Error::from_io(&error, format!("removing {}", root.display())))?;
+    let removed = unmount_below(root).and_then(|()| fs::remove_dir_all(root));
+    removed.map_err(|error| Error::from_io(&error, format!("removing {}", root.display())))?;
     tracing::info!("stopped; everything is removed");
+    Ok(())
+}
+
+/// What somebody has mounted there is not ours to remove.
+fn unmount_below(root: &Path) -> io::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    for point in mountinfo::points_below(&mounts, &root.canonicalize()?) {
+        rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
+    }
     Ok(())
 }

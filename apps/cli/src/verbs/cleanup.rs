@@ -14,13 +14,14 @@ use std::{
 };
 
 use hcs::images;
+use hcs_core::mountinfo;
 use rustix::mount::UnmountFlags;
 
 use crate::{failure::Failure, output, private};
 
-/// What temporary folders are called, and where in one the root of a service is: those of `hcs --private`, and of the
-/// demo, whose name ends with the process that has made it.
-const TEMPORARY: &[(&str, &str)] = &[("hcs-private-", ""), ("hcs-demo-", "service")];
+/// What temporary folders are called, each the root of a service: those of `hcs --private`, and of the demo, whose name ends
+/// with the process that has made it.
+const TEMPORARY: &[&str] = &["hcs-private-", "hcs-demo-"];
 
 /// A folder that has just been made may be about to get its service.
 const UNTOUCHED: Duration = Duration::from_secs(60);
@@ -44,9 +45,9 @@ impl Cleanup {
         self.clean_up(None)?;
         self.sweep_images()?;
         let folder = std::env::temp_dir();
-        for (prefix, inside) in TEMPORARY {
+        for prefix in TEMPORARY {
             for path in temporary(&folder, prefix) {
-                if self.clean_up(Some(&path.join(inside)))? {
+                if self.clean_up(Some(&path))? {
                     self.remove(&path)?;
                 }
             }
@@ -64,7 +65,13 @@ impl Cleanup {
             command.arg("--root").arg(root).env_clear();
         }
         let status = command.status().map_err(|error| Failure::io(&error, &program.display().to_string()))?;
-        Ok(status.success())
+        match status.code() {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => {
+                Err(Failure::new(format!("{} could not look for what is left: {status}", program.display())))
+            }
+        }
     }
 
     fn sweep_images(&self) -> Result<(), Failure> {
@@ -79,7 +86,9 @@ impl Cleanup {
     /// Removes a temporary folder of which nothing lives, with what is mounted in it.
     fn remove(&self, folder: &Path) -> Result<(), Failure> {
         if !self.dry_run {
-            for point in mounts_below(folder, &fs::read_to_string("/proc/self/mountinfo")?) {
+            for point in
+                mountinfo::points_below(&fs::read_to_string("/proc/self/mountinfo")?, &folder.canonicalize()?)
+            {
                 rustix::mount::unmount(&point, UnmountFlags::DETACH).map_err(|errno| {
                     Failure::io(&errno.into(), &format!("unmounting {}", point.display()))
                 })?;
@@ -123,14 +132,6 @@ fn maker_lives(path: &Path) -> bool {
     number.is_some_and(|number| Path::new("/proc").join(number).exists())
 }
 
-/// Where something is mounted below a folder, the innermost first.
-fn mounts_below(folder: &Path, mountinfo: &str) -> Vec<PathBuf> {
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from);
-    let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(folder)).collect();
-    below.reverse();
-    below
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,14 +144,5 @@ mod tests {
         for name in ["0123456789abcdef", "0000000000000001"] {
             assert!(!maker_lives(Path::new(&format!("/tmp/hcs-private-{name}"))), "{name}");
         }
-    }
-
-    #[test]
-    fn what_is_mounted_last_is_unmounted_first() {
-        let text = "24 1 0:22 / /tmp/hcs-private-1/run rw - tmpfs tmpfs rw\n\
-                    25 24 0:23 / /tmp/hcs-private-1/run/a rw - tmpfs tmpfs rw\n\
-                    26 1 0:24 / /tmp/hcs-private-12 rw - tmpfs tmpfs rw\n";
-        let expected = ["/tmp/hcs-private-1/run/a", "/tmp/hcs-private-1/run"].map(PathBuf::from);
-        assert_eq!(mounts_below(Path::new("/tmp/hcs-private-1"), text), expected);
     }
 }

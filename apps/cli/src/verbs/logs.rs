@@ -102,7 +102,8 @@ fn by_line(said: Said) -> impl Iterator<Item = Said> {
     let mut missed = said.missed;
     let lines: Vec<Vec<u8>> = said.bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     lines.into_iter().map(move |bytes| {
-        let part = Said { offset, missed: std::mem::take(&mut missed), bytes, ..said.clone() };
+        let (process, stream, time) = (said.process, said.stream, said.time);
+        let part = Said { process, stream, time, offset, missed: std::mem::take(&mut missed), bytes };
         offset += part.bytes.len() as u64;
         part
     })
@@ -118,6 +119,9 @@ fn without(mut said: Said, shown: &BTreeMap<Option<u32>, u64>) -> Option<Said> {
     said.offset += before;
     Some(said)
 }
+
+/// As much of a line is kept until it is whole.
+const LONGEST_LINE: usize = 1 << 20;
 
 /// Prints what was said.
 struct Printer {
@@ -183,7 +187,8 @@ impl Printer {
                 begun
             }
         };
-        if line.bytes.pop_if(|last| *last == b'\n').is_none() {
+        // A line that does not end is told in parts, or it would be kept for ever.
+        if line.bytes.pop_if(|last| *last == b'\n').is_none() && line.bytes.len() < LONGEST_LINE {
             self.unfinished.insert(voice(&line), line);
             return Ok(());
         }

@@ -52,7 +52,7 @@ impl Layout {
             let (Some(kind), Some(options)) = (after.next(), after.nth(1)) else { continue };
             let mut before = before.split(' ');
             let (Some(root), Some(mount)) = (before.nth(3), before.next()) else { continue };
-            let mount = PathBuf::from(unescape(mount));
+            let mount = PathBuf::from(hcs_core::mountinfo::unescaped(mount));
             match kind {
                 "cgroup2" => {
                     let offered = controllers_of(&mount);
@@ -103,11 +103,6 @@ impl Layout {
         }
         folders
     }
-}
-
-/// mountinfo writes blanks and backslashes in octal.
-fn unescape(text: &str) -> String {
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
 #[cfg(test)]

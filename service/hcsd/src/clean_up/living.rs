@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::{
     config::{self, Config},
     process_identity::ProcessIdentity,
+    run_lock,
 };
 
 /// What was there when it was looked at.
@@ -38,10 +39,12 @@ impl Living {
         }
     }
 
-    /// Whether a service has this root: a process of its name says so, or somebody answers at its socket.
+    /// Whether a service has this root: a process of its name says so, somebody answers at its socket, or
+    /// holds the lock on its run folder, wherever its settings put them.
     pub fn has_service_at(&self, config: &Config) -> bool {
         self.services.contains(&config.settings.run_folder)
             || socket::connect(&config.settings.socket).is_ok()
+            || run_lock::is_held(&config.settings.run_folder)
     }
 
     /// Whether somebody listens in this folder.
@@ -54,7 +57,7 @@ impl Living {
         let of_services = self
             .sockets
             .iter()
-            .filter(|socket| socket.ends_with("hcs.sock"))
+            .filter(|socket| socket.ends_with("hcs.sock") || socket.ends_with("metrics.sock"))
             .filter_map(|path| path.parent());
         let systems = |socket: &'_ PathBuf| {
             socket.ancestors().find(|path| path.ends_with("systems")).map(Path::to_owned)

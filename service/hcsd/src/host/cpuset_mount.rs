@@ -5,9 +5,7 @@
 //! side; a controller is on one side only. What must hold: a mount is named only if the controller is really
 //! there and the mount is writable; without one the host has no CPU groups.
 
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// The two shapes of cgroup hierarchies.
@@ -64,7 +62,7 @@ impl Mount {
     fn parse(line: &str) -> Option<Self> {
         let (before, after) = line.split_once(" - ")?;
         let mut before = before.split(' ').skip(4);
-        let (path, options) = (unescaped(before.next()?), before.next()?);
+        let (path, options) = (PathBuf::from(hcs_core::mountinfo::unescaped(before.next()?)), before.next()?);
         let mut after = after.split(' ');
         let (kind, super_options) = (after.next()?, after.nth(1)?);
         let writable = |options: &str| !options.split(',').any(|option| option == "ro");
@@ -87,27 +85,6 @@ impl Mount {
 fn unified_controllers(mount: &Path) -> Vec<String> {
     let text = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
     text.split_whitespace().map(str::to_owned).collect()
-}
-
-/// A path with the octal escapes the kernel writes for blanks, tabs, line ends and backslashes.
-fn unescaped(text: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let octal =
-            tail.get(..3).and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match octal {
-            Some(byte) if *first == b'\\' => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    OsString::from_vec(bytes).into()
 }
 
 #[cfg(test)]

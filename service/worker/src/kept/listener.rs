@@ -98,13 +98,16 @@ impl Listener {
         let had = fcntl_getpipe_size(&self.pipe)?;
         // What is in it may lie in pages that are not full.
         let taken = had + (self.unsent.len() - self.sent);
-        let mut size = (taken + wanted).next_power_of_two();
+        let mut size = (taken + wanted).next_power_of_two().min(LARGEST);
         while size > had && fcntl_setpipe_size(&self.pipe, size).is_err() {
             size /= 2;
         }
         Ok(fcntl_getpipe_size(&self.pipe)?.saturating_sub(taken))
     }
 }
+
+/// A pipe has no more, also where more would be allowed: it is memory of the kernel, and stays as long as somebody holds it.
+const LARGEST: usize = 1 << 20;
 
 /// The line before a piece is no longer.
 const LONGEST_LINE: usize = 160;

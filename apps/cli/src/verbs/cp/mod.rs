@@ -1,16 +1,20 @@
 //! `hcs cp`
 
+mod bounded;
+
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd, OwnedFd},
     path::{Component, Path, PathBuf},
     thread,
 };
 
+use bounded::Bounded;
 use hcs::{Process, System, schema::ProcessParameters};
+use rustix::fs::{Mode, OFlags};
 
-use crate::{Context, failure::Failure, host_path, target};
+use crate::{Context, failure::Failure, host_path, random, target};
 
 /// Copy a file or a folder into a system, or out of it.
 ///
@@ -104,29 +108,55 @@ fn copy_out(system: &System, path: &Path, place: &Path) -> Result<(), Failure> {
     let aside = Aside::new(parent).map_err(failed)?;
     let mut tar = Tar::start(system, &["-cf", "-", "-C", text_of(&folder)?, text_of(inner)?])?;
     let stdout = tar.process.pipes.stdout.take().map(File::from);
-    let unpacked = stdout.map_or(Ok(()), |stdout| {
-        tar::Archive::new(io::BufReader::with_capacity(1 << 16, stdout)).unpack(&aside.0)
-    });
-    tar.wait()?;
+    let unpacked = stdout.map_or(Ok(()), |stdout| unpack(stdout, &aside.held()));
+    let ended = tar.wait();
+    // A tar that could not say everything ends with less than why nobody listened.
     unpacked.map_err(failed)?;
-    fs::rename(aside.0.join(inner), &target).map_err(failed)
+    ended?;
+    aside.give(inner, name).map_err(failed)
 }
 
-/// A new folder in another, gone with this value.
-struct Aside(PathBuf);
+/// Unpacks an archive of somebody who is not trusted.
+fn unpack(from: File, folder: &Path) -> io::Result<()> {
+    let mut from = io::BufReader::with_capacity(1 << 16, from);
+    tar::Archive::new(Bounded::new(&mut from)).unpack(folder)?;
+    // What fills its last record is of no use, but who writes it must be let.
+    io::copy(&mut from, &mut io::sink()).map(|_| ())
+}
+
+/// A new folder in another, gone with this value. Both are held: who owns the other may put something else at their names.
+struct Aside {
+    parent: OwnedFd,
+    folder: OwnedFd,
+    path: PathBuf,
+}
 
 impl Aside {
     fn new(parent: &Path) -> io::Result<Aside> {
-        let path = parent.join(format!(".hcs-cp-{}", std::process::id()));
-        fs::create_dir(&path)?;
-        Ok(Aside(path))
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let name = format!(".hcs-cp-{:016x}", u64::from_ne_bytes(random::bytes()?));
+        let path = parent.join(&name);
+        let parent = rustix::fs::open(parent, flags, Mode::empty())?;
+        rustix::fs::mkdirat(&parent, &name, Mode::RWXU)?;
+        let folder = rustix::fs::openat(&parent, &name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(Aside { parent, folder, path })
+    }
+
+    /// A path to it that leads to nothing else.
+    fn held(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.folder.as_raw_fd()).into()
+    }
+
+    /// Moves something in it to a name beside it.
+    fn give(&self, inner: &Path, name: &Path) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.folder, inner, &self.parent, name)?)
     }
 }
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("hcs: warning: {} stays: {error}", self.0.display());
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            eprintln!("hcs: warning: {} stays: {error}", self.path.display());
         }
     }
 }
@@ -137,7 +167,8 @@ fn is_folder_in(system: &System, path: &Path) -> Result<bool, Failure> {
         return Ok(true);
     }
     let (folder, name) = split(path)?;
-    let mut tar = Tar::start(system, &["-cf", "-", "-C", text_of(&folder)?, text_of(name)?])?;
+    // A link to a folder is one too.
+    let mut tar = Tar::start(system, &["-chf", "-", "-C", text_of(&folder)?, text_of(name)?])?;
     let mut header = tar::Header::new_old();
     let stdout = tar.process.pipes.stdout.take().map(File::from);
     let has_header = stdout.is_some_and(|mut stdout| stdout.read_exact(header.as_mut_bytes()).is_ok());

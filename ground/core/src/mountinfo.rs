@@ -1,0 +1,55 @@
+//! The text of `/proc/self/mountinfo`: where something is mounted.
+//!
+//! Read by whoever removes a folder and must not remove what is mounted in it, and by whoever looks for cgroups.
+
+use std::path::{Path, PathBuf};
+
+/// A path without the octal escapes that the kernel writes for blanks, tabs, line ends and backslashes.
+pub fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if *first == b'\\' => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What is mounted at a folder or below it, what was mounted last before the others. The path must be the real one, without links.
+pub fn points_below(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
+    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut below: Vec<PathBuf> = points
+        .map(|point| unescaped(point).into())
+        .filter(|point: &PathBuf| point.starts_with(folder))
+        .collect();
+    below.reverse();
+    below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_last_is_unmounted_first() {
+        let text = "24 1 0:22 / /tmp/hcs-private-1/run rw - tmpfs tmpfs rw\n\
+                    25 24 0:23 / /tmp/hcs-private-1/run/a\\040b rw - tmpfs tmpfs rw\n\
+                    26 1 0:24 / /tmp/hcs-private-12 rw - tmpfs tmpfs rw\n";
+        let below = points_below(text, Path::new("/tmp/hcs-private-1"));
+        assert_eq!(below, [Path::new("/tmp/hcs-private-1/run/a b"), Path::new("/tmp/hcs-private-1/run")]);
+    }
+
+    #[test]
+    fn escapes_are_read_and_other_backslashes_stay() {
+        assert_eq!(unescaped(r"/a\040b\134c\0x\"), r"/a b\c\0x\");
+    }
+}
