@@ -84,9 +84,14 @@ impl Service {
         rootfs::make(&root.join("rootfs"));
         let ready = UnixDatagram::bind(root.join("ready")).expect("the socket for readiness");
         let child = spawn(&root, by);
-        let mut service = Service { _alive: watchdog(root.clone()), root, by, child, ready };
+        let mut service = Service { _alive: watchdog(root.clone(), HANGS), root, by, child, ready };
         service.await_ready(READY);
         service
+    }
+
+    /// Lets its test take three times as long as others: it is several in one.
+    pub fn be_patient(&mut self) {
+        self._alive = watchdog(self.root.clone(), 3 * HANGS);
     }
 
     /// Its root folder.
@@ -261,10 +266,10 @@ impl Drop for Service {
 }
 
 /// Ends the test program if a test hangs, which no assertion could do.
-fn watchdog(root: PathBuf) -> mpsc::Sender<()> {
+fn watchdog(root: PathBuf, limit: Duration) -> mpsc::Sender<()> {
     let (alive, watched) = mpsc::channel();
     thread::spawn(move || {
-        if watched.recv_timeout(HANGS) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if watched.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout) {
             let log = fs::read_to_string(root.join("log")).unwrap_or_default();
             let what = format!("\na test hangs; the log of its service in {}:\n{log}\n", root.display());
             let _ = std::io::stderr().write_all(what.as_bytes());

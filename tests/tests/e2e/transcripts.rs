@@ -79,7 +79,8 @@ struct Scene {
 
 impl Scene {
     fn set(page: &str) -> Scene {
-        let service = Service::start();
+        let mut service = Service::start();
+        service.be_patient();
         let folder = service.root().join("work");
         fs::create_dir(&folder).unwrap();
         symlink(service.rootfs(), folder.join("rootfs")).unwrap();

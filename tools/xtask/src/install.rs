@@ -48,6 +48,7 @@ const TEST: &[Need] = &[
     Need { package: "qemu-utils", is_met: || host::program("qemu-storage-daemon").is_some() },
     Need { package: "skopeo", is_met: || host::program("skopeo").is_some() },
     Need { package: "umoci", is_met: || host::program("umoci").is_some() },
+    Need { package: "crun", is_met: || host::program("crun").is_some() },
     Need { package: "acl", is_met: || host::program("getfacl").is_some() },
     Need { package: "binutils", is_met: || host::program("nm").is_some() },
     // What a virtual machine boots by UEFI, and what reads the memory of one that has crashed.
