@@ -8,7 +8,7 @@ use std::{
 
 use hcs_core::{Cause, Error};
 use hcs_ipc::compute::PendingOperation;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::session::Session;
 
@@ -30,8 +30,8 @@ struct Entry {
     step: &'static str,
     since: Instant,
     cancel: Cancel,
-    /// Dropped with the entry, which tells those who wait.
-    ended: watch::Sender<()>,
+    /// Those who wait for its end, who are told by these being dropped with it. Mostly nobody does.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// Whether a call can be cancelled.
@@ -90,7 +90,7 @@ impl Operations {
             step: "waiting for the worker",
             since: Instant::now(),
             cancel,
-            ended: watch::Sender::new(()),
+            waiting: Vec::new(),
         };
         inner.entries.insert(key, entry);
         Entered { table: self.clone(), key }
@@ -114,10 +114,16 @@ impl Operations {
 
     /// Returns when the call with this key in the list has been answered. One that is not there has been.
     pub async fn wait(&self, key: u64) {
-        let ended = self.lock().entries.get(&key).map(|entry| entry.ended.subscribe());
-        if let Some(mut ended) = ended {
+        let ended = self.lock().entries.get_mut(&key).map(|entry| {
+            let (waiting, ended) = oneshot::channel();
+            // Whoever has hung up waits no more.
+            entry.waiting.retain(|waiting| !waiting.is_closed());
+            entry.waiting.push(waiting);
+            ended
+        });
+        if let Some(ended) = ended {
             // Nothing is ever sent: the error that comes is the end of the entry.
-            while ended.changed().await.is_ok() {}
+            let _ = ended.await;
         }
     }
 
