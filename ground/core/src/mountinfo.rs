@@ -1,6 +1,7 @@
 //! The text of `/proc/self/mountinfo`: where something is mounted.
 //!
-//! Read by whoever removes a folder and must not remove what is mounted in it, and by whoever looks for cgroups.
+//! Read by whoever removes a folder and must not remove what is mounted in it, by whoever looks for cgroups, and by whoever asks
+//! whether something is mounted already.
 
 use std::path::{Path, PathBuf};
 
@@ -24,13 +25,19 @@ pub fn unescaped(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The places at which something is mounted, in the order in which it was.
+pub fn points(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
+    mountinfo.lines().filter_map(point)
+}
+
+/// The place that a line of it tells of.
+pub fn point(line: &str) -> Option<PathBuf> {
+    line.split(' ').nth(4).map(|point| unescaped(point).into())
+}
+
 /// What is mounted at a folder or below it, what was mounted last before the others. The path must be the real one, without links.
 pub fn points_below(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
-    let mut below: Vec<PathBuf> = points
-        .map(|point| unescaped(point).into())
-        .filter(|point: &PathBuf| point.starts_with(folder))
-        .collect();
+    let mut below: Vec<PathBuf> = points(mountinfo).filter(|point| point.starts_with(folder)).collect();
     below.reverse();
     below
 }
@@ -46,6 +53,17 @@ mod tests {
                     26 1 0:24 / /tmp/hcs-private-12 rw - tmpfs tmpfs rw\n";
         let below = points_below(text, Path::new("/tmp/hcs-private-1"));
         assert_eq!(below, [Path::new("/tmp/hcs-private-1/run/a b"), Path::new("/tmp/hcs-private-1/run")]);
+    }
+
+    #[test]
+    fn places_are_read_with_the_white_space_in_them() {
+        let table = "\
+21 1 0:19 / /proc rw,nosuid shared:5 - proc proc rw
+40 21 0:33 / /run/hcs/shares rw - virtiofs hcs rw
+41 40 0:34 / /run/hcs/shares/my\\040files\\134n rw - virtiofs hcs rw
+";
+        let places = ["/proc", "/run/hcs/shares", "/run/hcs/shares/my files\\n"].map(PathBuf::from);
+        assert_eq!(points(table).collect::<Vec<_>>(), places);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, mountinfo};
 use rustix::{
     fs::{CWD, FlockOperation, Mode, OFlags},
     io::Errno,
@@ -195,7 +195,7 @@ fn name(image: &File) -> Result<String, Error> {
 fn is_mounted(point: &Path) -> Result<bool, Error> {
     let text = fs::read_to_string("/proc/self/mountinfo")
         .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
-    Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).any(|mounted| Path::new(mounted) == point))
+    Ok(mountinfo::points(&text).any(|mounted| mounted == point))
 }
 
 /// Fails if a loop device of somebody else is on the image.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, mountinfo};
 use hcs_schema::LayerData;
 use rustix::{
     fs::Mode,
@@ -150,7 +150,5 @@ pub fn mount_below(folder: &Path) -> Result<Option<String>, Error> {
     let text = fs::read_to_string("/proc/self/mountinfo")
         .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
     let folder = fs::canonicalize(folder).map_err(failure::io(folder, "looking at"))?;
-    let points = text.lines().filter_map(|line| line.split(' ').nth(4));
-    let mut below = points.filter(|point| Path::new(point).starts_with(&folder));
-    Ok(below.next().map(str::to_owned))
+    Ok(mountinfo::points_below(&text, &folder).pop().map(|point| point.display().to_string()))
 }

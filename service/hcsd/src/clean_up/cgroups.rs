@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use hcs_core::mountinfo;
+
 use super::{Work, living::Living};
 
 /// What the folder of a service with a root of its own is called: this and a number of 64 bits.
@@ -60,7 +62,7 @@ fn folders(name: &str) -> Vec<PathBuf> {
 /// Where hierarchies are mounted.
 fn mounts(mountinfo: &str) -> BTreeSet<PathBuf> {
     let of_cgroups = mountinfo.lines().filter(|line| line.contains(" - cgroup"));
-    of_cgroups.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect()
+    of_cgroups.filter_map(mountinfo::point).collect()
 }
 
 fn is_ours(name: &str) -> bool {
