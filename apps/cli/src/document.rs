@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hcs::schema::{self, ComputeSystem};
+use hcs::schema::{self, Document, DocumentError};
 
 use crate::failure::Failure;
 
@@ -24,10 +24,14 @@ impl Source {
         Source { path: name.into() }
     }
 
-    /// The system that it describes; a member that is not known is an error.
-    pub fn read_system(&self) -> Result<ComputeSystem, Failure> {
-        let text = self.read()?;
-        schema::read_strict(&text).map_err(|error| Failure::new(format!("{}: {error}", self.name())))
+    /// The document; a member that is not known is an error.
+    pub fn read_strict<T: Document>(&self) -> Result<T, Failure> {
+        schema::read_strict(&self.read()?).map_err(|error| self.wrong(&error))
+    }
+
+    /// What is wrong with it, under its name.
+    pub fn wrong(&self, error: &DocumentError) -> Failure {
+        Failure::new(format!("{}: {error}", self.name()))
     }
 
     /// The text.

@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+use hcs::System;
+use serde_json::Value;
+
 /// A table with a heading; each column is as wide as its widest cell.
 pub struct Table<const N: usize> {
     rows: Vec<[String; N]>,
@@ -41,9 +44,17 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// What became of a member of a document. Some messages begin with its path already.
-pub fn warning_line(path: &str, message: &str) -> String {
-    if message.starts_with(path) { message.to_owned() } else { format!("{path}: {message}") }
+/// Tells which members of a new system's document have no effect.
+pub fn warn_of(system: &System) {
+    for warning in system.warnings() {
+        // Some messages begin with the path already.
+        let at = if warning.message.starts_with(&warning.path) {
+            String::new()
+        } else {
+            format!("{}: ", warning.path)
+        };
+        eprintln!("hcs: warning: {at}{}", warning.message);
+    }
 }
 
 /// Prints a line.
@@ -61,6 +72,11 @@ pub fn lines(texts: impl IntoIterator<Item = String>) -> io::Result<()> {
 /// Prints JSON for people. Order and spelling stay as the service wrote them.
 pub fn json(text: &str) -> io::Result<()> {
     line(&indented(text))
+}
+
+/// Prints objects of our own as an array.
+pub fn json_array(objects: Vec<Value>) -> io::Result<()> {
+    json(&Value::from(objects).to_string())
 }
 
 /// JSON with a line per member, its letters otherwise untouched: numbers of 64 bits stay exact.

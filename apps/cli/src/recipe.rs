@@ -70,7 +70,7 @@ impl Recipe {
                     "the options of containers are for images and folders; a document says all that itself",
                 ));
             }
-            let document = Source::of(source).read_system()?;
+            let document = Source::of(source).read_strict()?;
             return Ok(Recipe { document, parameters: how.parameters(command), needs_scratch: false });
         }
         if source.contains('/') || Path::new(source).is_dir() {

@@ -1,6 +1,9 @@
 //! Which systems a verb works on, as people name them.
 
-use hcs::{Cause, Client, System, schema::Properties};
+use hcs::{
+    Cause, Client, System,
+    schema::{Properties, SystemType},
+};
 
 use crate::{Context, failure::Failure};
 
@@ -51,6 +54,11 @@ impl Targets {
         }
         outcome
     }
+}
+
+/// Whether it is a virtual machine.
+pub fn is_machine(system: &System) -> Result<bool, Failure> {
+    Ok(system.properties(None).wait()?.system_type == Some(SystemType::VirtualMachine))
 }
 
 /// Opens the system of a name.

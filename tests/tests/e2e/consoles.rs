@@ -92,6 +92,13 @@ impl OnTerminal {
     }
 }
 
+/// The command for a system.
+fn console_of(service: &Service, system: &str) -> Command {
+    let mut command = service.hcs();
+    command.args(["console", system]);
+    command
+}
+
 /// A second one is refused with this.
 fn is_refused(command: &mut Command, why: &str) {
     let refused = command.output().unwrap();
@@ -107,11 +114,7 @@ fn a_terminal_at_a_serial_port_is_attached_detached_and_attached_again() {
     let system = service.running_from("vm", &guest.document());
     let mut output = system.output(None, true).wait().unwrap();
     crate::logs::until(&mut output, "ready");
-    let console = || {
-        let mut command = service.hcs();
-        command.args(["console", "vm"]);
-        command
-    };
+    let console = || console_of(&service, "vm");
     let one = OnTerminal::start(&mut console());
     one.until("Ctrl-] detaches");
     one.types("echo $((6 * 7))\r");
@@ -166,11 +169,7 @@ fn a_terminal_at_the_console_of_a_process_gives_it_its_size_and_leaves_it_runnin
     let mut process = run(&system, &parameters);
     await_line(&process.pipes.stdout.take().unwrap(), "begun");
     process.pipes.stdin = None;
-    let console = || {
-        let mut command = service.hcs();
-        command.args(["console", "web"]);
-        command
-    };
+    let console = || console_of(&service, "web");
     let one = OnTerminal::start(&mut console());
     one.until("Ctrl-] detaches");
     resize(&one.terminal, 40, 100);

@@ -17,6 +17,7 @@ use hcs::{
 use crate::{
     Outcome, bundle,
     figures::{Figures, compared, heading, in_turns, timed},
+    layers,
     service::Service,
 };
 
@@ -118,9 +119,5 @@ fn layout(folder: &Path) -> Outcome<PathBuf> {
 }
 
 fn umoci(arguments: &[&str]) -> Outcome {
-    let output = Command::new("umoci").args(arguments).output().map_err(|error| format!("umoci: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("umoci {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
+    layers::run(Command::new("umoci").args(arguments))
 }

@@ -300,7 +300,8 @@ impl Drop for Containerd {
     }
 }
 
-fn run(command: &mut Command) -> Outcome {
+/// Runs a tool of others; what it complains of is the error.
+pub fn run(command: &mut Command) -> Outcome {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());

@@ -4,7 +4,7 @@ use std::{os::fd::OwnedFd, process::ExitCode, sync::Arc, thread};
 
 use hcs::{
     Process, System,
-    schema::{SystemPropertyQuery, SystemPropertyType, SystemType},
+    schema::{SystemPropertyQuery, SystemPropertyType},
 };
 use rustix::{
     event::{EventfdFlags, eventfd},
@@ -17,7 +17,7 @@ use signal_hook::{
 };
 
 use super::Target;
-use crate::{Context, detachable, failure::Failure, terminal};
+use crate::{Context, detachable, failure::Failure, target, terminal};
 
 /// Attach the terminal to a serial port of a virtual machine, or to the console of a process.
 ///
@@ -51,7 +51,7 @@ struct Attached {
 impl Console {
     pub fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let system = self.target.open(context)?;
-        let is_machine = system.properties(None).wait()?.system_type == Some(SystemType::VirtualMachine);
+        let is_machine = target::is_machine(&system)?;
         let attached = match self.process {
             None if is_machine => serial_port(&system, self.port.unwrap_or(1))?,
             None if self.port.is_some() => {

@@ -57,7 +57,7 @@ fn list(context: &Context, json: bool) -> Result<(), Failure> {
             .iter()
             .map(|entry| json!({ "Report": entry.report, "Id": entry.id, "Time": entry.time }))
             .collect();
-        return Ok(output::json(&serde_json::Value::from(rows).to_string())?);
+        return Ok(output::json_array(rows)?);
     }
     let mut table = Table::new(["REPORT", "SYSTEM", "SECONDS-SINCE-1970"]);
     for entry in reports {

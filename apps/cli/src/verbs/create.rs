@@ -31,9 +31,7 @@ impl Create {
         }
         let text = Any::from_text(text).map_err(|error| Failure::new(error.to_string()))?;
         let system = context.client()?.create_from(&self.id, text, !self.tolerant).wait()?;
-        for warning in system.warnings() {
-            eprintln!("hcs: warning: {}", output::warning_line(&warning.path, &warning.message));
-        }
+        output::warn_of(&system);
         Ok(output::line(system.runtime_id())?)
     }
 
@@ -43,6 +41,6 @@ impl Create {
         } else {
             schema::read_strict(text)
         };
-        document.map_err(|error| Failure::new(format!("{}: {error}", self.document.name())))
+        document.map_err(|error| self.document.wrong(&error))
     }
 }

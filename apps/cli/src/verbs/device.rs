@@ -5,7 +5,12 @@ use std::path::{Path, PathBuf};
 use hcs::schema::{Any, ModifyRequestType, ModifySettingRequest};
 use serde_json::{Value, json};
 
-use crate::{Context, failure::Failure, host_path, output, random, target::Target};
+use crate::{
+    Context,
+    failure::Failure,
+    host_path, output, random,
+    target::{self, Target},
+};
 
 /// Add devices, folders and sockets to a running system, or remove them.
 ///
@@ -221,10 +226,8 @@ fn folder_request(
     place: &str,
     is_read_only: bool,
 ) -> Result<Request, Failure> {
-    let is_machine =
-        system.properties(None).wait()?.system_type == Some(hcs::schema::SystemType::VirtualMachine);
     let path = host_path::text(folder)?;
-    if !is_machine {
+    if !target::is_machine(system)? {
         let settings = json!({"HostPath": path, "ContainerPath": place, "ReadOnly": is_read_only});
         return Ok(Request::new("Container/MappedDirectories".to_owned(), settings));
     }

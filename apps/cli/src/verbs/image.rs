@@ -189,7 +189,7 @@ fn list(listed: Vec<images::Listed>, json: bool) -> Result<(), Failure> {
                 })
             })
             .collect();
-        return Ok(output::json(&serde_json::Value::from(images).to_string())?);
+        return Ok(output::json_array(images)?);
     }
     let mut table = Table::new(["NAME", "ID", "LAYERS", "CREATED"]);
     for image in listed {

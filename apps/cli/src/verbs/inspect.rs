@@ -18,11 +18,7 @@ pub struct Inspect {
 
 impl Inspect {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let types: Vec<_> = SystemPropertyType::ALL
-            .iter()
-            .copied()
-            .filter(|kind| self.types.iter().any(|name| name.eq_ignore_ascii_case(kind.as_str())))
-            .collect();
+        let types = super::named(SystemPropertyType::ALL, SystemPropertyType::as_str, &self.types);
         let query = SystemPropertyQuery { property_types: Some(types), ..Default::default() };
         let properties = self.target.open(context)?.properties(Some(&query)).wait()?;
         Ok(output::json(&super::text_of(&properties)?)?)

@@ -156,3 +156,9 @@ fn text_of(document: &impl hcs::schema::Document) -> Result<String, Failure> {
 fn names<T: Copy>(all: &'static [T], name: fn(T) -> &'static str) -> clap::builder::PossibleValuesParser {
     clap::builder::PossibleValuesParser::new(all.iter().map(|one| name(*one)))
 }
+
+/// Those of the list that were named, in the order of the list.
+fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, given: &[String]) -> Vec<T> {
+    let is_given = |one: &T| given.iter().any(|given| given.eq_ignore_ascii_case(name(*one)));
+    all.iter().copied().filter(is_given).collect()
+}

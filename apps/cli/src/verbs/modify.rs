@@ -1,6 +1,6 @@
 //! `hcs modify`
 
-use hcs::schema::{self, Any, ModifyRequestType, ModifySettingRequest};
+use hcs::schema::{Any, ModifyRequestType, ModifySettingRequest};
 
 use crate::{Context, document::Source, failure::Failure, target::Target};
 
@@ -38,18 +38,14 @@ impl Modify {
 
     fn request(&self) -> Result<ModifySettingRequest, Failure> {
         if let Some(name) = &self.request {
-            let source = Source::of(name);
-            return schema::read_strict(&source.read()?)
-                .map_err(|error| Failure::new(format!("{}: {error}", source.name())));
+            return Source::of(name).read_strict();
         }
-        let kind = self.kind.as_ref().and_then(|name| {
-            ModifyRequestType::ALL.iter().copied().find(|kind| name.eq_ignore_ascii_case(kind.as_str()))
-        });
+        let kinds = super::named(ModifyRequestType::ALL, ModifyRequestType::as_str, self.kind.as_slice());
         let settings = self.settings.clone().map(Any::from_text).transpose();
         let settings = settings.map_err(|error| Failure::new(format!("--settings: {error}")))?;
         Ok(ModifySettingRequest {
             resource_path: self.path.clone(),
-            request_type: kind,
+            request_type: kinds.first().copied(),
             settings,
             ..Default::default()
         })

@@ -64,7 +64,7 @@ fn list(client: &hcs::Client, json: bool) -> Result<(), Failure> {
                 })
             })
             .collect();
-        return Ok(output::json(&serde_json::Value::from(rows).to_string())?);
+        return Ok(output::json_array(rows)?);
     }
     let mut table = Table::new(["KEY", "METHOD", "ID", "STEP", "FOR", "CANCEL"]);
     for operation in operations {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use hcs::{access, schema::RestoreState};
+use hcs::{
+    access,
+    schema::{ComputeSystem, RestoreState},
+};
 
 use crate::{Context, document::Source, failure::Failure, host_path, output};
 
@@ -30,7 +33,7 @@ pub struct Restore {
 
 impl Restore {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut document = self.document.read_system()?;
+        let mut document: ComputeSystem = self.document.read_strict()?;
         let Some(machine) = &mut document.virtual_machine else {
             return Err(Failure::new(format!(
                 "{}: $.VirtualMachine: found nothing; only virtual machines are saved",
@@ -50,9 +53,7 @@ impl Restore {
         }
         machine.restore_state = Some(state);
         let system = client.create(&self.id, &document).wait()?;
-        for warning in system.warnings() {
-            eprintln!("hcs: warning: {}", output::warning_line(&warning.path, &warning.message));
-        }
+        output::warn_of(&system);
         if !self.no_start
             && let Err(error) = system.start().wait()
         {

@@ -65,9 +65,7 @@ impl Run {
         document.should_terminate_on_last_handle_closed = Some(!self.detach);
         let is_machine = document.virtual_machine.is_some();
         let system = client.create(&id, document).wait()?;
-        for warning in system.warnings() {
-            eprintln!("hcs: warning: {}", output::warning_line(&warning.path, &warning.message));
-        }
+        output::warn_of(&system);
         if self.detach {
             let started = self.start_and_leave(&system, is_machine, recipe.parameters);
             if started.is_err() {

@@ -1,6 +1,6 @@
 //! `hcs service`
 
-use hcs::schema::{self, GetPropertyType, ModificationRequest, ServicePropertyQuery};
+use hcs::schema::{GetPropertyType, ModificationRequest, ServicePropertyQuery};
 
 use crate::{Context, document::Source, failure::Failure, output};
 
@@ -32,8 +32,7 @@ impl Service {
         match self.what {
             What::Properties { types } => properties(context, &types),
             What::Modify { document } => {
-                let request: ModificationRequest = schema::read_strict(&document.read()?)
-                    .map_err(|error| Failure::new(format!("{}: {error}", document.name())))?;
+                let request: ModificationRequest = document.read_strict()?;
                 Ok(context.client()?.modify_service(&request).wait()?)
             }
         }
@@ -41,11 +40,7 @@ impl Service {
 }
 
 fn properties(context: &Context, names: &[String]) -> Result<(), Failure> {
-    let types: Vec<_> = GetPropertyType::ALL
-        .iter()
-        .copied()
-        .filter(|kind| names.iter().any(|name| name.eq_ignore_ascii_case(kind.as_str())))
-        .collect();
+    let types = super::named(GetPropertyType::ALL, GetPropertyType::as_str, names);
     let query =
         ServicePropertyQuery { property_types: (!types.is_empty()).then_some(types), ..Default::default() };
     let properties = context.client()?.service_properties(Some(&query)).wait()?;
