@@ -1,26 +1,38 @@
 //! A process with its input and output here: what `exec` and `run` do once it is started.
+//!
+//! One loop passes on what the process says and the signals that we get, until the end of the process. Only the input has a
+//! thread, because a read of it cannot be given up. A thread for each stream would be simpler, but costs a tenth of a short
+//! container's whole life.
 
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, Write},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    pin::{Pin, pin},
     process::ExitCode,
     sync::Arc,
-    thread::{self, JoinHandle},
+    task::{Context, Poll, Wake, Waker},
+    thread,
 };
 
 use hcs::{
-    Process, System,
-    schema::{OciProcess, OciUser, ProcessParameters, Signal, SignalProcessOptions},
+    Error, Operation, Process, System,
+    schema::{OciProcess, OciUser, ProcessParameters, ProcessStatus, Signal, SignalProcessOptions},
 };
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    io::Errno,
+};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH},
-    iterator::Signals,
+    iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
 };
 
-use crate::{failure::Failure, terminal};
+use crate::{failure::Failure, passage::Passage, terminal};
 
 /// What docker has made everybody expect of a process that could not be run.
 pub const NOT_RUN: u8 = 125;
@@ -95,36 +107,21 @@ impl How {
     /// Runs a process and is its input and output until its end. Signals that we get go to it.
     pub fn attach(&self, system: &System, parameters: &ProcessParameters) -> Result<ExitCode, Failure> {
         // Before the process is there, so that no signal falls between.
-        let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH])
-            .map_err(|error| Failure::io(&error, "taking signals"))?;
+        let mut signals = Signals::take().map_err(|error| Failure::io(&error, "taking signals"))?;
         let mut process = system.run(parameters).wait()?;
         let pipes = std::mem::take(&mut process.pipes);
         // With a console it is the console that makes a line of keys and a signal of Ctrl-C.
         let raw = if self.tty && self.interactive { terminal::Raw::enter() } else { None };
-        let process = Arc::new(process);
-        let ended = Arc::new(
-            eventfd(0, EventfdFlags::CLOEXEC)
-                .map_err(|errno| Failure::io(&errno.into(), "making an event"))?,
-        );
         if let Some(stdin) = pipes.stdin {
             thread::spawn(move || feed(stdin));
         }
-        let outputs: Vec<JoinHandle<()>> = [
-            pipes.stdout.map(|from| pass_on(from, io::stdout(), &ended)),
-            pipes.stderr.map(|from| pass_on(from, io::stderr(), &ended)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        let (target, tty) = (process.clone(), self.tty);
-        thread::spawn(move || forward(signals, &target, tty));
-
-        let status = process.wait_blocking();
-        // What the process has written still comes; who holds its streams from now on is not waited for.
-        let _ = rustix::io::write(&ended, &1u64.to_ne_bytes());
-        for output in outputs {
-            let _ = output.join();
-        }
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let passages = [
+            pipes.stdout.map(|from| Passage::new(from, stdout.as_fd())),
+            pipes.stderr.map(|from| Passage::new(from, stderr.as_fd())),
+        ];
+        let status = serve(&process, passages, &mut signals, self.tty)
+            .map_err(|error| Failure::io(&error, "waiting for the process"))?;
         drop(raw);
         let status = status?;
         match (status.last_wait_result.unwrap_or(0), status.exit_code) {
@@ -150,53 +147,105 @@ fn feed(to: OwnedFd) {
     let _ = io::copy(&mut io::stdin().lock(), &mut File::from(to));
 }
 
-/// Passes an output on, until it ends or the process has ended and it falls silent.
-fn pass_on(from: OwnedFd, mut to: impl Write + Send + 'static, ended: &Arc<OwnedFd>) -> JoinHandle<()> {
-    let ended = ended.clone();
-    thread::spawn(move || {
-        let mut buffer = [0; 16 << 10];
-        while wait_for_data(from.as_fd(), ended.as_fd()) {
-            match rustix::io::read(&from, &mut buffer) {
-                // A console whose last process has gone reads as an error.
-                Ok(0) | Err(_) => return,
-                // Our end closes with this thread, so the process is told that nobody listens any more.
-                Ok(length) => {
-                    if to.write_all(&buffer[..length]).and_then(|()| to.flush()).is_err() {
-                        return;
-                    }
-                }
+/// Passes on until the process has ended and its outputs have, or are silent. An error is one of this command alone.
+fn serve(
+    process: &Process,
+    mut passages: [Option<Passage<'_>>; 2],
+    signals: &mut Signals,
+    tty: bool,
+) -> io::Result<Result<ProcessStatus, Error>> {
+    let bell = Arc::new(Bell(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
+    let waker = Waker::from(bell.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut end = pin!(process.wait());
+    let mut ended = None;
+    let mut sent = Vec::new();
+    loop {
+        bell.silence();
+        sent.retain_mut(|call: &mut Operation<()>| match Pin::new(call).poll(&mut context) {
+            Poll::Pending => true,
+            Poll::Ready(outcome) => {
+                tell(outcome);
+                false
             }
-        }
-    })
-}
-
-/// False when nothing is to be expected any more.
-fn wait_for_data(from: BorrowedFd<'_>, ended: BorrowedFd<'_>) -> bool {
-    let mut both =
-        [PollFd::from_borrowed_fd(from, PollFlags::IN), PollFd::from_borrowed_fd(ended, PollFlags::IN)];
-    while poll(&mut both, None).is_err() {}
-    if !both[0].revents().is_empty() {
-        return true;
-    }
-    matches!(poll(&mut [PollFd::from_borrowed_fd(from, PollFlags::IN)], Some(&SILENCE)), Ok(ready) if ready > 0)
-}
-
-/// Sends the process the signals that we get; a new window size goes to its console.
-fn forward(mut signals: Signals, process: &Process, tty: bool) {
-    for signal in signals.forever() {
-        let done = if signal != SIGWINCH {
-            let options = SignalProcessOptions { signal: Some(Signal::Number(signal as u32)) };
-            process.signal(Some(&options)).wait()
-        } else if let Some((rows, columns)) = terminal::size().filter(|_| tty) {
-            process.resize(rows, columns).wait()
-        } else {
-            Ok(())
-        };
-        // A process that has just ended needs no signal; anything else is for people to know.
-        if let Err(error) = done
-            && error.cause != hcs::Cause::ProcessAlreadyStopped
+        });
+        if ended.is_none()
+            && let Poll::Ready(status) = end.as_mut().poll(&mut context)
         {
-            eprintln!("hcs: {error}\r");
+            ended = Some(status);
         }
+        let is_stuck = passages.iter().flatten().any(Passage::waits_for_room);
+        if let Some(status) = ended.take_if(|_| passages.iter().all(Option::is_none)) {
+            return Ok(status);
+        }
+        let mut fds =
+            vec![PollFd::new(&bell.0, PollFlags::IN), PollFd::new(signals.0.get_read(), PollFlags::IN)];
+        fds.extend(passages.iter().flatten().map(Passage::awaited));
+        // What the process has written still comes; who holds its streams from now on is not waited for.
+        let patience = (ended.is_some() && !is_stuck).then_some(&SILENCE);
+        let found = match poll(&mut fds, patience) {
+            Ok(found) => found,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        if let Some(status) = ended.take_if(|_| found == 0) {
+            return Ok(status);
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        if ready[1] {
+            sent.extend(signals.0.pending().filter_map(|signal| forward(signal, process, tty)));
+        }
+        let mut ready = ready[2..].iter();
+        for passage in &mut passages {
+            // Our end closes with the passage, so the process is told that nobody listens any more.
+            let _ = passage.take_if(|passage| ready.next() == Some(&true) && !passage.pass_on());
+        }
+    }
+}
+
+/// Sends the process a signal that we got; a new window size goes to its console.
+fn forward(signal: i32, process: &Process, tty: bool) -> Option<Operation<()>> {
+    if signal != SIGWINCH {
+        let options = SignalProcessOptions { signal: Some(Signal::Number(signal as u32)) };
+        return Some(process.signal(Some(&options)));
+    }
+    let (rows, columns) = terminal::size().filter(|_| tty)?;
+    Some(process.resize(rows, columns))
+}
+
+/// A process that has just ended needs no signal; anything else is for people to know.
+fn tell(outcome: Result<(), Error>) {
+    if let Err(error) = outcome
+        && error.cause != hcs::Cause::ProcessAlreadyStopped
+    {
+        eprintln!("hcs: {error}\r");
+    }
+}
+
+/// The signals that go to the process.
+struct Signals(SignalDelivery<UnixStream, SignalOnly>);
+
+impl Signals {
+    fn take() -> io::Result<Signals> {
+        let (read, write) = UnixStream::pair()?;
+        let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+        Ok(Signals(SignalDelivery::with_pipe(read, write, SignalOnly, all)?))
+    }
+}
+
+/// Rung when a future may be ready.
+struct Bell(OwnedFd);
+
+impl Bell {
+    fn silence(&self) {
+        // It may not have been rung.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        // It is full only if it rings already.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 }

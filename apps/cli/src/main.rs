@@ -4,6 +4,7 @@
 //!   main      parses, runs the verb, tells its failure in one line
 //!   verbs/    one file per verb: its arguments and what it does
 //!   attach    a process with its input and output here
+//!   passage   an output of it that goes to one of ours
 //!   detachable  a terminal at something that goes on when one leaves it
 //!   target    which systems, as people name them
 //!   recipe    from what `run` is given to documents
@@ -28,6 +29,7 @@ mod document;
 mod failure;
 mod host_path;
 mod output;
+mod passage;
 mod private;
 mod progress;
 mod random;
@@ -40,7 +42,7 @@ mod verbs;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::Parser;
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use hcs::{Cause, Client, link::Options};
 
 use failure::{EXIT_CODES, Failure};
@@ -59,6 +61,25 @@ struct Arguments {
     private: bool,
     #[command(subcommand)]
     verb: Verb,
+}
+
+impl Arguments {
+    /// What was asked for. A mistake, or a question for help, ends the program; only then all verbs are needed, to be listed or
+    /// to guess which was meant.
+    fn asked() -> Arguments {
+        let matches = Arguments::command()
+            .try_get_matches()
+            .unwrap_or_else(|_| Arguments::of_all_verbs().get_matches());
+        Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The parser of the whole command line. That of a verb is made only when it is needed, which saves most of the time that
+    /// starting takes.
+    fn of_all_verbs() -> Command {
+        let mut parser = Arguments::command();
+        parser.build();
+        parser
+    }
 }
 
 const AFTER_HELP: &str = "\
@@ -101,7 +122,7 @@ fn tell(failure: &Failure) {
 
 fn main() -> ExitCode {
     verbs::completion::answer_shell();
-    let Arguments { socket, private, verb } = Arguments::parse();
+    let Arguments { socket, private, verb } = Arguments::asked();
     let outcome = if private {
         Private::start()
             .and_then(|service| verb.run(&Context { options: service.options(), is_private: true }))

@@ -6,7 +6,7 @@
 
 use std::{env, ffi::OsString, path::PathBuf, sync::mpsc, thread, time::Duration};
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_complete::{
     ArgValueCandidates, CompleteEnv, CompletionCandidate,
     env::{Bash, EnvCompleter, Fish, Zsh},
@@ -53,7 +53,7 @@ impl Completion {
 
 /// Answers a shell and ends the program, if one asks.
 pub fn answer_shell() {
-    CompleteEnv::with_factory(|| with_candidates(Arguments::command())).var(VARIABLE).complete();
+    CompleteEnv::with_factory(|| with_candidates(Arguments::of_all_verbs())).var(VARIABLE).complete();
 }
 
 /// Says of the arguments that name something where their candidates come from. An argument is known by its name: what
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_verb_that_takes_a_system_offers_those_that_are_there() {
-        let command = with_candidates(Arguments::command());
+        let command = with_candidates(Arguments::of_all_verbs());
         let offers = |verb: &str| {
             let verb = command.find_subcommand(verb).unwrap();
             let mut named = verb.get_arguments().filter(|one| ["id", "ids"].contains(&one.get_id().as_str()));

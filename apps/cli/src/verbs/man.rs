@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Command, CommandFactory};
+use clap::Command;
 use clap_mangen::{
     Man as Page,
     roff::{Roff, bold, roman},
@@ -95,7 +95,7 @@ impl Man {
             move |error| Failure::io(&error, &path)
         };
         fs::create_dir_all(&self.folder).map_err(failed(&self.folder))?;
-        for (name, text) in pages(&command())? {
+        for (name, text) in pages(&Arguments::of_all_verbs())? {
             let path = self.folder.join(format!("{name}.1"));
             fs::write(&path, text).map_err(failed(&path))?;
         }
@@ -103,21 +103,11 @@ impl Man {
     }
 }
 
-/// What parses the command line, without the verbs that print help.
-fn command() -> Command {
-    fn without_help(command: Command) -> Command {
-        command.disable_help_subcommand(true).mut_subcommands(without_help)
-    }
-    let mut command = without_help(Arguments::command());
-    command.build();
-    command
-}
-
 /// The pages of a command and of its verbs: their names and their text.
 fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
     let mut all = vec![(name.clone(), page(command, &name)?)];
-    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
         all.extend(pages(verb)?);
     }
     Ok(all)
@@ -179,6 +169,8 @@ fn examples(page: &mut Roff, name: &str) {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]
@@ -194,9 +186,10 @@ mod tests {
 
     #[test]
     fn every_verb_has_a_page_with_what_is_true_of_all() {
-        let command = command();
+        let command = Arguments::of_all_verbs();
         let pages = pages(&command).unwrap();
-        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
+        {
             let name = format!("hcs-{}", verb.get_name());
             let (_, text) = pages.iter().find(|(page, _)| *page == name).expect(&name);
             let text = String::from_utf8_lossy(text);

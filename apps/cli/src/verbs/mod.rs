@@ -51,6 +51,7 @@ use crate::{Context, failure::Failure};
 
 /// What is to be done.
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub enum Verb {
     List(list::List),
     Create(create::Create),
