@@ -58,6 +58,8 @@ fn main() -> ExitCode {
         return if is_free { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     systemd::start_log(&config.settings);
+    // Whoever started it does not decide who may use what it makes. Workers inherit it.
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     systemd::keep_descriptors();
     descriptor_limit::raise();
     hcs_container::attributes::outlive_others();

@@ -72,11 +72,7 @@ fn listen(service: &Service) -> io::Result<OwnedFd> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Nobody gets in between bind and the change of rights.
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let socket = socket::listen(path, 1024);
-    rustix::process::umask(before);
-    let socket = socket?;
+    let socket = socket::listen(path, 1024)?;
     set_rights(path, service.access.group())?;
     Ok(socket)
 }
