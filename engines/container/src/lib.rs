@@ -51,5 +51,6 @@ pub mod zygote;
 pub use bare::Bare;
 pub use container::Container;
 pub use plan::Plan;
+pub use mounts::detached;
 pub use process::Process;
 pub use process_plan::ProcessPlan;
