@@ -19,6 +19,7 @@ use rustix::{
 };
 
 use crate::{
+    attributes::be_killed_as_others,
     cgroup::Cgroup,
     host_view::{self, View},
     launch::{c_strings, join_cgroup, limit_capabilities},
@@ -72,11 +73,14 @@ pub fn start(program: &Program<'_>, cgroup: &Cgroup) -> Result<OwnedFd, Error> {
 fn become_it(program: &Program<'_>) -> Result<(), Errno> {
     rustix::process::setsid()?;
     if let Some(view) = program.view {
+    be_killed_as_others()?;
         view.enter()?;
     }
     sys::reset_signals([libc::SIGPIPE]);
     sys::unblock_signals();
     rustix::stdio::dup2_stdin(program.stdin)?;
+    // Who gets to what it makes is decided by the folder, and by the program, and not by whoever started the service.
+    rustix::process::umask(rustix::fs::Mode::empty());
     rustix::stdio::dup2_stderr(program.stderr)?;
     for fd in program.keep {
         rustix::io::fcntl_setfd(fd, FdFlags::empty())?;
