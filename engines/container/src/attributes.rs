@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     confinement::{CAPABILITIES, LAST_CAPABILITY},
-    launch::limit_capabilities,
+    privileges,
     report::Step,
     sys,
 };
@@ -168,7 +168,7 @@ impl Prepared {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         let wanted =
             self.attributes.capabilities.unwrap_or_else(|| usual_of(uid, self.attributes.is_unconfined));
-        limit_capabilities(CapabilitySet::from_bits_retain(wanted.bounding)).map_err(capabilities)?;
+        privileges::limit(CapabilitySet::from_bits_retain(wanted.bounding)).map_err(capabilities)?;
         rustix::thread::set_thread_groups(groups).map_err(user)?;
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
         // Kept over the change of the user only; running a program ends it.

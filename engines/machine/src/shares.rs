@@ -30,7 +30,7 @@ pub const TAG: &str = "hcs";
 const BLAME: &str = "$.VirtualMachine.Devices.Plan9";
 
 /// What files need of one who acts for others.
-const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+pub(crate) const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
