@@ -14,11 +14,13 @@ use hcs_initrd::{Archive, Image, Modules};
 
 use crate::{binaries, host};
 
-/// Where it was fetched to: below the target folder that this program is in.
+/// Where it was fetched to: below the target folder that this program is in, or where a link there leads. QEMU sees only what
+/// lies beside it, so it is called by its own path.
 fn fetched() -> PathBuf {
     let own = std::env::current_exe().expect("the program's own path");
     let places = own.ancestors().map(|folder| folder.join("tools/machines"));
-    places.into_iter().find(|place| place.is_dir()).expect("QEMU; `cargo xtask machines` fetches it")
+    let place = places.into_iter().find(|place| place.is_dir());
+    place.and_then(|place| place.canonicalize().ok()).expect("QEMU; `cargo xtask machines` fetches it")
 }
 
 /// QEMU.

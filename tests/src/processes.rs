@@ -22,9 +22,35 @@ pub fn is_alive(pid: u32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
+/// The memory that a process has, in KiB.
+pub fn memory(pid: u32) -> u64 {
+    let line = status(pid, "VmRSS");
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a process with memory")
+}
+
 /// How many descriptors a process has open.
 pub fn open_files(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// What the descriptors of a process are, by number, as links in /proc show them.
+pub fn descriptors(pid: u32) -> Vec<(u32, String)> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut all: Vec<(u32, String)> = entries
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            Some((number, fs::read_link(entry.path()).ok()?.display().to_string()))
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// A line of the status of a process, without its name.
+pub fn status(pid: u32, name: &str) -> String {
+    let status = read(pid, "status");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.map(str::trim).unwrap_or_default().to_owned()
 }
 
 /// The same, once it has stopped to change: what was closed at one end is noticed at the other a moment later.

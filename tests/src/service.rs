@@ -69,6 +69,11 @@ impl Service {
         Service::start_by(&["sh", "-c", "ulimit -Sn 512 && ulimit -Hn 4096 && exec \"$@\"", "sh"])
     }
 
+    /// Starts one for the members of the group `games`, by somebody who lets everybody write what is made.
+    pub fn start_carelessly() -> Service {
+        Service::start_by(&["sh", "-c", "umask 0 && export HCS_GROUP=games && exec \"$@\"", "sh"])
+    }
+
     /// Starts one with a configuration file.
     pub fn start_configured(text: &str) -> Service {
         Service::start_in(configured_folder(text), &[])
@@ -91,7 +96,12 @@ impl Service {
 
     /// Lets its test take three times as long as others: it is several in one.
     pub fn be_patient(&mut self) {
-        self._alive = watchdog(self.root.clone(), 3 * HANGS);
+        self.be_patient_for(2 * HANGS);
+    }
+
+    /// Lets its test take so much longer than others.
+    pub fn be_patient_for(&mut self, time: Duration) {
+        self._alive = watchdog(self.root.clone(), HANGS + time);
     }
 
     /// Its root folder.

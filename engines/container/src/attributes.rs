@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     confinement::{CAPABILITIES, LAST_CAPABILITY},
-    launch::limit_capabilities,
+    privileges,
     report::Step,
     sys,
 };
@@ -168,7 +168,7 @@ impl Prepared {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         let wanted =
             self.attributes.capabilities.unwrap_or_else(|| usual_of(uid, self.attributes.is_unconfined));
-        limit_capabilities(CapabilitySet::from_bits_retain(wanted.bounding)).map_err(capabilities)?;
+        privileges::limit(CapabilitySet::from_bits_retain(wanted.bounding)).map_err(capabilities)?;
         rustix::thread::set_thread_groups(groups).map_err(user)?;
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(user)?;
         // Kept over the change of the user only; running a program ends it.
@@ -230,10 +230,15 @@ fn confine_next(command: &str) -> Result<(), Errno> {
 }
 
 /// Has the kernel kill others first when the host is short of memory: who owns containers must outlive them. Children
-/// inherit it, and the processes of containers are given theirs.
+/// inherit it, and the processes of systems are given theirs.
 pub fn outlive_others() {
     // A service without the privilege is as good a victim as any.
     let _ = write_oom_score("-900");
+}
+
+/// What a program of the host is for its system does not make it more precious than others. /proc is still the host's.
+pub(crate) fn be_killed_as_others() -> Result<(), Errno> {
+    write_oom_score("0")
 }
 
 /// Has the kernel let whoever runs go on for a turn when this process wakes up. Who carries on what others say finds more of it

@@ -50,6 +50,9 @@ enum State {
 impl Container {
     /// Makes what must exist before the start: opens everything of the host that it will have, and makes the cgroup.
     pub fn create(plan: Plan) -> Result<Container, Error> {
+        // Keys are inherited: neither the service's nor another container's are for its processes.
+        sys::forget_keys()
+            .map_err(|errno| Error::from_errno(errno.raw_os_error(), "beginning a session of keys"))?;
         let users = plan.users.as_ref().map(UserNamespace::make).transpose()?;
         let root = root::open(&plan.root, users.as_ref().map(AsFd::as_fd))?;
         let disk = plan.disk_limits.as_ref().map(|_| root::disk_of(root.folder.as_fd())).transpose()?;

@@ -19,9 +19,11 @@ use rustix::{
 };
 
 use crate::{
+    attributes::be_killed_as_others,
     cgroup::Cgroup,
     host_view::{self, View},
-    launch::{c_strings, join_cgroup, limit_capabilities},
+    launch::{c_strings, join_cgroup},
+    privileges,
     sys::{self, CStringList},
     vfork,
 };
@@ -71,11 +73,14 @@ pub fn start(program: &Program<'_>, cgroup: &Cgroup) -> Result<OwnedFd, Error> {
 
 fn become_it(program: &Program<'_>) -> Result<(), Errno> {
     rustix::process::setsid()?;
+    be_killed_as_others()?;
     if let Some(view) = program.view {
         view.enter()?;
     }
     sys::reset_signals([libc::SIGPIPE]);
     sys::unblock_signals();
+    // Who gets to what it makes is decided by the folder, and by the program, and not by whoever started the service.
+    rustix::process::umask(rustix::fs::Mode::empty());
     rustix::stdio::dup2_stdin(program.stdin)?;
     rustix::stdio::dup2_stderr(program.stderr)?;
     for fd in program.keep {
@@ -83,7 +88,7 @@ fn become_it(program: &Program<'_>) -> Result<(), Errno> {
     }
     rustix::thread::set_no_new_privs(true)?;
     // What it is bounded by is what root has after it has run a program.
-    limit_capabilities(program.capabilities)?;
+    privileges::limit(program.capabilities)?;
     let (uid, gid) = (Uid::from_raw(program.user), Gid::from_raw(program.user));
     set_groups(program.groups)?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;

@@ -6,22 +6,17 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
-use rustix::{
-    io::Errno,
-    pipe::PipeFlags,
-    thread::{CapabilitySet, CapabilitySets},
-};
+use rustix::{io::Errno, pipe::PipeFlags, thread::CapabilitySet};
 
 use crate::{
     cgroup::{Cgroup, Join},
-    confinement::LAST_CAPABILITY,
     device, init,
     mounts::{
         extra,
         tree::{self, MountPlan},
     },
     plan::Plan,
-    process,
+    privileges, process,
     report::{self, Reporter, Step},
     sys::{self, Clone},
     user_namespace,
@@ -166,7 +161,7 @@ fn set_up(prepared: &Prepared<'_>) -> Result<OwnedFd, (Step, Errno)> {
     }
     sys::forbid_tracing().map_err(|errno| (Step::Capabilities, errno))?;
     // Init signals and reaps; KILL is all it needs. What it is bounded by would count at an exec, and it never does one.
-    hold_capabilities(CapabilitySet::KILL).map_err(|errno| (Step::Capabilities, errno))?;
+    privileges::hold(CapabilitySet::KILL).map_err(|errno| (Step::Capabilities, errno))?;
     rustix::thread::set_no_new_privs(true).map_err(|errno| (Step::NoNewPrivileges, errno))?;
     Ok(signals)
 }
@@ -179,28 +174,6 @@ pub(crate) fn join_cgroup(join: &Join) -> Result<(), (Step, Errno)> {
         }
     }
     Ok(())
-}
-
-/// Takes all others out of the bounding set.
-pub(crate) fn limit_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
-    for number in 0..=LAST_CAPABILITY {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        if !keep.contains(capability) {
-            match rustix::thread::remove_capability_from_bounding_set(capability) {
-                // Older kernels know fewer.
-                Ok(()) | Err(Errno::INVAL) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Makes these the permitted and effective ones.
-fn hold_capabilities(keep: CapabilitySet) -> Result<(), Errno> {
-    let sets = CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
-    rustix::thread::clear_ambient_capability_set()?;
-    rustix::thread::set_capabilities(None, sets)
 }
 
 pub(crate) fn c_string(text: &str) -> Result<CString, Error> {

@@ -35,6 +35,7 @@ mod oci;
 pub mod pinned_program;
 pub mod plan;
 pub mod policy;
+pub mod privileges;
 pub mod process;
 mod process_list;
 pub mod process_plan;
@@ -50,6 +51,7 @@ pub mod zygote;
 
 pub use bare::Bare;
 pub use container::Container;
+pub use mounts::detached;
 pub use plan::Plan;
 pub use process::Process;
 pub use process_plan::ProcessPlan;

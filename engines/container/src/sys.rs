@@ -299,6 +299,19 @@ pub fn close_on_exec_from(first: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) } as i32)
 }
 
+/// Begins a session of keys in which there are none.
+pub fn forget_keys() -> Result<(), Errno> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_ulong = 1;
+    let anonymous = std::ptr::null::<libc::c_char>();
+    // SAFETY: this takes a number and the absence of a name.
+    let joined = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, anonymous) };
+    match check(joined as i32) {
+        // A kernel without keys, or a filter that keeps them from us and so from our children.
+        Err(Errno::NOSYS | Errno::PERM) => Ok(()),
+        joined => joined,
+    }
+}
+
 /// Closes every descriptor but these. For the child of a clone that goes on without exec.
 pub fn close_all_but(keep: &mut [RawFd]) {
     keep.sort_unstable();

@@ -29,12 +29,13 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts one as the machine's user; these descriptors stay open in it.
+    /// Starts one as the machine's user; these descriptors stay open in it. One that needs the network of the host sees the
+    /// host, and makes itself blind.
     pub fn start(
         path: &Path,
         arguments: &[String],
         keep: &[BorrowedFd<'_>],
-        host: &Host,
+        (host, view): (&Host, Option<&View>),
         cgroup: &Cgroup,
     ) -> Result<Helper, Error> {
         let nowhere = nowhere(path)?;
@@ -48,7 +49,7 @@ impl Helper {
             user: host.user,
             capabilities: CapabilitySet::empty(),
             groups: &[],
-            view: None,
+            view,
         };
         host_process::start(&program, cgroup).map(|pidfd| Helper { pidfd })
     }

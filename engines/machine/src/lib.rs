@@ -26,6 +26,7 @@ pub mod plan;
 pub mod policy;
 pub mod qmp;
 mod remembered;
+pub mod rights;
 pub mod shares;
 mod sockets;
 mod tail;

@@ -42,6 +42,6 @@ fn speak(adapter: &Adapter, host: &Host, cgroup: &Cgroup) -> Result<(OwnedFd, Sp
     let arguments = "passt --foreground --quiet --no-map-gw --tcp-ports none --udp-ports none --fd";
     let mut arguments: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
     arguments.push(theirs.as_raw_fd().to_string());
-    let program = Helper::start(&path, &arguments, &[theirs.as_fd()], host, cgroup)?;
+    let program = Helper::start(&path, &arguments, &[theirs.as_fd()], (host, None), cgroup)?;
     Ok((ours, Speaker { slot: adapter.slot, _program: program }))
 }

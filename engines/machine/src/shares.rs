@@ -8,6 +8,7 @@ use std::{
 
 use hcs_container::{
     cgroup::Cgroup,
+    detached,
     host_view::View,
     network::host_program,
     shares::{self, SharedFolder, Shares},
@@ -15,6 +16,7 @@ use hcs_container::{
 use hcs_core::Error;
 use rustix::{
     io::Errno,
+    mount::MountAttrFlags,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
     thread::CapabilitySet,
 };
@@ -28,7 +30,7 @@ pub const TAG: &str = "hcs";
 const BLAME: &str = "$.VirtualMachine.Devices.Plan9";
 
 /// What files need of one who acts for others.
-const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+pub(crate) const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
@@ -81,14 +83,20 @@ impl Server {
     }
 }
 
-/// A listening socket, and one who is connected to it. It has a name that only the kernel knows.
+/// A listening socket, and one who is connected to it. It lies in a file system that nobody else ever sees: a name of the
+/// kernel's own could be connected to, earlier than by us, by every process in the network of the host.
 fn conversation() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let place = detached::make(c"tmpfs", [(c"mode", c"700"), (c"size", c"64k")], attributes)?;
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/virtiofsd", place.as_raw_fd()))?;
     let socket =
         || rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let (listener, connected) = (socket()?, socket()?);
-    rustix::net::bind(&listener, &SocketAddrUnix::new_unnamed())?;
+    rustix::net::bind(&listener, &address)?;
     rustix::net::listen(&listener, 1)?;
-    rustix::net::connect(&connected, &rustix::net::getsockname(&listener)?)?;
+    rustix::net::connect(&connected, &address)?;
     Ok((listener, connected))
 }
 

@@ -5,13 +5,14 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use hcs_container::cgroup::Cgroup;
+use hcs_container::{cgroup::Cgroup, host_view::View};
 use hcs_core::Error;
 use rustix::fs::MemfdFlags;
 
 use crate::{
     helper::{self, Helper},
     plan::Host,
+    prefix,
 };
 
 /// It, running.
@@ -41,6 +42,9 @@ pub fn start(host: &Host, cgroup: &Cgroup, memory: &File) -> Result<(OwnedFd, Tp
         format!("backend-uri=file:///proc/self/fd/{}", memory.as_raw_fd()),
         "--terminate".to_owned(),
     ];
-    let program = Helper::start(&path, &arguments, &[theirs.as_fd(), memory.as_fd()], host, cgroup)?;
+    // It reads what a guest says, and needs nothing but its memory.
+    let view = View::open(&[prefix(&path).to_owned()])?;
+    let keep = [theirs.as_fd(), memory.as_fd()];
+    let program = Helper::start(&path, &arguments, &keep, (host, Some(&view)), cgroup)?;
     Ok((ours, Tpm { _program: program }))
 }

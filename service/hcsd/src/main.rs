@@ -29,6 +29,7 @@ mod record;
 mod registry;
 mod reply;
 mod restart;
+mod rights;
 mod run_lock;
 mod server;
 mod service;
@@ -57,10 +58,16 @@ fn main() -> ExitCode {
         let is_free = clean_up::run(&config, extent);
         return if is_free { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
+    // Whoever started it does not decide who may use what it makes. Workers inherit it.
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
     systemd::start_log(&config.settings);
     systemd::keep_descriptors();
     descriptor_limit::raise();
     hcs_container::attributes::outlive_others();
+    if let Err(error) = rights::use_own() {
+        eprintln!("hcsd: {error}");
+        return ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -4,7 +4,9 @@
 //! reboot empties, as the systems do, so it needs no sync.
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -99,11 +101,13 @@ impl Record {
         note(&mut self.partial_files, path);
     }
 
-    /// Writes the record into the system's folder.
+    /// Writes the record into the system's folder. It has secrets, so nobody else may read it.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
         let temporary = folder.join("record.new");
-        fs::write(&temporary, text)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&text)?;
         fs::rename(temporary, path(folder))
     }
 

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -82,10 +83,16 @@ pub fn folder(systems: &Path, id: &SystemId) -> PathBuf {
     systems.join(id.runtime_id().to_string())
 }
 
+/// Makes a system's run folder. Those who may reach the sockets of a machine pass through it, and nobody sees what is there.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o711))
+}
+
 /// Removes a system's run folder; it is small and ours alone.
 pub fn remove_folder(folder: &Path) {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::error!(folder = %folder.display(), %error, "a system's folder could not be removed");
         }
         _ => {}

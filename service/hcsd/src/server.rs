@@ -1,6 +1,7 @@
 //! The service from start to stop: take over what is there, listen, accept, and leave everything running.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     fs, io,
     num::NonZeroU32,
@@ -19,12 +20,19 @@ use hcs_ipc::{socket, stream::Stream, varlink};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
+    sync::Semaphore,
+    time,
 };
 
 use crate::{
     config::Config, connection::Connection, conversation, metrics, restart, service::Service, systemd,
     temporary,
 };
+
+/// How many connections that are refused wait for their first call at a time. Others are closed without a word.
+const REFUSED_AT_A_TIME: usize = 64;
+/// How long each of them may take with it.
+const REFUSAL: Duration = Duration::from_secs(2);
 
 /// Runs the service until it is told to stop. Systems go on without it.
 pub async fn run(config: Config) -> Result<(), Error> {
@@ -72,11 +80,7 @@ fn listen(service: &Service) -> io::Result<OwnedFd> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // Nobody gets in between bind and the change of rights.
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let socket = socket::listen(path, 1024);
-    rustix::process::umask(before);
-    let socket = socket?;
+    let socket = socket::listen(path, 1024)?;
     set_rights(path, service.access.group())?;
     Ok(socket)
 }
@@ -97,15 +101,17 @@ fn listen_for_metrics(config: &Config) -> Option<UnixListener> {
         .ok()
 }
 
-/// Counts connections, so that one user cannot take them all.
-#[derive(Default)]
+/// Counts connections, so that one user cannot take them all. Those that are refused are none, so they have places of
+/// their own: whoever has too many cannot take the service's descriptors by asking for more.
 struct Counts {
     all: usize,
     by_user: HashMap<u32, usize>,
+    refused: Arc<Semaphore>,
 }
 
 async fn accept(service: &Arc<Service>, listener: UnixListener, metrics: Option<UnixListener>) {
-    let counts: Rc<std::cell::RefCell<Counts>> = Rc::default();
+    let refused = Arc::new(Semaphore::new(REFUSED_AT_A_TIME));
+    let counts = Rc::new(RefCell::new(Counts { all: 0, by_user: HashMap::new(), refused }));
     let tasks = tokio::task::LocalSet::new();
     tasks
         .run_until(async {
@@ -118,7 +124,7 @@ async fn accept(service: &Arc<Service>, listener: UnixListener, metrics: Option<
                     Err(error) => {
                         // Out of descriptors, most likely: those who are in go on, and one who leaves makes room.
                         tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(10)).await;
+                        time::sleep(Duration::from_millis(10)).await;
                     }
                 }
             }
@@ -126,7 +132,7 @@ async fn accept(service: &Arc<Service>, listener: UnixListener, metrics: Option<
         .await;
 }
 
-fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std::cell::RefCell<Counts>>) {
+fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<RefCell<Counts>>) {
     let Ok(socket) = socket.into_std().map(OwnedFd::from) else { return };
     let Ok(peer) = socket::peer(&socket) else { return };
     let settings = &service.config.settings;
@@ -155,7 +161,12 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std
         match refusal {
             Some(error) => {
                 service.metrics.connections_refused.count();
-                refuse(stream, &error).await;
+                let place = counts.borrow().refused.clone().try_acquire_owned();
+                if place.is_ok() {
+                    tracing::warn!(%error, "a connection was refused");
+                    // Who does not speak in time is not told.
+                    let _ = time::timeout(REFUSAL, refuse(stream, &error)).await;
+                }
             }
             None => {
                 service.metrics.connections_admitted.count();
@@ -178,7 +189,6 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std
 
 /// Answers the first call with the reason, so that the client can tell it.
 async fn refuse(mut stream: Stream, error: &Error) {
-    tracing::warn!(%error, "a connection was refused");
     if let (Ok(Some(_)), Ok(text)) = (stream.receive().await, varlink::encode_error(error)) {
         let _ = stream.send(text, Vec::new()).await;
     }

@@ -49,6 +49,7 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         Request::CreateMachine { plan } => {
             let plan = parse(&plan)?;
             let hosts = Box::new(system.device_hosts().clone());
+            hcs_machine::rights::keep_own()?;
             system.create(|| Ok(Engine::Machine(Machine::create(plan, fds, hosts)?)))?;
         }
         Request::CreateBare { cgroup_parent, name } => {

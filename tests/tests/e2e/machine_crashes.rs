@@ -1,9 +1,14 @@
 //! Guests that crash: what is told, what is written down, and how the machine has ended.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+};
 
 use hcs::{
     Cause, Event,
+    access::Who,
     schema::{
         ComputeSystem, CrashReport, GuestCrashReporting, NotificationType, SystemExitStatus,
         WindowsCrashPhase, WindowsCrashReporting,
@@ -111,6 +116,48 @@ fn a_dump_that_cannot_be_written_is_told_and_leaves_nothing() {
     assert_eq!(wrong(at(&folder).max_dump_size(1i64 << 20)).1, Some(WindowsCrashPhase::Inactive));
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     assert_eq!(fs::read_dir(&forbidden).unwrap().count(), 0);
+}
+
+/// A guest that may crash at will, as one that is started again each time it has ended.
+#[test]
+fn a_guest_that_crashes_again_and_again_leaves_one_dump_and_no_link_leads_it_elsewhere() {
+    const MEMORY: u64 = 192 << 20;
+    const MOST: i64 = 193 << 20;
+    let mut service = Service::start();
+    service.be_patient();
+    let guest = Guest::make(service.root(), "echo ready; read line; echo c >/proc/sysrq-trigger");
+    let (folder, victim) = (folder(&service), service.root().join("victim"));
+    let core = folder.join("core");
+    let settings =
+        || WindowsCrashReporting::default().dump_file_name(core.display().to_string()).max_dump_size(MOST);
+    let crashed = || {
+        let system = service.running_from("vm", &document(&guest, Some(settings())));
+        let mut told = system.events();
+        let mut console = guest.console();
+        console.until("ready");
+        console.type_line("");
+        console.to_the_end();
+        let (_, report, _) = crash(&mut told);
+        service.await_nothing_left();
+        report.status
+    };
+    let Who::User(user) = service.client().machine_user("vm").wait().unwrap() else { panic!("no user") };
+    let mut before = None;
+    for _ in 0..2 {
+        assert_eq!(crashed(), Some(0));
+        let about = fs::metadata(&core).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1, "there is more than one dump");
+        // The memory, and some headers. It is the machine's own, and nobody else may read what a guest had in mind.
+        assert!((MEMORY..MEMORY + (1 << 20)).contains(&about.len()), "{} bytes", about.len());
+        assert_eq!((about.uid(), about.permissions().mode() & 0o777), (user, 0o600));
+        assert_ne!(before.replace(about.ino()), Some(about.ino()));
+    }
+    fs::write(&victim, "precious").unwrap();
+    fs::set_permissions(&victim, fs::Permissions::from_mode(0o666)).unwrap();
+    std::os::unix::fs::symlink(&victim, folder.join("core.partial")).unwrap();
+    assert_ne!(crashed(), Some(0));
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(before, Some(fs::metadata(&core).unwrap().ino()), "the last whole dump is gone");
 }
 
 #[test]

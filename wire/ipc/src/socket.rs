@@ -150,10 +150,13 @@ fn connect_with(path: &Path, flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Binds and listens. The caller has removed a stale socket file and sets the rights of the new one.
+/// Binds and listens, for this user alone: the caller gives others a right to the new socket if they are to have one.
+/// The caller has removed a stale socket file.
 pub fn listen(path: &Path, backlog: i32) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // Its file begins with the mode of the socket, so nobody else can connect at any moment, whatever the umask is.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     with_address(path, |address| Ok(rustix::net::bind(&socket, address)?))?;
     rustix::net::listen(&socket, backlog)?;
     Ok(socket)

@@ -21,6 +21,7 @@ use rustix::{
 
 use super::{host_program, plan::MODE};
 use crate::{
+    attributes::be_killed_as_others,
     cgroup::{Cgroup, Join},
     launch::join_cgroup,
     process,
@@ -127,6 +128,7 @@ fn parent(pid: u32) -> Option<u32> {
 /// In the child: joins the cgroups and mounts the namespace where the program looks for it.
 fn enter(namespace: BorrowedFd<'_>, join: &Join) -> Result<(), Errno> {
     join_cgroup(join).map_err(|failed| failed.1)?;
+    be_killed_as_others()?;
     sys::reset_signals([libc::SIGPIPE]);
     sys::unshare(libc::CLONE_NEWNS)?;
     let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;

@@ -344,7 +344,7 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
     let started = async {
         let failed = |error: std::io::Error| Error::from_io(&error, "writing the record of the system");
         let note = || {
-            fs::create_dir(&folder).map_err(failed)?;
+            registry::make_folder(&folder).map_err(failed)?;
             if let Kind::Machine(hcs_machine::Plan { has_sockets: true, .. }) = &design.plan {
                 make_sockets_folder(&folder.join(SOCKETS), service.access.group()).map_err(failed)?;
             }
