@@ -2,7 +2,7 @@
 //! The service plans to see whether it can be; the agent in the machine plans and carries it out.
 
 use hcs_core::{Cause, Error, RuntimeId};
-use hcs_schema::{ComputeSystem, HostedSystem, Version};
+use hcs_schema::{Any, ComputeSystem, Container, HostedSystem, Version};
 
 use crate::{plan::Plan, policy::Notice};
 
@@ -32,21 +32,65 @@ pub fn plan(
         .hint("Send one of them."));
     }
     container.oci_specification = container.oci_specification.or(oci_specification);
+    // Where it was said.
+    let place = |path: String| match path.strip_prefix("$.Container.OciSpecification") {
+        Some(rest) if is_beside => format!("$.OciSpecification{rest}"),
+        _ => path,
+    };
+    enter_network(&mut container).map_err(|error| Error { path: error.path.clone().map(place), ..error })?;
     let document = ComputeSystem::default()
         .schema_version(Version::default().major(2u32).minor(1u32))
         .container(container);
     let text = serde_json::to_string(&document).map_err(|error| {
         Error::new(Cause::Unexpected, format!("writing the container's document: {error}"))
     })?;
-    // Where it was said.
-    let place = |path: String| match path.strip_prefix("$.Container.OciSpecification") {
-        Some(rest) if is_beside => format!("$.OciSpecification{rest}"),
-        _ => path,
-    };
     let (plan, more) = Plan::new(&hcs_schema::read(&text)?, id, runtime_id, cgroup_parent)
         .map_err(|error| Error { path: error.path.clone().map(place), ..error })?;
     notices.extend(more.into_iter().map(|notice| Notice { path: place(notice.path), ..notice }));
     Ok((plan, notices))
+}
+
+/// Has the container enter the network namespace of which the host has said the id: in `Networking`, or where those hosts say it
+/// that make a specification as for Windows. Adapters for it are there under the same id, in lower case.
+fn enter_network(container: &mut Container) -> Result<(), Error> {
+    let windows = container
+        .oci_specification
+        .as_mut()
+        .and_then(|oci| oci.windows.take_if(|said| names_network(said).is_some()));
+    let of_windows = windows.as_ref().and_then(names_network);
+    let own = container.networking.as_mut().and_then(|networking| networking.namespace.as_mut());
+    match (own, of_windows) {
+        (Some(own), Some(other)) if !own.eq_ignore_ascii_case(&other) => {
+            return Err(Error::new(
+                Cause::InvalidData,
+                format!("found {other:?} beside {own:?} in Networking.Namespace"),
+            )
+            .at("$.Container.OciSpecification.windows.network.networkNamespace"));
+        }
+        (Some(own), _) if own.starts_with('/') => {}
+        (Some(own), _) => own.make_ascii_lowercase(),
+        (None, Some(other)) => {
+            container.networking.get_or_insert_default().namespace = Some(other.to_lowercase());
+        }
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+/// The namespace that a section names which says nothing else.
+fn names_network(windows: &Any) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Section {
+        network: Network,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Network {
+        network_namespace: String,
+    }
+    let section: Section = serde_json::from_str(windows.get()).ok()?;
+    Some(section.network.network_namespace).filter(|name| !name.is_empty())
 }
 
 fn check_version(version: Option<&Version>) -> Result<(), Error> {
@@ -65,6 +109,7 @@ mod tests {
     use hcs_core::SystemId;
 
     use super::*;
+    use crate::network::Network;
 
     fn planned(text: &str) -> Result<(Plan, Vec<Notice>), Error> {
         let id = SystemId::new("web").unwrap();
@@ -86,6 +131,30 @@ mod tests {
         assert_eq!((plan.host_name.as_str(), plan.root.path.as_str()), ("two", "/b/rootfs"));
         assert_eq!(plan.process.unwrap().arguments, ["sh"]);
         assert!(notices.iter().any(|notice| notice.path == "$.Strange"));
+    }
+
+    #[test]
+    fn the_network_namespace_is_the_same_however_it_is_said() {
+        let named =
+            |path: &str, blame: &str| Network::Namespace { path: path.to_owned(), blame: blame.to_owned() };
+        let with = |more: &str| format!(r#"{{"SchemaVersion":{{"Major":2,"Minor":1}},{more}}}"#);
+        let windows =
+            r#""OciSpecification":{"root":{"path":"/r"},"windows":{"network":{"networkNamespace":"A-B"}}}"#;
+        let own = r#""Container":{"Storage":{"Path":"/r"},"Networking":{"Namespace":"A-B"}}"#;
+        for said in [windows, own] {
+            let (plan, _) = planned(&with(said)).unwrap();
+            assert_eq!(plan.network, named("/run/netns/a-b", "$.Container.Networking.Namespace"), "{said}");
+        }
+        let both = r#""OciSpecification":{"root":{"path":"/r"},"windows":{"network":{"networkNamespace":"A-B"}}},
+                      "Container":{"Networking":{"Namespace":"c"}}"#;
+        let error = planned(&with(both)).unwrap_err();
+        assert_eq!(error.path.as_deref(), Some("$.OciSpecification.windows.network.networkNamespace"));
+        let more = r#""OciSpecification":{"root":{"path":"/r"},"windows":{"network":{"networkNamespace":"A"},"hyperv":{}}}"#;
+        let error = planned(&with(more)).unwrap_err();
+        assert_eq!(
+            (error.cause, error.path.as_deref()),
+            (Cause::NotSupported, Some("$.OciSpecification.windows"))
+        );
     }
 
     #[test]

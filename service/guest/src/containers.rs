@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use hcs_container::network::{Network, namespace::Name};
 use hcs_core::{Cause, Error, Exit, SystemId};
 use hcs_gcs::{
     Rpc, code,
@@ -32,12 +33,20 @@ const SIGKILL: i32 = 9;
 pub struct Container {
     /// The number of the Create, under which its end is told.
     activity: String,
+    /// The network namespace that it is in, if the host has named one.
+    network: Option<Name>,
     /// The process that it is for, when it was started as such.
     pub init: Option<u32>,
     /// The last signal that the host has sent to that, or to all of them.
     pub signal: Option<i32>,
     /// How it has ended, which is not told yet.
     exit: Option<Exit>,
+}
+
+/// The network namespace that a container enters, if it is one of those that the agent makes.
+fn named_network(network: &Network) -> Option<Name> {
+    let Network::Namespace { path, .. } = network else { return None };
+    Name::of_path(path)
 }
 
 impl Agent {
@@ -55,14 +64,27 @@ impl Agent {
         for notice in notices {
             eprintln!("hcs-guest: {id}: {}: {}", notice.path, notice.message);
         }
+        let network = named_network(&plan.network);
         let plan = Any::from_value(&plan).map_err(|error| Failure::new(code::FAILED, error.to_string()))?;
+        if let Some(name) = &network {
+            self.resources.network.enter(name).map_err(failure)?;
+        }
         let made =
             Place::make(&mut self.mother, Request::Create { plan }, Awaited::Container(question.clone()));
-        let mut place = made.map_err(failure)?;
+        let mut place = made.map_err(|error| {
+            self.leave_network(network.as_ref());
+            failure(error)
+        })?;
         let activity = question.base.activity_id.clone();
-        place.container = Some(Container { activity, init: None, signal: None, exit: None });
+        place.container = Some(Container { activity, network, init: None, signal: None, exit: None });
         self.places.insert(id, place);
         Ok(())
+    }
+
+    fn leave_network(&mut self, name: Option<&Name>) {
+        if let Some(name) = name {
+            self.resources.network.leave(name);
+        }
     }
 
     /// The worker has made it: it begins. Its processes are started when they are asked for.
@@ -81,7 +103,7 @@ impl Agent {
         question: &Question,
         error: Error,
     ) -> Result<(), Cut> {
-        self.places.remove(id);
+        self.remove_place(id);
         self.answer::<Nothing>(question, Err(error))
     }
 
@@ -151,6 +173,7 @@ impl Agent {
         if let Some(mut place) = self.places.remove(id) {
             // The worker goes when it is told that its end is known, and by the end of the connection if not.
             let _ = place.ask(Request::Release, Awaited::Nothing);
+            self.leave_network(place.container.and_then(|container| container.network).as_ref());
         }
     }
 

@@ -221,6 +221,59 @@ fn a_disk_is_mounted_by_the_guest_and_layers_become_the_root_of_a_container() {
     host("e2fsck", &["-fn", disk.to_str().unwrap()]);
 }
 
+#[test]
+fn adapters_of_a_network_namespace_are_in_its_containers_and_come_and_go() {
+    use ModifyRequestType::{Add, Remove};
+    const NAMESPACE: &str = "A1B2C3D4-0000-0000-0000-00000000000E";
+    let service = Service::start();
+    let system = running(&service, |devices| devices);
+    let adapter = |last: &'static str, address: &str, metric: u32| {
+        let mac = format!("00-15-5D-01-07-{last}");
+        let mine = json!({"MacAddress": mac, "Linux": {"Mode": "User"}});
+        let guest = json!({
+            "NamespaceID": NAMESPACE, "ID": format!("7a3d1c52-2b0f-4a57-a8ac-1f9a6c1f6a{last}"), "MacAddress": mac,
+            "IPConfigs": [{"IPAddress": address, "PrefixLength": 24}],
+            "Routes": [{"NextHop": "10.3.7.1", "DestinationPrefix": "0.0.0.0/0", "Metric": metric}],
+            "DNSServerList": "192.0.2.53", "DNSSuffix": "corp.example", "EncapOverhead": 50,
+        });
+        move |kind| {
+            request(kind, &format!("VirtualMachine/Devices/NetworkAdapters/{last}"), &mine, "Network", &guest)
+        }
+    };
+    let (first, second) = (adapter("01", "10.3.7.9", 5), adapter("02", "10.3.7.10", 6));
+    system.modify(&first(Add)).wait().unwrap();
+    // The machine itself has it no more.
+    output(&system, "! grep -q 01:07:01 /sys/class/net/*/address");
+    let networking = hcs::schema::Networking::default().namespace(NAMESPACE);
+    let document = inside("vm", hcs::schema::Container::default().networking(networking));
+    let container = service.running_from("web", &document);
+    let said = output(&container, "ip addr show eth0; ip route; cat /etc/resolv.conf");
+    for part in [
+        "00:15:5d:01:07:01",
+        "10.3.7.9/24",
+        "mtu 1450",
+        "default via 10.3.7.1",
+        "nameserver 192.0.2.53",
+        "search corp.example",
+    ] {
+        assert!(said.contains(part), "{part} is missing: {said}");
+    }
+    // One that comes later is there at once, and one that goes is gone.
+    system.modify(&second(Add)).wait().unwrap();
+    assert!(output(&container, "ip addr show eth1").contains("10.3.7.10/24"));
+    system.modify(&first(Remove)).wait().unwrap();
+    output(&container, "! ip link show eth0 2>/dev/null; ip link show eth1 | grep -q 01:07:02");
+    // What cannot be set up stays in the machine.
+    let wrong = adapter("03", "10.3.7.9/24", 7);
+    system.modify(&wrong(Add)).wait().unwrap_err();
+    container.terminate().wait().unwrap();
+    drop(container);
+    system.modify(&second(Remove)).wait().unwrap();
+    assert_eq!(output(&system, "ls /run/netns; ls /etc/netns 2>/dev/null; ! grep netns /proc/mounts"), "");
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
 /// A line from a stream.
 fn line(from: &mut UnixStream) -> String {
     let (mut line, mut byte) = (String::new(), [0]);

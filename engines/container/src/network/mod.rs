@@ -3,11 +3,12 @@
 //! [`plan`] decides from the document, [`connection`] carries it out: the worker opens what is there before the
 //! container, and connects the container's namespace when its first process is ready and before any other runs.
 //! [`bridge`] is one way to do that, [`user_mode`] another; [`resolver`] is what is written to /etc/resolv.conf,
-//! [`netlink`] the few words that are needed with the kernel, also by the agent in a virtual machine.
+//! [`namespace`] are those that have names, [`netlink`] the few words that are needed with the kernel, also by the agent in a virtual machine.
 
 pub mod bridge;
 pub(crate) mod connection;
 pub mod host_program;
+pub mod namespace;
 mod nat;
 pub mod netlink;
 pub mod plan;

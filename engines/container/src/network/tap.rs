@@ -9,7 +9,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{connection, netlink::Netlink};
+use super::{namespace, netlink::Netlink};
 use crate::sys;
 
 /// Makes one that is up and at a bridge.
@@ -43,7 +43,7 @@ pub fn named(name: &str, namespace: Option<&str>) -> Result<OwnedFd, Error> {
     };
     let opened = match namespace {
         None => inside(),
-        Some(path) => connection::within(connection::open(path)?.as_fd(), inside),
+        Some(path) => namespace::within(namespace::open(path)?.as_fd(), inside),
     };
     opened.map_err(failed)
 }

@@ -47,13 +47,10 @@ impl Addressing {
         Ok(addressing)
     }
 
-    /// Does it.
-    pub fn give_to(&self, interface: &str) -> Result<(), Error> {
-        let kernel = Netlink::open()
-            .map_err(|errno| Error::from_errno(errno.raw_os_error(), "beginning to set up the adapter"))?;
-        let before = Before::of(interface);
+    /// Does it, in the namespace of this conversation. `before` is how the interface is.
+    pub fn give_to(&self, kernel: &Netlink, interface: &str, before: &Before) -> Result<(), Error> {
         let mut done = Done::default();
-        self.attempt(&kernel, interface, &before, &mut done).inspect_err(|_| {
+        self.attempt(kernel, interface, before, &mut done).inspect_err(|_| {
             // In the reverse order. What cannot be undone is gone with the adapter.
             for route in self.routes[..done.routes].iter().rev() {
                 let _ = kernel.remove_route(interface, route);
@@ -117,14 +114,20 @@ struct Done {
     routes: usize,
 }
 
-/// How the interface was.
-struct Before {
+/// How an interface is before it is set up.
+pub struct Before {
     is_up: bool,
     mtu: Option<u32>,
 }
 
 impl Before {
-    fn of(interface: &str) -> Before {
+    /// How it is once it has been moved to another namespace: down.
+    pub fn moved(self) -> Before {
+        Before { is_up: false, ..self }
+    }
+
+    /// One of the machine's own namespace, which is the one that is shown in files.
+    pub fn of(interface: &str) -> Before {
         let folder = Path::new(device::SYS).join("class/net").join(interface);
         let flags = said(&folder.join("flags"));
         let flags = flags.and_then(|text| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok());

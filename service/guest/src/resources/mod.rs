@@ -36,7 +36,8 @@ use crate::failure::failure;
 /// What is remembered of the resources between requests.
 #[derive(Default)]
 pub struct Resources {
-    network: network::Adapters,
+    /// The adapters, and who uses the network namespaces that they are in.
+    pub network: network::Adapters,
 }
 
 impl Resources {

@@ -1,18 +1,27 @@
 //! The resource Network: an adapter for the machine itself, or for a container in it.
 //!
-//! An adapter belongs to a network namespace that the host has named; without a name it is the machine's own. There it is
-//! set up at once. One for a container is only remembered: moving it into the container that has the namespace, and
-//! setting it up there, is not done yet. Who asks for addresses by DHCP (by giving none) gets an adapter that is up, and
-//! the rest is left to the programs of the machine.
+//! An adapter belongs to a network namespace that the host has named; without a name it is the machine's own. It is moved there
+//! and set up at once. A namespace is made when it is first named, by an adapter or by a container, and named as `ip netns`
+//! does it, so a container finds it by its path; it goes with its last adapter and its last container. Who asks for addresses
+//! by DHCP (by giving none) gets an adapter that is up, and the rest is left to the programs of the machine.
 
-use std::path::Path;
+use std::{os::fd::AsFd, path::Path};
 
+use hcs_container::network::{
+    namespace::{self, Name},
+    netlink::Netlink,
+};
 use hcs_core::{Cause, Error};
 use hcs_gcs::records::NULL_ID;
 use hcs_schema::MacAddress;
+use rustix::io::Errno;
 use serde::Deserialize;
 
-use super::{adapter, addressing::Addressing, device, member, refused, resolver};
+use super::{
+    adapter,
+    addressing::{Addressing, Before},
+    device, member, refused, resolver,
+};
 
 /// The settings.
 #[derive(Debug, Default, Deserialize)]
@@ -57,30 +66,36 @@ pub struct RouteConfig {
 
 /// The adapters that the host has added. Another agent begins without them.
 #[derive(Default)]
-pub struct Adapters(Vec<Adapter>);
+pub struct Adapters {
+    known: Vec<Adapter>,
+    /// The namespaces that containers are in, one for each container.
+    containers: Vec<Name>,
+}
 
-/// One of them: in which namespace, and who. Both in lower case.
+/// One of them: in which namespace, none being the machine's own, and who, in lower case.
 #[derive(Debug, PartialEq, Eq)]
 struct Adapter {
-    namespace: String,
+    namespace: Option<Name>,
     id: String,
 }
 
 impl Adapter {
-    fn of(network: &Network) -> Adapter {
+    fn of(network: &Network) -> Result<Adapter, Error> {
         let id = if network.id.is_empty() { &network.mac_address } else { &network.id };
-        let namespace = if network.namespace_id.is_empty() { NULL_ID } else { &network.namespace_id };
-        Adapter { namespace: namespace.to_lowercase(), id: id.to_lowercase() }
+        let namespace = match network.namespace_id.as_str() {
+            "" | NULL_ID => None,
+            name => Some(Name::new(name).map_err(|error| error.at(member("NamespaceID")))?),
+        };
+        Ok(Adapter { namespace, id: id.to_lowercase() })
     }
 }
 
 impl Adapters {
     /// Waits for an adapter and sets it up.
     pub fn add(&mut self, network: &Network) -> Result<(), Error> {
-        let adapter = Adapter::of(network);
-        if self.0.contains(&adapter) {
-            let detail =
-                format!("the adapter {} is in the namespace {} already", adapter.id, adapter.namespace);
+        let adapter = Adapter::of(network)?;
+        if self.known.contains(&adapter) {
+            let detail = format!("the adapter {} is in that namespace already", adapter.id);
             return Err(Error::new(Cause::AlreadyExists, detail).at(member("ID")));
         }
         if network.vpci_assigned {
@@ -97,22 +112,85 @@ impl Adapters {
         let what = format!("the adapter {} with the address {:?}", network.id, network.mac_address);
         let interface =
             device::wait(&what, || adapter::interface(Path::new(device::SYS), &network.id, address))?;
-        if adapter.namespace == NULL_ID {
-            addressing.give_to(&interface)?;
-            if let Some(names) = names {
-                resolver::write(&names)?;
+        if let Some(names) = names {
+            resolver::write(adapter.namespace.as_ref(), &names)?;
+        }
+        match &adapter.namespace {
+            None => {
+                let kernel = Netlink::open().map_err(failed("beginning to set up the adapter"))?;
+                addressing.give_to(&kernel, &interface, &Before::of(&interface))?;
+            }
+            Some(name) => {
+                move_into(name, &interface, &addressing).inspect_err(|_| self.tidy(name))?;
             }
         }
-        self.0.push(adapter);
+        self.known.push(adapter);
         Ok(())
     }
 
     /// Forgets an adapter, which the host is about to unplug. One that is not known is forgotten already.
     pub fn remove(&mut self, network: &Network) -> Result<(), Error> {
-        let adapter = Adapter::of(network);
-        self.0.retain(|known| *known != adapter);
+        let adapter = Adapter::of(network)?;
+        self.known.retain(|known| *known != adapter);
+        adapter.namespace.iter().for_each(|name| self.tidy(name));
         Ok(())
     }
+
+    /// A container is about to be made in this namespace.
+    pub fn enter(&mut self, name: &Name) -> Result<(), Error> {
+        namespace::named(name)?;
+        self.containers.push(name.clone());
+        Ok(())
+    }
+
+    /// One that was is gone.
+    pub fn leave(&mut self, name: &Name) {
+        if let Some(place) = self.containers.iter().position(|other| other == name) {
+            self.containers.swap_remove(place);
+        }
+        self.tidy(name);
+    }
+
+    /// Removes a namespace of nobody.
+    fn tidy(&self, name: &Name) {
+        let is_of_an_adapter = self.known.iter().any(|known| known.namespace.as_ref() == Some(name));
+        if !is_of_an_adapter && !self.containers.contains(name) {
+            namespace::remove(name);
+        }
+    }
+}
+
+/// Moves an adapter of the machine into a namespace and sets it up there. What fails leaves it where it was.
+fn move_into(name: &Name, interface: &str, addressing: &Addressing) -> Result<(), Error> {
+    let doing = format!("moving {interface} into a network namespace");
+    let moving = || failed(&doing);
+    let there = namespace::named(name)?;
+    let home = namespace::here().map_err(moving())?;
+    let before = Before::of(interface).moved();
+    let inside = namespace::within(there.as_fd(), Netlink::open).map_err(moving())?;
+    let new_name = free_name(&inside);
+    let own = Netlink::open().map_err(moving())?;
+    own.move_to(interface, there.as_fd(), &new_name).map_err(moving())?;
+    addressing.give_to(&inside, &new_name, &before).inspect_err(|_| {
+        // Where it cannot go back it stays, and is gone with the namespace: the kernel returns it then.
+        let _ = inside.move_to(&new_name, home.as_fd(), interface);
+    })
+}
+
+/// The name of the next interface, as programs in containers expect it.
+fn free_name(inside: &Netlink) -> String {
+    let mut number = 0;
+    loop {
+        let name = format!("eth{number}");
+        if inside.index(&name) == Err(Errno::NODEV) {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+fn failed(doing: &str) -> impl Fn(Errno) -> Error + use<'_> {
+    move |errno| Error::from_errno(errno.raw_os_error(), doing)
 }
 
 fn read_address(text: &str) -> Result<Option<MacAddress>, Error> {
@@ -135,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_adapter_is_the_same_however_its_ids_are_written() {
-        let of = |text| Adapter::of(&read(text));
+        let of = |text| Adapter::of(&read(text)).unwrap();
         let own = of(r#"{"ID":"2F2A3B4C-0000-0000-0000-00000000000A"}"#);
         let nil = format!(r#"{{"NamespaceID":"{NULL_ID}","ID":"2f2a3b4c-0000-0000-0000-00000000000a"}}"#);
         assert_eq!(own, of(&nil));
@@ -146,11 +224,11 @@ mod tests {
     #[test]
     fn twice_the_same_adapter_is_an_error_until_it_is_removed() {
         let network = read(r#"{"NamespaceID":"A","ID":"B"}"#);
-        let mut adapters = Adapters(vec![Adapter::of(&network)]);
+        let mut adapters = Adapters { known: vec![Adapter::of(&network).unwrap()], ..Adapters::default() };
         let again = read(r#"{"NamespaceID":"a","ID":"b"}"#);
         assert_eq!(adapters.add(&again).unwrap_err().cause, Cause::AlreadyExists);
         adapters.remove(&again).unwrap();
-        assert!(adapters.0.is_empty());
+        assert!(adapters.known.is_empty());
         adapters.remove(&again).unwrap();
     }
 

@@ -1,7 +1,13 @@
-//! Whom the machine asks for names: /etc/resolv.conf. What the last adapter says counts.
+//! Whom the machine asks for names, and the containers in a namespace: /etc/resolv.conf, or a file beside, as `ip netns` has it. What
+//! the last adapter says counts.
 
-use std::{fs, net::IpAddr};
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
+use hcs_container::network::namespace::Name;
 use hcs_core::{Cause, Error};
 
 use super::{member, network::Network};
@@ -27,9 +33,13 @@ pub fn text(network: &Network) -> Result<Option<String>, Error> {
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Writes it.
-pub fn write(text: &str) -> Result<(), Error> {
-    fs::write(FILE, text).map_err(|error| Error::from_io(&error, format!("writing {FILE}")))
+/// Writes it, for the machine or for a namespace. A container reads it when it is made.
+pub fn write(namespace: Option<&Name>, text: &str) -> Result<(), Error> {
+    let file = namespace.map_or_else(|| PathBuf::from(FILE), |name| name.settings().join("resolv.conf"));
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&file, text))
+        .map_err(|error| Error::from_io(&error, format!("writing {}", file.display())))
 }
 
 fn list(text: &str) -> impl Iterator<Item = &str> {

@@ -119,6 +119,15 @@ impl Netlink {
         self.ask(RTM_NEWLINK, 0, request)
     }
 
+    /// Moves an interface into another namespace, where it has another name. It goes down on the way, and loses what it was given.
+    pub fn move_to(&self, name: &str, namespace: BorrowedFd<'_>, new_name: &str) -> Result<(), Errno> {
+        let mut request = link(false);
+        request.0[4..8].copy_from_slice(&self.index(name)?.to_ne_bytes());
+        request.text(IFLA_IFNAME, new_name);
+        request.bytes(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
+        self.ask(RTM_NEWLINK, 0, request)
+    }
+
     /// Removes an interface.
     pub fn remove(&self, name: &str) -> Result<(), Errno> {
         let mut request = link(false);
