@@ -7,7 +7,7 @@ use std::{
     io::Write,
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering},
         mpsc,
@@ -199,6 +199,14 @@ impl Service {
         self.child = spawn(&self.root, self.by);
         self.await_ready(READY);
         began.elapsed()
+    }
+
+    /// Starts one more for the same folder, with these arguments; how it ended.
+    pub fn another(&self, arguments: &[String]) -> Output {
+        let mut command = Command::new(binaries::find("hcsd"));
+        command.arg("--root").arg(&self.root).args(arguments);
+        command.env_remove("HCS_SOCKET").env_remove("HCS_ROOT").stdin(Stdio::null());
+        command.output().expect("starting hcsd once more")
     }
 
     /// What its systems have on the host at present.

@@ -7,7 +7,10 @@ use std::io;
 
 use hcs_ipc::{
     Message,
-    compute::{Attach, Join, Method, WatchEvents},
+    compute::{
+        Attach, Join, Method, WaitForComputeSystemExit, WaitForPendingOperation, WaitForProcessExit,
+        WatchEvents,
+    },
     interface,
     varlink::{self, Call},
 };
@@ -63,15 +66,18 @@ async fn answer(connection: &mut Connection, call: Call, message: Message) -> io
         _ => {}
     }
     let (service, session, method) = (connection.service.clone(), connection.session.clone(), call.method);
+    let is_wait = WAITS.contains(&method.as_str());
     let mut doing =
         Box::pin(async move { methods::dispatch(&service, &session, &method, &parameters).await });
     let answer = tokio::select! {
         biased;
         answer = &mut doing => answer,
         // Who hangs up does not wait for the answer, but the call is carried through: half of it would
-        // be worse than all of it.
+        // be worse than all of it. Only to wait for something is of no use to anybody else.
         () = connection.stream.closed() => {
-            tokio::spawn(doing);
+            if !is_wait {
+                tokio::spawn(doing);
+            }
             return Ok(false);
         }
     };
@@ -80,6 +86,10 @@ async fn answer(connection: &mut Connection, call: Call, message: Message) -> io
     }
     Ok(true)
 }
+
+/// The calls that do nothing but wait.
+const WAITS: [&str; 3] =
+    [WaitForComputeSystemExit::NAME, WaitForProcessExit::NAME, WaitForPendingOperation::NAME];
 
 /// The parameters of a call that has none.
 fn empty() -> Any {

@@ -75,7 +75,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(server::run(config)) {
+    let outcome = runtime.block_on(server::run(config));
+    // A thread that waits for a disk of a client must not keep the service from ending.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hcsd: {error}");

@@ -32,8 +32,6 @@ pub struct Record {
     pub terminate_on_last_handle: bool,
     /// Whether the creation was completed; a system without it is torn down after a crash.
     pub created: bool,
-    /// Secrets of the sessions that hold handles, of a system that ends with its last handle.
-    pub holders: Vec<String>,
     /// The cgroup folder of the service that made it.
     pub cgroup_parent: String,
     /// Its worker, to be killed if it does not answer.
@@ -78,7 +76,6 @@ impl Record {
             owner: owner.to_owned(),
             terminate_on_last_handle,
             created: false,
-            holders: Vec::new(),
             cgroup_parent: cgroup_parent.to_owned(),
             worker: None,
             is_machine: false,
@@ -101,7 +98,7 @@ impl Record {
         note(&mut self.partial_files, path);
     }
 
-    /// Writes the record into the system's folder. It has secrets, so nobody else may read it.
+    /// Writes the record into the system's folder. It is nobody else's business.
     pub fn write(&self, folder: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self)?;
         let temporary = folder.join("record.new");

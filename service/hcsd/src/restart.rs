@@ -12,7 +12,7 @@ use std::{
 };
 
 use hcs_core::{Error, Exit, Lifecycle, State, SystemId};
-use hcs_ipc::worker::Phase;
+use hcs_ipc::worker::{Answer, Phase};
 
 use crate::{
     record::Record,
@@ -24,6 +24,10 @@ use crate::{
 
 /// When no worker has answered for this long, those that have not are left to answer later.
 const SILENCE: Duration = Duration::from_millis(250);
+
+/// How long a worker may be busy: as long as a machine takes to be saved to a disk, or to be read from one, and some more. Its system
+/// can be ended meanwhile.
+const BUSY: Duration = Duration::from_secs(660);
 
 /// Deals with every folder that is there, all at once. Returns when all is settled but what hangs: a worker
 /// that does not answer delays only itself, and its system is known until it is given up.
@@ -70,22 +74,45 @@ impl Found {
         Ok(Found { system, queue, folder: folder.to_owned(), created })
     }
 
-    async fn take_over(self, service: Arc<Service>) {
-        let found = match self.system.recorded().host {
-            Some(host) => worker::find_host(&host, self.system.instance.clone()).await,
-            None => worker::find(&self.folder).await,
+    async fn take_over(mut self, service: Arc<Service>) {
+        let (system, folder) = (self.system.clone(), self.folder.clone());
+        // One without a system is not busy.
+        let patience = if self.created { BUSY } else { worker::GREETING };
+        let search = async {
+            match system.recorded().host {
+                Some(host) => worker::find_host(&host, system.instance.clone(), patience).await,
+                None => worker::find(&folder, patience).await,
+            }
+        };
+        tokio::pin!(search);
+        let found = match tokio::time::timeout(worker::GREETING, &mut search).await {
+            Ok(found) => found,
+            Err(_) => {
+                tracing::warn!(id = %system.id, "a worker does not answer yet");
+                tokio::select! {
+                    found = &mut search => found,
+                    waiting = self.queue.wanted_end() => {
+                        self.give_up(&service, Exit::TerminatedByClient).await;
+                        if let Some(reply) = waiting {
+                            // Who asked may have gone.
+                            let _ = reply.send(Ok((Answer::Done, Vec::new())));
+                        }
+                        return;
+                    }
+                }
+            }
         };
         let (worker, welcome) = match found {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(id = %self.system.id, %error, "a worker cannot be adopted");
-                return self.give_up(&service).await;
+                return self.give_up(&service, Exit::WorkerDied { code: None }).await;
             }
         };
         if welcome.phase == Phase::Idle || !self.created {
             tracing::info!(id = %self.system.id, "a half-made system is torn down");
             worker.kill().await;
-            return self.give_up(&service).await;
+            return self.give_up(&service, Exit::WorkerDied { code: None }).await;
         }
         let system = self.system;
         let setting = Setting { service: service.clone(), system: system.clone(), worker, queue: self.queue };
@@ -101,7 +128,7 @@ impl Found {
     }
 
     /// Removes a system whose worker is dead, does not answer, or never made it.
-    async fn give_up(self, service: &Arc<Service>) {
+    async fn give_up(self, service: &Arc<Service>, exit: Exit) {
         let Found { system, queue, folder, created } = self;
         // What was asked of it meanwhile is answered by this.
         drop(queue);
@@ -112,7 +139,7 @@ impl Found {
         service.registry.forget(&system);
         registry::remove_folder(&folder);
         if created {
-            system.report_end(service, &Exit::WorkerDied { code: None });
+            system.report_end(service, &exit);
             service.registry.remember_ended(system);
         }
     }

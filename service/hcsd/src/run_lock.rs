@@ -1,16 +1,26 @@
-//! The lock on a run folder, by which a service is known to live wherever its settings put it.
-//!
-//! Services share it: one that is being replaced may end after the next has begun. Who wants to clean up asks for it alone.
+//! The lock on a run folder, by which a service is known to live wherever its settings put it, and by which there is one at a time:
+//! a second one would take the workers away from the first.
 
-use std::{fs::File, io, path::Path};
+use std::{fs::File, io, path::Path, sync::mpsc, thread, time::Duration};
 
 use rustix::fs::{FlockOperation, flock};
+
+/// How long a service that is being replaced may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Takes it, until the file is dropped.
 pub fn take(run_folder: &Path) -> io::Result<File> {
     let folder = File::open(run_folder)?;
-    flock(&folder, FlockOperation::NonBlockingLockShared)?;
-    Ok(folder)
+    if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        return Ok(folder);
+    }
+    let (sender, taken) = mpsc::channel();
+    // If it is not to be had, this process ends, and the thread with it.
+    thread::spawn(move || sender.send(flock(&folder, FlockOperation::LockExclusive).map(|()| folder)));
+    match taken.recv_timeout(LAST_WORDS) {
+        Ok(folder) => Ok(folder?),
+        Err(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another service uses it")),
+    }
 }
 
 /// Whether a service holds it. What cannot be looked at counts as held, unless it is not there.
@@ -26,14 +36,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_held_as_long_as_one_of_several_has_it() {
+    fn a_folder_is_held_by_one_and_the_next_has_it_when_that_has_ended() {
         let name = format!("hcsd-run-lock-{}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).unwrap();
-        let (one, other) = (take(&folder).unwrap(), take(&folder).unwrap());
-        drop(one);
+        let one = take(&folder).unwrap();
         assert!(is_held(&folder));
-        drop(other);
+        let (begun, begins) = mpsc::channel();
+        let next = thread::spawn({
+            let folder = folder.clone();
+            move || {
+                begun.send(()).unwrap();
+                take(&folder)
+            }
+        });
+        begins.recv().unwrap();
+        drop(one);
+        let next = next.join().unwrap().unwrap();
+        assert!(is_held(&folder));
+        drop(next);
         assert!(!is_held(&folder));
         std::fs::remove_dir(&folder).unwrap();
         assert!(!is_held(&folder));

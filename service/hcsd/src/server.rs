@@ -40,6 +40,10 @@ pub async fn run(config: Config) -> Result<(), Error> {
         Error::from_io(error, format!("listening at {}", config.settings.socket.display()))
     };
     let activated = systemd::activated_socket();
+    // Before anything is taken over: workers would believe a second service, and the first would believe them dead.
+    if activated.is_none() && is_served(&config.settings.socket) {
+        return Err(failed(&io::Error::new(io::ErrorKind::AddrInUse, "another service listens there")));
+    }
     let service = Service::new(config.clone())?;
     restart::take_over(&service).await;
     let socket = match activated {
@@ -70,12 +74,17 @@ pub async fn run(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether somebody listens, be it one that does not get round to it.
+fn is_served(socket: &Path) -> bool {
+    match socket::connect_at_once(socket) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
 /// Opens the socket for root and the group.
 fn listen(service: &Service) -> io::Result<OwnedFd> {
     let path = &service.config.settings.socket;
-    if socket::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another service listens there"));
-    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

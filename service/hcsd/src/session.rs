@@ -98,7 +98,11 @@ impl Session {
             return Err(Error::new(Cause::ServiceDisconnect, "the session has ended"));
         }
         let number = number.unwrap_or(inner.next);
-        inner.next = inner.next.max(number + 1);
+        let next = number.checked_add(1).filter(|_| !inner.handles.contains_key(&number));
+        let next = next.ok_or_else(|| {
+            Error::new(Cause::InvalidHandle, format!("{number} cannot be the number of one more handle"))
+        })?;
+        inner.next = inner.next.max(next);
         inner.handles.insert(number, handle);
         Ok(number)
     }

@@ -7,6 +7,7 @@ use std::{
     io::{self, Read},
     path::Path,
     thread,
+    time::Duration,
 };
 
 use hcs_core::{Error, Exit, mountinfo};
@@ -14,6 +15,9 @@ use rustix::mount::UnmountFlags;
 use tokio::sync::oneshot;
 
 use crate::service::Service;
+
+/// How long a system may take to end. One whose creation was given up meanwhile never says so.
+const LAST_WORDS: Duration = Duration::from_secs(20);
 
 /// Returns when the standard input has ended.
 pub async fn until_input_ends() {
@@ -36,7 +40,9 @@ pub async fn leave(service: &Service, root: &Path) -> Result<(), Error> {
         system.end(Exit::TerminatedByClient);
     }
     for system in &systems {
-        system.wait_for_exit().await;
+        if tokio::time::timeout(LAST_WORDS, system.wait_for_exit()).await.is_err() {
+            tracing::error!(id = %system.id, "a system has not ended");
+        }
     }
     service.leave_cgroups();
     let removed = unmount_below(root).and_then(|()| fs::remove_dir_all(root));

@@ -30,8 +30,8 @@ use tokio::process::{Child, Command};
 
 use crate::{descriptor_limit, process_identity::ProcessIdentity};
 
-/// How long a worker may take to greet. It does so before anything that can hang.
-const GREETING: Duration = Duration::from_secs(5);
+/// How long a new worker may take to greet. It does so before anything that can hang; one that has a system may be busy.
+pub const GREETING: Duration = Duration::from_secs(5);
 
 /// How long a killed worker may take to die.
 const DEATH: Duration = Duration::from_secs(5);
@@ -68,7 +68,8 @@ pub async fn start(program: Arc<OwnedFd>) -> Result<Worker, Error> {
         .and_then(|spawned| spawned)
         .map_err(|error| failed_to_start(&error))?;
     let mut process = Process::Child(child);
-    let greeted = async { greet(Stream::new(socket).map_err(|error| failed_to_start(&error))?, None).await };
+    let greeted =
+        async { greet(Stream::new(socket).map_err(|error| failed_to_start(&error))?, None, GREETING).await };
     match greeted.await {
         Ok((stream, welcome)) => Ok(Worker { stream, process, identity: ProcessIdentity::of(welcome.pid) }),
         Err(error) => {
@@ -107,10 +108,11 @@ fn spawn(program: &OwnedFd) -> io::Result<(Child, OwnedFd)> {
 }
 
 /// Finds the worker of a system that another hcsd has started; fails if it is dead or does not answer.
-pub async fn find(folder: &Path) -> Result<(Worker, Welcome), Error> {
+pub async fn find(folder: &Path, patience: Duration) -> Result<(Worker, Welcome), Error> {
     let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new);
     let (stream, welcome) =
-        greet(stream.map_err(|error| Error::from_io(&error, "speaking to the worker"))?, None).await?;
+        greet(stream.map_err(|error| Error::from_io(&error, "speaking to the worker"))?, None, patience)
+            .await?;
     // It has just spoken and has not been released, so the number is still its own.
     let identity = ProcessIdentity::of(welcome.pid);
     let pidfd = identity
@@ -121,10 +123,14 @@ pub async fn find(folder: &Path) -> Result<(Worker, Welcome), Error> {
 
 /// Finds the worker of the machine with this folder, for a container in it that is called this there. No other was ever
 /// called so: who comes may meet what is left of one that has just gone.
-pub async fn find_host(folder: &Path, hosted: String) -> Result<(Worker, Welcome), Error> {
+pub async fn find_host(
+    folder: &Path,
+    hosted: String,
+    patience: Duration,
+) -> Result<(Worker, Welcome), Error> {
     let stream = socket::connect_at_once(&socket_path(folder)).and_then(Stream::new);
     let stream = stream.map_err(|error| Error::from_io(&error, "speaking to the worker of the machine"))?;
-    let (stream, welcome) = greet(stream, Some(hosted)).await?;
+    let (stream, welcome) = greet(stream, Some(hosted), patience).await?;
     Ok((Worker { stream, process: Process::OfHost, identity: None }, welcome))
 }
 
@@ -137,7 +143,8 @@ pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
     let pidfd = answered.and_then(|message| message.fds.into_iter().next());
     let pidfd = pidfd.ok_or_else(|| Error::new(Cause::Unexpected, "the worker made no other"))?;
     let mut process = Process::Other(pidfd);
-    let greeted = async { greet(Stream::new(ours).map_err(|error| failed_to_start(&error))?, None).await };
+    let greeted =
+        async { greet(Stream::new(ours).map_err(|error| failed_to_start(&error))?, None, GREETING).await };
     match greeted.await {
         Ok((stream, welcome)) => Ok(Worker { stream, process, identity: ProcessIdentity::of(welcome.pid) }),
         Err(error) => {
@@ -154,7 +161,11 @@ pub async fn kill(worker: ProcessIdentity) {
     }
 }
 
-async fn greet(mut stream: Stream, hosted: Option<String>) -> Result<(Stream, Welcome), Error> {
+async fn greet(
+    mut stream: Stream,
+    hosted: Option<String>,
+    patience: Duration,
+) -> Result<(Stream, Welcome), Error> {
     let failed = |error: io::Error| Error::from_io(&error, "speaking to the worker");
     let exchange = async move {
         let hello = serde_json::to_vec(&Hello { versions: VERSIONS.to_vec(), hosted })
@@ -168,7 +179,7 @@ async fn greet(mut stream: Stream, hosted: Option<String>) -> Result<(Stream, We
         }
         Ok((stream, welcome))
     };
-    tokio::time::timeout(GREETING, exchange)
+    tokio::time::timeout(patience, exchange)
         .await
         .unwrap_or_else(|_| Err(Error::new(Cause::DeadlineExceeded, "the worker does not answer")))
 }

@@ -133,3 +133,40 @@ fn a_service_that_stays_away_is_told_to_the_client_after_ten_seconds() {
     service.restart();
     service.client().open("web").wait().unwrap().terminate().wait().unwrap();
 }
+
+#[test]
+fn a_second_service_is_refused_and_the_first_goes_on() {
+    let service = Service::start();
+    let system = service.running(&service.client(), "web");
+    for more in [vec![], vec!["--socket".to_owned(), service.root().join("other.sock").display().to_string()]]
+    {
+        let second = service.another(&more);
+        let said = String::from_utf8_lossy(&second.stderr);
+        assert!(!second.status.success() && said.contains("another service"), "{more:?}: {said}");
+        assert_eq!(output(&system, "echo still here"), "still here\n");
+    }
+    system.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
+
+#[test]
+fn a_worker_that_is_busy_when_the_service_comes_back_is_adopted_when_it_is_not() {
+    let mut service = Service::start();
+    let client = service.client();
+    let (busy, stuck) = (service.running(&client, "busy"), service.running(&client, "stuck"));
+    let workers = [service.worker(&busy), service.worker(&stuck)];
+    for worker in workers {
+        processes::signal(worker, Signal::STOP);
+    }
+    service.kill();
+    service.restart();
+    // Nobody waits for ever, and nothing is done to it.
+    let error = refused(busy.pause(None).wait(), Cause::DeadlineExceeded);
+    assert!(error.message.contains("busy"), "{error}");
+    stuck.terminate().wait().unwrap();
+    assert_eq!(stuck.wait_blocking().unwrap().exit_type, Some(NotificationType::ForcedExit));
+    processes::signal(workers[0], Signal::CONT);
+    assert_eq!(output(&busy, "echo still here"), "still here\n");
+    busy.terminate().wait().unwrap();
+    service.await_nothing_left();
+}

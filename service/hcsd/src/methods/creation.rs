@@ -142,13 +142,14 @@ async fn attempt(
     cancelled: &mut tokio::sync::oneshot::Receiver<()>,
 ) -> Result<Arc<System>, Error> {
     let request = design.plan.request()?;
+    // All that can fail here comes before there is something to be taken back.
+    let given = design.given.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
+    let given = given.map_err(|error| Error::from_io(&error, "holding a template"))?;
     entered.step("starting a worker");
     let (system, setting) = prepare(context, design).await?;
     let task = tokio::spawn(setting.run());
     entered.step("waiting for the worker");
     let outcome = {
-        let given = design.given.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
-        let given = given.map_err(|error| Error::from_io(&error, "holding a template"))?;
         let asked = system.ask_with(Call::Create, request, given);
         tokio::pin!(asked);
         tokio::select! {
@@ -352,7 +353,7 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
         };
         if let Some(host) = &system.recorded().host {
             note()?;
-            return Ok(worker::find_host(host, system.instance.clone()).await?.0);
+            return Ok(worker::find_host(host, system.instance.clone(), worker::GREETING).await?.0);
         }
         let mut worker = service.spare_workers.take().await?;
         system.note_worker(worker.identity());

@@ -1,6 +1,6 @@
 //! Machines that go on where others were saved: what was saved is looked at before anything is made.
 
-use std::{fs::File, os::fd::OwnedFd};
+use std::{fs::File, io, os::fd::OwnedFd, time::Duration};
 
 use hcs_core::{Call, Cause, Error, SystemId};
 use hcs_ipc::worker::{Answer, Request};
@@ -12,8 +12,22 @@ use hcs_machine::{
     },
 };
 use hcs_schema::VmProcessorRequirements;
+use rustix::fs::{Mode, OFlags};
 
 use super::Context;
+
+/// How long the disk of a saved machine may take to give its first blocks.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// Opens what a client has named: a file, and nothing at which an open waits for somebody else.
+fn open(path: &str) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+    }
+    Ok(file)
+}
 
 /// Fits a plan to what it is restored from. What a worker needs beside the plan.
 pub async fn prepare(context: &Context, plan: &mut Plan) -> Result<Vec<OwnedFd>, Error> {
@@ -22,11 +36,14 @@ pub async fn prepare(context: &Context, plan: &mut Plan) -> Result<Vec<OwnedFd>,
         Some(Restore::File { path }) => {
             // The worker opens it with the rights of the machine, when it starts.
             let look = move || {
-                let file =
-                    File::open(&path).map_err(|error| Error::from_io(&error, format!("opening {path}")))?;
+                let file = open(&path).map_err(|error| Error::from_io(&error, format!("opening {path}")))?;
                 Saved::open(file).map(|saved| saved.description)
             };
-            let looked = tokio::task::spawn_blocking(look).await;
+            let looked = tokio::time::timeout(LOOK, tokio::task::spawn_blocking(look)).await;
+            let looked = looked.map_err(|_| {
+                Error::new(Cause::DeadlineExceeded, "what is at its beginning could not be read in time")
+                    .at(FILE)
+            })?;
             let description =
                 looked.unwrap_or_else(|_| Err(Cause::Unexpected.into())).map_err(|error| error.at(FILE))?;
             let saved: Plan = serde_json::from_value(description.plan).map_err(|error| {

@@ -1,6 +1,6 @@
 //! The methods that give many replies: `Attach` and `WatchEvents`.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use hcs_core::SystemId;
 use hcs_ipc::{
@@ -17,6 +17,9 @@ use super::read;
 use crate::{
     connection::Connection, random, registry::CLAIM_TIME, reply::encoded, service::Service, session::Session,
 };
+
+/// How long a listener may leave an event that its connection has no room for.
+const LISTENER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves a stream until either side ends it. The connection is of no other use afterwards.
 pub async fn serve(
@@ -77,7 +80,8 @@ async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<boo
         }
     }
     .await;
-    if matches!(result, Ok(Ended::ByUs)) {
+    let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    if matches!(result, Ok(Ended::ByUs)) || result.as_ref().is_err_and(is_late) {
         // A listener that did not keep up comes back with its token and claims its handles, as after a restart.
         tokio::spawn(async move {
             tokio::time::sleep(CLAIM_TIME).await;
@@ -160,6 +164,7 @@ async fn watch(connection: &mut Connection, parameters: &Any) -> io::Result<bool
 
 async fn send(connection: &mut Connection, reply: &impl serde::Serialize) -> io::Result<()> {
     let text = varlink::encode_reply(reply, true).map_err(io::Error::from)?;
-    // A listener that has stopped reading is disconnected when its queue is full; until then this waits.
-    connection.stream.send(text, Vec::new()).await
+    // A listener that has stopped reading is disconnected: if others have filled its queue meanwhile, or after this time.
+    let sent = tokio::time::timeout(LISTENER_PATIENCE, connection.stream.send(text, Vec::new())).await;
+    sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

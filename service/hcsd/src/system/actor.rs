@@ -3,7 +3,12 @@
 //! It waits for three things at once and for nothing else: the worker, the commands, and the nearest deadline.
 //! So a worker that hangs in one request keeps nobody from terminating the system.
 
-use std::{collections::HashMap, os::fd::OwnedFd, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use hcs_core::{Call, Cause, Error, Exit, Lifecycle, State};
 use hcs_ipc::{
@@ -22,6 +27,24 @@ use crate::{service::Service, worker::Worker};
 
 /// The commands of a system whose actor has not begun.
 pub struct Queue(pub(super) mpsc::UnboundedReceiver<Command>);
+
+impl Queue {
+    /// Of a system whose worker does not speak yet: refuses what is asked of it until its end is wanted. Who waits for that.
+    pub async fn wanted_end(&mut self) -> Option<oneshot::Sender<Answered>> {
+        loop {
+            match self.0.recv().await {
+                Some(Command::Do { call: Call::Terminate, reply, .. }) => return Some(reply),
+                Some(Command::End(_) | Command::Abandon) => return None,
+                Some(Command::Do { call, reply, .. }) => {
+                    let what = format!("{call:?} is not possible yet: the worker of the system is busy");
+                    let busy = Error::new(Cause::DeadlineExceeded, what);
+                    answer(Some(reply), Err(busy.hint("Try again later, or terminate the system.")));
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
 
 /// What an actor needs.
 pub struct Setting {
@@ -147,7 +170,7 @@ impl Setting {
     fn actor(self) -> (Actor, Queue) {
         let Setting { service, system, worker, queue } = self;
         let (pending, late) = (HashMap::new(), HashMap::new());
-        (Actor { service, system, worker, pending, late, next: 1, ending: None }, queue)
+        (Actor { service, system, worker, pending, late, next: first_number(), ending: None }, queue)
     }
 
     /// Takes over what a worker that was found tells about its system.
@@ -184,6 +207,12 @@ fn state_of(phase: &Phase) -> State {
         Phase::Template => State::SavedAsTemplate,
         Phase::Exited(_) => State::Stopped,
     }
+}
+
+/// Numbers begin at the time: a worker that is taken over may still answer what an earlier run of the service has asked, and that
+/// must not be taken for an answer to us.
+fn first_number() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }
 
 impl Actor {
@@ -293,7 +322,7 @@ impl Actor {
                     return Some(End::NeverCreated);
                 }
                 call => {
-                    if matches!(call, Call::Pause | Call::Resume) {
+                    if matches!(call, Call::Start | Call::Pause | Call::Resume) {
                         self.late.insert(number, call);
                     }
                     self.system.view().life.finish(call, false);

@@ -242,7 +242,6 @@ impl System {
     /// A session has a new handle. One to a system that has ended is told so at once.
     pub fn handle_opened(&self, session: &Arc<Session>, number: u64) {
         self.view().handles.push((Arc::downgrade(session), number));
-        self.note_holder(session.token.as_deref(), true);
         if let Some(exit) = self.exit() {
             session.tell(EventKind::SystemExited, Some(number), None, Any::from_value(&exit.status()).ok());
         }
@@ -250,31 +249,14 @@ impl System {
 
     /// A session has given a handle up.
     pub fn handle_closed(&self, session: &Session, number: u64) {
-        let (any_left, session_left) = {
+        let any_left = {
             let mut view = self.view();
             let of_session = |weak: &Weak<Session>| std::ptr::eq(weak.as_ptr(), session);
             view.handles.retain(|(weak, other)| !(of_session(weak) && *other == number));
-            (!view.handles.is_empty(), view.handles.iter().any(|(weak, _)| of_session(weak)))
+            !view.handles.is_empty()
         };
-        if !session_left {
-            self.note_holder(session.token.as_deref(), false);
-        }
         if !any_left && self.terminate_on_last_handle {
             self.end(Exit::TerminatedByClient);
-        }
-    }
-
-    /// Writes down who holds handles, where that decides over the system's life after a restart.
-    fn note_holder(&self, token: Option<&str>, holds: bool) {
-        let Some(token) = token.filter(|_| self.terminate_on_last_handle) else { return };
-        let noted = self.record().holders.iter().any(|holder| holder == token);
-        if noted != holds {
-            self.update_record(|record| {
-                record.holders.retain(|holder| holder != token);
-                if holds {
-                    record.holders.push(token.to_owned());
-                }
-            });
         }
     }
 
