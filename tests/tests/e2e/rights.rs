@@ -133,7 +133,7 @@ fn every_file_and_socket_is_for_whom_it_is_meant() {
         "s0666 0:0 */run/metrics.sock",
         "d0711 0:0 */run/systems",
         "d0711 0:0 */run/systems/*",
-        // Has the secrets of sessions.
+        // Says what the document named, and how to end it.
         "-0600 0:0 */run/systems/*/record.json",
         // Who speaks there is obeyed.
         "s0600 0:0 */run/systems/*/worker.sock",
