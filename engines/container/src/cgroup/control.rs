@@ -360,11 +360,6 @@ impl Cgroup {
         Ok(processes_below(folder).into_iter().map(|pid| pid.as_raw_nonzero().get() as u32).collect())
     }
 
-    /// Whether any folder of the group exists.
-    pub fn exists(&self) -> bool {
-        self.folders.keys().any(|folder| folder.exists())
-    }
-
     /// Whether this is cgroup v2.
     pub(super) fn is_v2(&self) -> bool {
         matches!(self.layout, Layout::V2 { .. })

@@ -109,11 +109,14 @@ fn root_of(line: &[PathBuf], environment: &[PathBuf]) -> Option<PathBuf> {
 /// The paths of /proc/net/unix at which somebody listens.
 fn listening(table: &str) -> Vec<PathBuf> {
     const ACCEPTS: &str = "00010000";
-    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    fields
-        .filter(|fields| fields.get(3) == Some(&ACCEPTS))
-        .filter_map(|fields| fields.get(7).map(PathBuf::from))
-        .collect()
+    let path = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let inode = fields.by_ref().nth(3).filter(|flags| *flags == ACCEPTS).and_then(|_| fields.nth(2))?;
+        // A path may have blanks.
+        let (_, path) = line.split_once(&format!(" {inode} "))?;
+        Some(PathBuf::from(path))
+    };
+    table.lines().filter_map(path).collect()
 }
 
 #[cfg(test)]
@@ -135,14 +138,18 @@ mod tests {
         let table = "Num       RefCount Protocol Flags    Type St Inode Path\n\
             ffff: 00000002 00000000 00010000 0001 01 2931 /tmp/a/run/systems/x/worker.sock\n\
             ffff: 00000003 00000000 00000000 0001 03 2932 /tmp/b/run/systems/x/worker.sock\n\
+            ffff: 00000002 00000000 00010000 0001 01 2934 /tmp/with a  blank/run/systems/x/worker.sock\n\
             ffff: 00000002 00000000 00010000 0001 01 2933\n";
         let living = Living { services: BTreeSet::new(), sockets: listening(table) };
         assert!(living.listens_below(Path::new("/tmp/a/run/systems/x")));
+        assert!(living.listens_below(Path::new("/tmp/with a  blank/run/systems/x")));
         assert!(!living.listens_below(Path::new("/tmp/b")));
         let parents = living.cgroup_parents();
         assert_eq!(
             parents,
-            ["/tmp/a", "/tmp/a/run"].map(|root| config::cgroup_parent(Path::new(root))).into()
+            ["/tmp/a", "/tmp/a/run", "/tmp/with a  blank", "/tmp/with a  blank/run"]
+                .map(|root| config::cgroup_parent(Path::new(root)))
+                .into()
         );
     }
 }

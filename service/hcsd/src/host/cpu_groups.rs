@@ -1,7 +1,7 @@
 //! CPU groups: named sets of processors that virtual machines are bound to.
 //!
-//! The service property and the service setting "CpuGroup" end here. A container document cannot name a group,
-//! so nothing joins one yet. A group is a cgroup `<mount>/<folder>/<id>` with the cpuset controller, plus a record in the state
+//! The service property and the service setting "CpuGroup" end here. The document of a machine names a group, whose processors it is
+//! bound to; that of a container cannot. A group is a cgroup `<mount>/<folder>/<id>` with the cpuset controller, plus a record in the state
 //! folder. What must hold: a record is written before the cgroup is touched, so that after a crash
 //! [`CpuGroups::open`] can finish or undo what was under way; a group with members is never removed.
 

@@ -41,7 +41,7 @@ impl GroupCgroups {
     }
 
     /// The cgroup of a group.
-    pub fn dir(&self, group: &str) -> PathBuf {
+    fn dir(&self, group: &str) -> PathBuf {
         self.mount.path.join(&self.folder).join(group)
     }
 

@@ -47,7 +47,15 @@ impl MachineUsers {
         }
         let taken: std::collections::BTreeSet<u32> = self.users.values().copied().collect();
         let free = self.range.clone().find(|user| !taken.contains(user));
-        let user = free.ok_or_else(|| io::Error::other("every user of the range belongs to a machine"))?;
+        let user = free.ok_or_else(|| {
+            let file = self.folder.join(FILE);
+            io::Error::other(format!(
+                "every one of the {} users for machines belongs to an id already; stop the service, and remove ids of machines that \
+                 will not come back from {}",
+                self.range.len(),
+                file.display()
+            ))
+        })?;
         let mut users = self.users.clone();
         users.insert(id.to_owned(), user);
         durable::write(&self.folder, FILE, &serde_json::to_vec_pretty(&users)?)?;
@@ -65,7 +73,8 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("hcs-machine-users-{}", std::process::id()));
         let mut users = MachineUsers::open(&folder, 100..102).unwrap();
         assert_eq!((users.user_of("a").unwrap(), users.user_of("b").unwrap()), (100, 101));
-        assert!(users.user_of("c").is_err());
+        let error = users.user_of("c").unwrap_err().to_string();
+        assert!(error.contains(FILE), "{error}");
         let mut again = MachineUsers::open(&folder, 100..103).unwrap();
         assert_eq!((again.user_of("b").unwrap(), again.user_of("c").unwrap()), (101, 102));
         std::fs::remove_dir_all(folder).unwrap();

@@ -21,8 +21,7 @@
 //! syntax). [`cpu_group_error`] is the one error type of the CPU groups.
 //!
 //! What must hold: every root (`/sys`, `/proc`, a mount point, a state folder) is a parameter, so that each
-//! module can be tested against a recorded tree and without privileges; only what the kernel says of one
-//! process (`/proc/<pid>/cgroup`) is read where it is.
+//! module can be tested against a recorded tree and without privileges.
 
 pub mod capabilities;
 mod cgroup_dir;
