@@ -536,7 +536,7 @@ impl System {
         let engine = self.engine.as_mut().ok_or(Cause::InvalidState)?;
         // It is reaped and cannot be waited for again, so the system ends here, whatever is left of it.
         if let Err(error) = engine.remove() {
-            eprintln!("hcs-worker: cleaning up: {error}");
+            hcs_core::complain!("hcs-worker: cleaning up: {error}");
         }
         let exit = exit.after(self.device_hosts.end());
         self.phase = Phase::Exited(exit.clone());

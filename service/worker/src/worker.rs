@@ -243,7 +243,7 @@ impl Worker {
             Ready::Init => match self.system.init_ended() {
                 Ok(Some(notice)) => self.ended(notice),
                 Ok(None) => {}
-                Err(error) => eprintln!("hcs-worker: cleaning up: {error}"),
+                Err(error) => hcs_core::complain!("hcs-worker: cleaning up: {error}"),
             },
         }
     }
@@ -350,7 +350,7 @@ impl Worker {
         if let Request::Own { name } = &request.body {
             self.listener = Some(message.fds.into_iter().next().ok_or(Broken)?);
             if let Err(error) = name::show(name) {
-                eprintln!("hcs-worker: process lists do not show {name}: {error}");
+                hcs_core::complain!("hcs-worker: process lists do not show {name}: {error}");
             }
             return Ok(Which::Old);
         }
@@ -395,7 +395,7 @@ impl Worker {
                 Ok(Which::New)
             }
             Err(error) => {
-                eprintln!("hcs-worker: {error}");
+                hcs_core::complain!("hcs-worker: {error}");
                 Err(Broken)
             }
         }
@@ -447,12 +447,12 @@ impl Worker {
                     let _ = self.answer(number, Answer::Failed(error.into()), Vec::new());
                     // A machine that nobody can reach is of no use to who wanted to reach it.
                     if let Err(error) = self.system.terminate(Exit::TerminatedByService) {
-                        eprintln!("hcs-worker: ending a machine that has not started: {error}");
+                        hcs_core::complain!("hcs-worker: ending a machine that has not started: {error}");
                     }
                 }
                 What::Kept { process_id, most, pipes } => {
                     if let Err(error) = self.system.kept().keep(process_id, most, pipes) {
-                        eprintln!("hcs-worker: {error}");
+                        hcs_core::complain!("hcs-worker: {error}");
                     }
                 }
                 What::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),
