@@ -91,7 +91,8 @@ impl Worker {
         }
     }
 
-    /// Serves until the system has ended and hcsd knows it.
+    /// Serves until the system has ended and hcsd knows it. That something of it is left is an error: by it hcsd, who waits for
+    /// this process, knows that there is something to remove.
     pub fn run(mut self) -> io::Result<()> {
         while !self.released {
             for ready in self.wait()? {
@@ -113,6 +114,9 @@ impl Worker {
             if is_over(self.gives_up_at()) {
                 return Ok(());
             }
+        }
+        if self.system.has_left() {
+            return Err(io::Error::other("something of the system is left"));
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use hcs_machine::{
 use hcs_schema::VmProcessorRequirements;
 
 use super::Context;
+use crate::blocking;
 
 /// Fits a plan to what it is restored from. What a worker needs beside the plan.
 pub async fn prepare(context: &Context, plan: &mut Plan) -> Result<Vec<OwnedFd>, Error> {
@@ -26,9 +27,8 @@ pub async fn prepare(context: &Context, plan: &mut Plan) -> Result<Vec<OwnedFd>,
                     File::open(&path).map_err(|error| Error::from_io(&error, format!("opening {path}")))?;
                 Saved::open(file).map(|saved| saved.description)
             };
-            let looked = tokio::task::spawn_blocking(look).await;
-            let description =
-                looked.unwrap_or_else(|_| Err(Cause::Unexpected.into())).map_err(|error| error.at(FILE))?;
+            let looked = blocking::run(look).await.and_then(|looked| looked);
+            let description = looked.map_err(|error| error.at(FILE))?;
             let saved: Plan = serde_json::from_value(description.plan).map_err(|error| {
                 Error::new(Cause::InvalidData, format!("its plan is none of this release: {error}")).at(FILE)
             })?;
