@@ -13,6 +13,9 @@ use super::{
 };
 use crate::processes;
 
+/// What a worker is called.
+const WORKER: &str = "hcs-worker";
+
 /// A step. Two of one run that look alike are told apart by their number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
@@ -95,14 +98,14 @@ impl Thread {
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let program = program(self.id)?;
         let inner: Vec<&str> = field("NSpid:")?.split_whitespace().skip(1).collect();
-        if program != "hcs-worker" {
+        if program != WORKER {
             return inner.is_empty().then_some(program);
         }
         let parent: u32 = field("PPid:")?.parse().ok()?;
         let role = match inner.last() {
             Some(&"1") => "init",
             Some(_) => "child",
-            None if self::program(parent).as_deref() == Some("hcs-worker") => "child",
+            None if self::program(parent).as_deref() == Some(WORKER) => "child",
             None if is_spare(self.id) => "spare",
             None => "worker",
         };
@@ -157,8 +160,11 @@ impl Thread {
     }
 }
 
-/// The name of the program that a process runs.
+/// The name of the program that a process runs. A worker's has no path: it is executed from a mount that is nowhere.
 pub fn program(pid: u32) -> Option<String> {
+    if matches!(processes::read(pid, "comm").trim(), WORKER | "hcs-init") {
+        return Some(WORKER.to_owned());
+    }
     let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     Some(path.file_name()?.to_string_lossy().into_owned())
 }

@@ -129,6 +129,14 @@ impl Watch {
         matches!(self.lock().doing, Doing::Done | Doing::Failing { .. })
     }
 
+    /// Ends what fails for ever.
+    pub fn end_drought(&self) {
+        let mut state = self.lock();
+        if matches!(state.doing, Doing::Failing { .. }) {
+            state.doing = Doing::Done;
+        }
+    }
+
     /// Lets everything be as it is from now on; whether the step was come to.
     pub fn relent(&self) -> bool {
         let struck = self.has_struck();

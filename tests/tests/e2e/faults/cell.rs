@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::operations::{ID, NotDone, Operation, Stage, execute};
+use super::operations::{ID, Kind, NotDone, Operation, Stage, execute};
 use hcs::{
     Cause, System,
-    schema::{NotificationType, State},
+    schema::{ComputeSystem, NotificationType, State},
 };
 use hcs_tests::{
     Service,
@@ -21,6 +21,8 @@ use hcs_tests::{
 
 /// How long an operation may take that something goes wrong in.
 const HANGS: Duration = Duration::from_secs(25);
+/// How long something is missing for ever. Then there is enough of it again, and everything must come to its end.
+const DROUGHT: Duration = Duration::from_secs(2);
 /// How long what is no part of the answer may take: the making of spare workers, the news of an end.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -31,8 +33,8 @@ pub enum Victim {
     Service,
     /// The worker of the system.
     Worker,
-    /// The first process of the container.
-    Init,
+    /// The first process of the container, or the QEMU of the machine.
+    Inside,
     /// All workers that have no system.
     Spare,
     /// The program that has asked for the operation.
@@ -93,17 +95,25 @@ pub struct Place {
     pub service: Service,
     pub watch: Watch,
     read_of_log: usize,
+    /// What is made here, and of what document.
+    made: Option<(Kind, ComputeSystem)>,
 }
 
 impl Place {
     pub fn new() -> Place {
         let (service, watch) = Service::start_watched();
-        Place { service, watch, read_of_log: 0 }
+        Place { service, watch, read_of_log: 0, made: None }
+    }
+
+    fn stage(&mut self, kind: Kind) -> Stage {
+        self.made.take_if(|(made, _)| *made != kind);
+        let (_, document) = self.made.get_or_insert_with(|| (kind, kind.document(&self.service)));
+        Stage::new(&self.service, document.clone())
     }
 
     /// The steps of an operation that nothing disturbs.
     pub fn record(&mut self, operation: &Operation) -> Vec<hcs_tests::faults::Made> {
-        let stage = Stage::new(&self.service);
+        let stage = self.stage(operation.kind);
         let system = operation.from.map(|state| stage.system_in(state));
         self.settle();
         self.watch.record();
@@ -111,7 +121,7 @@ impl Place {
         self.settle();
         let steps = self.watch.recorded();
         done.expect(operation.name);
-        self.end_all(None).unwrap();
+        self.end_all(operation.kind, None).unwrap();
         steps
     }
 
@@ -128,26 +138,32 @@ impl Place {
     }
 
     fn try_cell(&mut self, operation: &Operation, step: &Step, wrong: Wrong) -> Result<Outcome, String> {
-        let stage = Stage::new(&self.service);
+        let stage = self.stage(operation.kind);
         let before = operation.from.map(|state| stage.system_in(state));
         self.settle();
         let (strikes, struck) = mpsc::channel();
         let ended = self.act(operation, &stage, before.clone(), step, wrong, (strikes, &struck))?;
         if !self.watch.relent() {
-            self.end_all(None)?;
+            self.end_all(operation.kind, None)?;
             return Ok(Outcome::NotReached);
         }
         if matches!(wrong, Wrong::Kill(_)) && struck.try_recv().unwrap_or(0) == 0 {
-            self.end_all(None)?;
+            self.end_all(operation.kind, None)?;
             return Ok(Outcome::Nobody);
         }
         let system = match &ended {
             Ended::Done(Some(system)) => Some(system.clone()),
             _ => before,
         };
-        let state = self.state(wrong, operation, &ended)?;
+        let mut state = self.state(wrong, operation, &ended)?;
+        if matches!((wrong, &ended), (Wrong::FailOnce(_) | Wrong::FailForEver(_), Ended::Done(_))) {
+            // What was told as done is still done for the next service.
+            self.service.kill();
+            self.service.restart();
+            state = self.state(wrong, operation, &ended)?;
+        }
         let told = super::judge::judge(operation, wrong, &ended_as(&ended), state.clone())?;
-        self.end_all(system.filter(|_| state.is_none()))?;
+        self.end_all(operation.kind, system.filter(|_| state.is_none()))?;
         Ok(Outcome::Held(told))
     }
 
@@ -210,7 +226,7 @@ impl Place {
         thread::spawn(move || {
             let _ = tell.send(act(&stage, before));
         });
-        let deadline = Instant::now() + HANGS;
+        let (deadline, rain) = (Instant::now() + HANGS, Instant::now() + DROUGHT);
         let mut restarted = wrong != Wrong::Kill(Victim::Service);
         let ended = loop {
             match told.recv_timeout(Duration::from_millis(2)) {
@@ -221,6 +237,9 @@ impl Place {
                     return Err(format!("nobody has answered for {HANGS:?}"));
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() > rain {
+                self.watch.end_drought();
             }
             if !restarted && self.watch.has_struck() {
                 restarted = true;
@@ -254,7 +273,7 @@ impl Place {
             }
         };
         // Who kills a worker or an init has the system ended; when is for the service to see.
-        let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Init)) || operation.to.is_none();
+        let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Inside)) || operation.to.is_none();
         let unheard = matches!(ended, Ended::Unheard);
         let deadline = Instant::now() + if ends || unheard { SOON } else { Duration::ZERO };
         loop {
@@ -268,7 +287,7 @@ impl Place {
     }
 
     /// Ends what is there, and looks whether nothing is left. One that has ended already must have said so.
-    fn end_all(&mut self, ended: Option<System>) -> Result<(), String> {
+    fn end_all(&mut self, kind: Kind, ended: Option<System>) -> Result<(), String> {
         if let Some(system) = ended {
             let (tell, told) = mpsc::channel();
             thread::spawn(move || tell.send(system.wait_blocking()));
@@ -282,7 +301,7 @@ impl Place {
         let client = self.service.client();
         let listed = client.list(None).wait().map_err(|error| format!("listing: {error}"))?;
         for id in listed.into_iter().filter_map(|one| one.id) {
-            end(&client, &id).map_err(|error| format!("ending {id}: {error:?}"))?;
+            end(&client, kind, &id).map_err(|error| format!("ending {id}: {error:?}"))?;
         }
         Ok(())
     }
@@ -295,11 +314,12 @@ impl Place {
             return Err("the service has ended".to_owned());
         }
         let client = self.service.client();
-        for id in client.list(None).wait().unwrap_or_default().into_iter().filter_map(|one| one.id) {
-            let _ = client.open(&id).wait().and_then(|system| system.terminate().wait());
-        }
         let deadline = Instant::now() + SOON;
         loop {
+            // One whose client was killed while it was made may come into being only now.
+            for id in client.list(None).wait().unwrap_or_default().into_iter().filter_map(|one| one.id) {
+                let _ = client.open(&id).wait().and_then(|system| system.terminate().wait());
+            }
             let left = self.service.leftovers();
             if left.is_empty() {
                 break;
@@ -358,14 +378,22 @@ fn ended_as(ended: &Ended) -> Option<Result<(), &NotDone>> {
 }
 
 /// Shows that a system works, and ends it.
-fn end(client: &hcs::Client, id: &str) -> Result<(), NotDone> {
+fn end(client: &hcs::Client, kind: Kind, id: &str) -> Result<(), NotDone> {
     let system = client.open(id).wait()?;
-    match system.properties(None).wait()?.state {
-        Some(State::Created) => system.start().wait()?,
-        Some(State::Paused) => system.resume().wait()?,
-        _ => {}
+    let deadline = Instant::now() + SOON;
+    loop {
+        let brought = match system.properties(None).wait()?.state {
+            Some(State::Created) => system.start().wait(),
+            Some(State::Paused) => system.resume().wait(),
+            _ => break,
+        };
+        match brought {
+            // Somebody who was killed meanwhile has asked for it, and it is under way.
+            Err(error) if error.cause == Cause::InvalidState && Instant::now() < deadline => {}
+            other => other?,
+        }
     }
-    execute(&system)?;
+    kind.prove(&system)?;
     system.terminate().wait()?;
     system.wait_blocking()?;
     Ok(())
@@ -378,9 +406,12 @@ fn victims(victim: Victim, service: u32, root: &std::path::Path, client: Option<
     match victim {
         Victim::Service => vec![service],
         Victim::Worker => workers().collect(),
-        Victim::Init => {
-            let is_init = |pid: &u32| processes::read(*pid, "comm").trim() == "hcs-init";
-            workers().flat_map(processes::children).filter(is_init).collect()
+        Victim::Inside => {
+            let is_inside = |pid: &u32| {
+                let name = processes::read(*pid, "comm");
+                name.trim() == "hcs-init" || name.starts_with("qemu-system")
+            };
+            workers().flat_map(processes::children).filter(is_inside).collect()
         }
         Victim::Spare => processes::children(service)
             .into_iter()

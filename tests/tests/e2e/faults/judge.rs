@@ -27,13 +27,15 @@ pub fn judge(
     let told = format!("{told}, {}", state.as_ref().map_or("ended".to_owned(), |state| format!("{state:?}")));
     let (from, to) = (&operation.from, &operation.to);
     let is_ended = state.is_none();
-    let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Init));
+    let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Inside));
     let may_be = match ended {
         // Half of it may have been done by somebody who lives.
         None => state == *from || state == *to,
         Some(Ok(())) => state == *to || (ends && is_ended),
         Some(Err(_)) if ends => is_ended,
-        Some(Err(_)) if wrong == Wrong::Kill(Victim::Service) => state == *from || state == *to,
+        Some(Err(_)) if matches!(wrong, Wrong::Kill(Victim::Service) | Wrong::Cut) => {
+            state == *from || state == *to || (wrong == Wrong::Cut && is_ended)
+        }
         Some(Err(_)) => state == *from || is_ended,
     };
     if !may_be {
@@ -51,15 +53,15 @@ pub fn judge(
 }
 
 /// What the failure of a call may be told as.
-fn causes(wrong: Wrong) -> &'static [Cause] {
+pub fn causes(wrong: Wrong) -> &'static [Cause] {
     use Cause::*;
     match wrong {
         Wrong::Kill(Victim::Service) => &[ServiceDisconnect],
-        Wrong::Kill(Victim::Worker | Victim::Init) => {
+        Wrong::Kill(Victim::Worker | Victim::Inside) => {
             &[UnexpectedExit, TerminatedDuringStart, SystemAlreadyStopped, SystemNotFound]
         }
         Wrong::Kill(Victim::Spare | Victim::Client) | Wrong::Delay => &[],
-        Wrong::Cut => &[ServiceDisconnect, UnexpectedExit],
+        Wrong::Cut => &[ServiceDisconnect, UnexpectedExit, TerminatedDuringStart],
         Wrong::FailOnce(error) | Wrong::FailForEver(error) => match error {
             libc::EMFILE => &[TooManyOpenFiles],
             libc::ENOSPC => &[DiskFull],

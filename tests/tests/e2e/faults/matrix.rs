@@ -8,7 +8,7 @@ use super::cell::{Outcome, Victim, Wrong};
 const COLUMNS: &[(&str, fn(&Wrong) -> bool)] = &[
     ("hcsd", |wrong| *wrong == Wrong::Kill(Victim::Service)),
     ("worker", |wrong| *wrong == Wrong::Kill(Victim::Worker)),
-    ("init", |wrong| *wrong == Wrong::Kill(Victim::Init)),
+    ("inside", |wrong| *wrong == Wrong::Kill(Victim::Inside)),
     ("spare", |wrong| *wrong == Wrong::Kill(Victim::Spare)),
     ("client", |wrong| *wrong == Wrong::Kill(Victim::Client)),
     ("once", |wrong| matches!(wrong, Wrong::FailOnce(_))),

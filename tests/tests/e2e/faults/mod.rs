@@ -5,51 +5,92 @@ mod cell;
 mod judge;
 mod matrix;
 mod operations;
+mod storage;
 
-use std::{env, fs, path::PathBuf};
+use std::{env, fs, path::PathBuf, time::Instant};
 
-use cell::{Place, Victim, Wrong};
-use hcs_tests::{faults::Made, random::Random};
+use cell::{Outcome, Place, Victim, Wrong};
+use hcs_tests::{
+    faults::{Made, Step},
+    random::Random,
+};
 use matrix::Matrix;
 use operations::OPERATIONS;
+
+/// The short test tries one cell of so many.
+const ONE_IN: u64 = 40;
 
 /// One cell of so many may be such that its step was not come to: threads are not the same in each run.
 const MOST_NOT_REACHED: usize = 20;
 
 /// What can go wrong at a step.
 fn wrongs(made: &Made) -> Vec<Wrong> {
-    let victims = [Victim::Service, Victim::Worker, Victim::Init, Victim::Spare, Victim::Client];
+    let victims = [Victim::Service, Victim::Worker, Victim::Inside, Victim::Spare, Victim::Client];
     let kills = victims.into_iter().filter(|_| made.has_effect).map(Wrong::Kill);
     let fails = made.errors.iter().flat_map(|error| [Wrong::FailOnce(*error), Wrong::FailForEver(*error)]);
     let messages = [Wrong::Delay, Wrong::Cut].into_iter().filter(|_| made.sends);
     kills.chain(fails).chain(messages).collect()
 }
 
-/// Runs cells, `choose` of which. For one operation or step alone: `HCS_FAULTS="start · hcsd"`.
-fn run(mut choose: impl FnMut() -> bool) {
-    let only = env::var("HCS_FAULTS").unwrap_or_default();
-    let mut matrix = Matrix::default();
-    let mut place = Place::new();
-    place.service.be_patient();
-    for operation in OPERATIONS {
-        if !only.is_empty() && !only.starts_with(operation.name) {
-            continue;
+/// Which cells are tried. For some alone, or one: `HCS_FAULTS="start · hcsd mkdir"`.
+struct Choice<F> {
+    only: String,
+    among: F,
+    matrix: Matrix,
+}
+
+impl<F: FnMut() -> bool> Choice<F> {
+    fn new(among: F) -> Choice<F> {
+        Choice { only: env::var("HCS_FAULTS").unwrap_or_default(), among, matrix: Matrix::default() }
+    }
+
+    fn has_any_of(&self, operation: &str) -> bool {
+        self.only.is_empty() || self.only.split(" · ").next() == Some(operation)
+    }
+
+    /// Tries a cell, if it is chosen.
+    fn consider(
+        &mut self,
+        operation: &'static str,
+        step: &Step,
+        wrong: Wrong,
+        attempt: impl FnOnce() -> Outcome,
+    ) {
+        let name = format!("{operation} · {step} · {wrong}");
+        if !name.contains(&self.only) || !(self.among)() {
+            return;
         }
+        let began = Instant::now();
+        let outcome = attempt();
+        println!("{:>6} ms {name}: {outcome:?}", began.elapsed().as_millis());
+        self.matrix.add(operation, step.to_string(), wrong, outcome);
+    }
+}
+
+fn run(among: impl FnMut() -> bool) {
+    let mut choice = Choice::new(among);
+    let mut place = Place::new();
+    for operation in OPERATIONS.iter().filter(|one| choice.has_any_of(one.name)).collect::<Vec<_>>() {
         for made in place.record(operation) {
             for wrong in wrongs(&made) {
-                let name = format!("{} · {} · {wrong}", operation.name, made.step);
-                if !name.contains(&only) || (only.is_empty() && !choose()) {
-                    continue;
-                }
-                let began = std::time::Instant::now();
-                let outcome = place.cell(operation, &made.step, wrong);
-                println!("{:>6} ms {name}: {outcome:?}", began.elapsed().as_millis());
-                matrix.add(operation.name, made.step.to_string(), wrong, outcome);
                 place.service.be_patient();
+                choice
+                    .consider(operation.name, &made.step, wrong, || place.cell(operation, &made.step, wrong));
             }
         }
     }
-    report(&matrix);
+    drop(place);
+    for deed in storage::DEEDS.iter().filter(|one| choice.has_any_of(one.name)).collect::<Vec<_>>() {
+        let (steps, whole) = storage::Workshop::new().record(deed);
+        for made in steps {
+            for wrong in storage::wrongs(&made) {
+                choice.consider(deed.name, &made.step, wrong, || {
+                    storage::cell(deed, &made.step, wrong, &whole)
+                });
+            }
+        }
+    }
+    report(&choice.matrix);
 }
 
 fn report(matrix: &Matrix) {
@@ -70,8 +111,9 @@ fn report(matrix: &Matrix) {
 #[test]
 fn a_fault_at_a_sampled_step_of_each_operation_leaves_nothing_half_done() {
     let mut random = Random::new();
-    println!("{random}");
-    run(|| random.below(20) == 0);
+    let one_in = env::var("HCS_FAULTS_ONE_IN").ok().and_then(|text| text.parse().ok()).unwrap_or(ONE_IN);
+    println!("{random} HCS_FAULTS_ONE_IN={one_in}");
+    run(|| random.below(one_in) == 0);
 }
 
 #[test]
