@@ -2,9 +2,9 @@
 //!
 //! The tests themselves are in `tests/`. They need root, as the service does. Where that cannot be had,
 //! `HCS_TESTS_SKIP=1` makes them end with a loud line instead of a failure.
-#![forbid(unsafe_code)]
 
 pub mod binaries;
+pub mod faults;
 pub mod folder;
 pub mod leftovers;
 pub mod machine;

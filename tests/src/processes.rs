@@ -89,10 +89,13 @@ pub fn sockets_below(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The children of a process.
+/// The children of a process, whichever of its threads has started them.
 pub fn children(pid: u32) -> Vec<u32> {
-    let listed = read(pid, &format!("task/{pid}/children"));
-    listed.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let listed = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    listed
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Kills a process, unless it is gone already.

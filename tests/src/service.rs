@@ -21,6 +21,7 @@ use rustix::process::Signal;
 
 use crate::{
     binaries,
+    faults::Watch,
     leftovers::{self, Leftovers},
     machine, processes, rootfs,
 };
@@ -32,6 +33,8 @@ const READY: Duration = Duration::from_secs(10);
 const GONE: Duration = Duration::from_secs(20);
 /// How long a test may take; what takes longer hangs.
 const HANGS: Duration = Duration::from_secs(90);
+/// What a worker is called that has no system.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 /// Lines of the log that a failed test shows.
 const SHOWN: usize = 60;
 
@@ -39,6 +42,7 @@ const SHOWN: usize = 60;
 pub struct Service {
     root: PathBuf,
     by: &'static [&'static str],
+    watch: Option<Watch>,
     child: Child,
     ready: UnixDatagram,
     /// Tells the watchdog by being dropped.
@@ -76,20 +80,27 @@ impl Service {
 
     /// Starts one with a configuration file.
     pub fn start_configured(text: &str) -> Service {
-        Service::start_in(configured_folder(text), &[])
+        Service::start_in(configured_folder(text), &[], None)
+    }
+
+    /// Starts one under a watch.
+    pub fn start_watched() -> (Service, Watch) {
+        let root = new_folder();
+        let watch = Watch::new(&root);
+        (Service::start_in(root, &[], Some(watch.clone())), watch)
     }
 
     /// Starts one by a program that execs what its last arguments say.
     fn start_by(by: &'static [&'static str]) -> Service {
-        Service::start_in(new_folder(), by)
+        Service::start_in(new_folder(), by, None)
     }
 
-    fn start_in(root: PathBuf, by: &'static [&'static str]) -> Service {
+    fn start_in(root: PathBuf, by: &'static [&'static str], watch: Option<Watch>) -> Service {
         require_root();
         rootfs::make(&root.join("rootfs"));
         let ready = UnixDatagram::bind(root.join("ready")).expect("the socket for readiness");
-        let child = spawn(&root, by);
-        let mut service = Service { _alive: watchdog(root.clone(), HANGS), root, by, child, ready };
+        let child = spawn(&root, by, watch.as_ref());
+        let mut service = Service { _alive: watchdog(root.clone(), HANGS), root, by, watch, child, ready };
         service.await_ready(READY);
         service
     }
@@ -187,6 +198,12 @@ impl Service {
             .unwrap_or_else(|| panic!("{} has no worker", system.id()))
     }
 
+    /// Its workers that have no system: the mother of all, and those that it keeps ready.
+    pub fn spare_workers(&self) -> Vec<u32> {
+        let is_spare = |pid: &u32| processes::read(*pid, "cmdline").contains(NOBODY);
+        processes::children(self.pid()).into_iter().filter(is_spare).collect()
+    }
+
     /// Kills it as nothing else can be killed, and waits for its death. Its systems go on.
     pub fn kill(&mut self) {
         self.child.kill().expect("killing the service");
@@ -196,7 +213,7 @@ impl Service {
     /// Starts it again after [`Service::kill`]; how long it took until it was ready.
     pub fn restart(&mut self) -> Duration {
         let began = Instant::now();
-        self.child = spawn(&self.root, self.by);
+        self.child = spawn(&self.root, self.by, self.watch.as_ref());
         self.await_ready(READY);
         began.elapsed()
     }
@@ -315,11 +332,12 @@ fn clear(root: &Path) {
     let _ = fs::remove_dir_all(root);
 }
 
-fn spawn(root: &Path, by: &[&str]) -> Child {
+fn spawn(root: &Path, by: &[&str], watch: Option<&Watch>) -> Child {
     let log = File::options().create(true).append(true).open(root.join("log")).expect("the log");
     let hcsd = binaries::find("hcsd").into_os_string();
     let mut line = by.iter().map(OsString::from).chain([hcsd]);
-    Command::new(line.next().expect("a program"))
+    let mut command = Command::new(line.next().expect("a program"));
+    command
         .args(line)
         .arg("--root")
         .arg(root)
@@ -329,9 +347,12 @@ fn spawn(root: &Path, by: &[&str]) -> Child {
         .env("NOTIFY_SOCKET", root.join("ready"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("starting hcsd")
+        .stderr(log);
+    let mut spawn = || command.spawn().expect("starting hcsd");
+    match watch {
+        Some(watch) => watch.over(spawn),
+        None => spawn(),
+    }
 }
 
 /// A folder that other users can pass through.

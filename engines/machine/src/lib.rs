@@ -11,6 +11,8 @@
 //! own user, so that QEMU, which runs as that user, gets nothing that it has no right to; QEMU finds them as descriptors
 //! and opens none by path.
 
+#![deny(clippy::print_stderr, reason = "it panics where nothing takes the words; see hcs_core::complain")]
+
 pub mod change;
 pub mod command;
 mod devices;

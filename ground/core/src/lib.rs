@@ -11,10 +11,12 @@
 //! * [`cause`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
 //! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed; [`device_failure`]: what of
 //!   it is due to a device of an application.
+//! * [`complain!`]: a line for the log of a program.
 //! * [`mountinfo`]: what the kernel says of mounts.
 #![forbid(unsafe_code)]
 
 pub mod cause;
+mod complaint;
 pub mod device_failure;
 pub mod error;
 pub mod event;

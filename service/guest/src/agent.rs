@@ -233,7 +233,7 @@ impl Agent {
                 Ok(Some(Heard::Answered(answer))) => self.carrier.say(stream, &answer)?,
                 Ok(Some(Heard::Question(question))) => self.asked(question)?,
                 Err(error) => {
-                    eprintln!("hcs-guest: the host cannot be understood: {error}");
+                    hcs_core::complain!("hcs-guest: the host cannot be understood: {error}");
                     self.carrier.reset(stream);
                     self.hang_up();
                     self.again = Some(Instant::now() + AGAIN);
@@ -262,7 +262,7 @@ impl Agent {
         match guest::answer(question, outcome) {
             Ok(bytes) => self.carrier.say(*stream, &bytes),
             Err(error) => {
-                eprintln!("hcs-guest: an answer cannot be written: {error}");
+                hcs_core::complain!("hcs-guest: an answer cannot be written: {error}");
                 Ok(())
             }
         }
@@ -290,7 +290,7 @@ impl Agent {
 
     /// A worker is gone, and everything in its place.
     pub(crate) fn lose_place(&mut self, id: &str) -> Result<(), Cut> {
-        eprintln!("hcs-guest: the worker of {id} is gone");
+        hcs_core::complain!("hcs-guest: the worker of {id} is gone");
         match id {
             // Another agent begins anew.
             NULL_ID => Err(Cut),

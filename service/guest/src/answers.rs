@@ -176,7 +176,7 @@ impl Agent {
             let error = Error::from(failure);
             return match awaited {
                 Awaited::Nothing | Awaited::Ended(..) => {
-                    eprintln!("hcs-guest: {id}: {error}");
+                    hcs_core::complain!("hcs-guest: {id}: {error}");
                     Ok(())
                 }
                 Awaited::Container(question) => self.container_failed(id, &question, error),

@@ -62,7 +62,7 @@ impl Agent {
         let planned = hcs_container::hosted::plan(&text, &id, system.runtime_id(), CGROUP_PARENT);
         let (plan, notices) = planned.map_err(failure)?;
         for notice in notices {
-            eprintln!("hcs-guest: {id}: {}: {}", notice.path, notice.message);
+            hcs_core::complain!("hcs-guest: {id}: {}: {}", notice.path, notice.message);
         }
         let network = named_network(&plan.network);
         let plan = Any::from_value(&plan).map_err(|error| Failure::new(code::FAILED, error.to_string()))?;

@@ -42,11 +42,11 @@ const SHORT: Duration = Duration::from_secs(1);
 /// Runs until the machine ends.
 pub fn run() -> Result<(), Error> {
     if let Err(errno) = leave_first_root() {
-        eprintln!("hcs-guest: containers cannot be made here: {errno}");
+        hcs_core::complain!("hcs-guest: containers cannot be made here: {errno}");
     }
     for (kind, place, flags, options) in MOUNTS {
         if let Err(errno) = mount(kind, place, *flags, options) {
-            eprintln!("hcs-guest: mounting {place}: {errno}");
+            hcs_core::complain!("hcs-guest: mounting {place}: {errno}");
         }
     }
     load_modules(Path::new(MODULES));
@@ -59,7 +59,7 @@ pub fn run() -> Result<(), Error> {
         let _ = std::os::unix::fs::symlink(target, link);
     }
     if let Err(error) = hcs_container::network::loopback_up() {
-        eprintln!("hcs-guest: {error}");
+        hcs_core::complain!("hcs-guest: {error}");
     }
     let mut agent = None;
     let mut began = Instant::now();
@@ -67,12 +67,12 @@ pub fn run() -> Result<(), Error> {
         if agent.is_none() {
             match start() {
                 Ok(pid) => (agent, began) = (Some(pid), Instant::now()),
-                Err(error) => eprintln!("hcs-guest: starting the agent: {error}"),
+                Err(error) => hcs_core::complain!("hcs-guest: starting the agent: {error}"),
             }
         }
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((pid, status))) if Some(pid) == agent => {
-                eprintln!("hcs-guest: the agent has ended: {status:?}");
+                hcs_core::complain!("hcs-guest: the agent has ended: {status:?}");
                 agent = None;
             }
             Ok(_) | Err(Errno::INTR) => continue,
@@ -121,7 +121,7 @@ fn load_modules(folder: &Path) {
             }
         };
         if let Err(errno) = load() {
-            eprintln!("hcs-guest: loading {name}: {errno}");
+            hcs_core::complain!("hcs-guest: loading {name}: {errno}");
         }
     }
 }

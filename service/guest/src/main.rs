@@ -12,6 +12,7 @@
 //!     resources ── what the host changes in the machine: disks, folders, layers, adapters
 //! ```
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stderr, reason = "it panics where nothing takes the words; see hcs_core::complain")]
 
 mod agent;
 mod answers;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hcs-guest: {error}");
+            hcs_core::complain!("hcs-guest: {error}");
             ExitCode::FAILURE
         }
     }

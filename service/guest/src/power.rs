@@ -23,7 +23,7 @@ pub fn off() {
     }
     rustix::fs::sync();
     if let Err(errno) = rustix::system::reboot(RebootCommand::PowerOff) {
-        eprintln!("hcs-guest: switching the machine off: {errno}");
+        hcs_core::complain!("hcs-guest: switching the machine off: {errno}");
     }
 }
 

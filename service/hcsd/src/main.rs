@@ -14,6 +14,7 @@
 //! business, and a file system that hangs then hangs one worker.
 
 mod access;
+mod blocking;
 mod clean_up;
 mod config;
 mod connection;

@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs,
+    future::ready,
+    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,7 +13,7 @@ use std::{
 
 use hcs_core::{Cause, Error, SystemId};
 
-use crate::system::System;
+use crate::{blocking, system::System};
 
 /// How long a system that ended while hcsd was down can still be claimed.
 pub const CLAIM_TIME: Duration = Duration::from_secs(10);
@@ -90,11 +92,16 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Removes a system's run folder; it is small and ours alone.
-pub fn remove_folder(folder: &Path) {
+pub fn try_to_remove_folder(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::error!(folder = %folder.display(), %error, "a system's folder could not be removed");
-        }
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The same, and does not give up at once: it takes descriptors, of which there may be none at the moment.
+pub async fn remove_folder(folder: &Path) {
+    if let Err(error) = blocking::insist(|| ready(try_to_remove_folder(folder))).await {
+        tracing::error!(folder = %folder.display(), %error, "a system's folder could not be removed");
     }
 }

@@ -46,7 +46,7 @@ pub async fn take_over(service: &Arc<Service>) {
             }
             Err(error) => {
                 tracing::error!(folder = %folder.display(), %error, "a system could not be taken over");
-                registry::remove_folder(&folder);
+                tasks.spawn(async move { registry::remove_folder(&folder).await });
             }
         }
     }
@@ -136,8 +136,8 @@ impl Found {
             worker::kill(worker).await;
         }
         remove_leftovers(&system).await;
+        registry::remove_folder(&folder).await;
         service.registry.forget(&system);
-        registry::remove_folder(&folder);
         if created {
             system.report_end(service, &exit);
             service.registry.remember_ended(system);

@@ -12,6 +12,7 @@ use hcs_core::Error;
 
 use crate::{
     access::Access,
+    blocking,
     config::Config,
     host::{
         cpu_groups::CpuGroups,
@@ -89,9 +90,9 @@ impl Service {
 
     /// Whether virtual processors can be the host's own; found out when somebody first wants to know.
     pub async fn has_kvm(&self) -> bool {
-        let probe =
-            || async { tokio::task::spawn_blocking(hcs_machine::kvm::is_usable).await.unwrap_or(false) };
-        *self.has_kvm.get_or_init(probe).await
+        let probe = || blocking::run(hcs_machine::kvm::is_usable);
+        // What could not be found out now is asked again next time.
+        self.has_kvm.get_or_try_init(probe).await.copied().unwrap_or(false)
     }
 
     /// The attached session with this token.

@@ -21,6 +21,8 @@ pub fn start_log(config: &Config) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that takes nothing, as on a full disk, would be complained of on the same standard error, with a panic.
+        .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE)
         .with_target(false);
     match config.log_format {

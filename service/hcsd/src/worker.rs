@@ -28,7 +28,7 @@ use rustix::{
 };
 use tokio::process::{Child, Command};
 
-use crate::{descriptor_limit, process_identity::ProcessIdentity};
+use crate::{blocking, descriptor_limit, process_identity::ProcessIdentity};
 
 /// How long a new worker may take to greet. It does so before anything that can hang; one that has a system may be busy.
 pub const GREETING: Duration = Duration::from_secs(5);
@@ -62,11 +62,8 @@ pub fn socket_path(folder: &Path) -> PathBuf {
 /// Starts a worker that has no system yet. `program` is a pinned program.
 pub async fn start(program: Arc<OwnedFd>) -> Result<Worker, Error> {
     // The thread that starts a process waits for its exec, and this one has better things to do.
-    let spawned = tokio::task::spawn_blocking(move || spawn(&program)).await;
-    let (child, socket) = spawned
-        .map_err(io::Error::other)
-        .and_then(|spawned| spawned)
-        .map_err(|error| failed_to_start(&error))?;
+    let spawned = blocking::run(move || spawn(&program)).await?;
+    let (child, socket) = spawned.map_err(|error| failed_to_start(&error))?;
     let mut process = Process::Child(child);
     let greeted =
         async { greet(Stream::new(socket).map_err(|error| failed_to_start(&error))?, None, GREETING).await };
@@ -227,10 +224,11 @@ impl Worker {
         self.process.kill().await
     }
 
-    /// It may go: how its system has ended is known.
-    pub async fn release(mut self) {
+    /// It may go: how its system has ended is known. Whether it has said by its exit that nothing is left.
+    pub async fn release(mut self) -> bool {
         let _ = self.ask(Request::Release, Vec::new()).await;
-        self.gone().await;
+        // That of a machine goes on, and what it has left of a container is in the machine.
+        matches!(self.process, Process::OfHost) || self.gone().await == Some(0)
     }
 
     /// Waits for the death of a worker that has been released or has closed the connection.

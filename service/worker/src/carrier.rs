@@ -317,7 +317,7 @@ impl Carrier {
         }
         if self.at_loss == AtLoss::Close && self.begin().is_err() {
             // Without random numbers there is no session; the guest asks again, and then there may be some.
-            eprintln!("hcs-worker: no session with the guest can begin");
+            hcs_core::complain!("hcs-worker: no session with the guest can begin");
         }
     }
 

@@ -253,7 +253,7 @@ impl Hosts {
 
     /// A device of the machine works no more; the machine goes on.
     fn note(&mut self, instance: Guid, class: Guid, detail: &str) {
-        eprintln!("hcs-worker: the device {instance} of class {class} has failed: {detail}");
+        hcs_core::complain!("hcs-worker: the device {instance} of class {class} has failed: {detail}");
         self.forget(instance);
         if let Some(socket) = self.sockets.get(&instance) {
             // QEMU sees the end, and not the error that a close would be. It is held until the machine has the device no more.

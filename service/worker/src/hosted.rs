@@ -174,7 +174,7 @@ impl Hosted {
             }
             What::Kept { process_id, most, pipes } => {
                 if let Err(error) = self.kept.keep(process_id, most, pipes) {
-                    eprintln!("hcs-worker: {error}");
+                    hcs_core::complain!("hcs-worker: {error}");
                 }
                 Ok(())
             }

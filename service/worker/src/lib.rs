@@ -7,6 +7,7 @@
 //! - [`device_hosts`]: applications that are devices of a machine.
 //! - [`carrier`]: streams of a virtual machine's port, joined with pipes; the agent uses it on its side.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stderr, reason = "it panics where nothing takes the words; see hcs_core::complain")]
 
 pub mod carrier;
 pub mod connection;

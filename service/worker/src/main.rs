@@ -7,6 +7,7 @@
 //!
 //! It has one thread and waits in one place, [`hcs_worker::Worker::run`]; the container engine relies on that.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stderr, reason = "it panics where nothing takes the words; see hcs_core::complain")]
 
 use std::{os::fd::AsFd, process::ExitCode};
 
@@ -20,23 +21,23 @@ fn main() -> ExitCode {
     let parent = match std::io::stdin().as_fd().try_clone_to_owned() {
         Ok(parent) => parent,
         Err(error) => {
-            eprintln!("hcs-worker: no connection to hcsd: {error}");
+            hcs_core::complain!("hcs-worker: no connection to hcsd: {error}");
             return ExitCode::FAILURE;
         }
     };
     if let Err(error) = hcs_container::zygote::prepare() {
-        eprintln!("hcs-worker: {error}");
+        hcs_core::complain!("hcs-worker: {error}");
         return ExitCode::FAILURE;
     }
     // Else a twin would hold the connection of this one.
     if let Err(error) = forget_stdin() {
-        eprintln!("hcs-worker: opening /dev/null: {error}");
+        hcs_core::complain!("hcs-worker: opening /dev/null: {error}");
         return ExitCode::FAILURE;
     }
     match hcs_worker::Worker::new(parent).run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hcs-worker: {error}");
+            hcs_core::complain!("hcs-worker: {error}");
             ExitCode::FAILURE
         }
     }

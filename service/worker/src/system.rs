@@ -53,6 +53,8 @@ pub struct System {
     device_hosts: DeviceHosts,
     /// What its processes and consoles have said.
     kept: Kept,
+    /// Something of it could not be removed.
+    has_left: bool,
 }
 
 /// What the memory limit of the container has done, as far as it was told.
@@ -92,6 +94,7 @@ impl System {
             guest: None,
             device_hosts: DeviceHosts::default(),
             kept: Kept::default(),
+            has_left: false,
         }
     }
 
@@ -536,11 +539,17 @@ impl System {
         let engine = self.engine.as_mut().ok_or(Cause::InvalidState)?;
         // It is reaped and cannot be waited for again, so the system ends here, whatever is left of it.
         if let Err(error) = engine.remove() {
-            eprintln!("hcs-worker: cleaning up: {error}");
+            hcs_core::complain!("hcs-worker: cleaning up: {error}");
+            self.has_left = true;
         }
         let exit = exit.after(self.device_hosts.end());
         self.phase = Phase::Exited(exit.clone());
         Ok(Some(Notice::SystemExited(exit)))
+    }
+
+    /// Whether it has ended and something of it is left.
+    pub fn has_left(&self) -> bool {
+        self.has_left
     }
 
     /// When it was started.

@@ -91,7 +91,8 @@ impl Worker {
         }
     }
 
-    /// Serves until the system has ended and hcsd knows it.
+    /// Serves until the system has ended and hcsd knows it. That something of it is left is an error: by it hcsd, who waits for
+    /// this process, knows that there is something to remove.
     pub fn run(mut self) -> io::Result<()> {
         while !self.released {
             for ready in self.wait()? {
@@ -113,6 +114,9 @@ impl Worker {
             if is_over(self.gives_up_at()) {
                 return Ok(());
             }
+        }
+        if self.system.has_left() {
+            return Err(io::Error::other("something of the system is left"));
         }
         Ok(())
     }
@@ -243,7 +247,7 @@ impl Worker {
             Ready::Init => match self.system.init_ended() {
                 Ok(Some(notice)) => self.ended(notice),
                 Ok(None) => {}
-                Err(error) => eprintln!("hcs-worker: cleaning up: {error}"),
+                Err(error) => hcs_core::complain!("hcs-worker: cleaning up: {error}"),
             },
         }
     }
@@ -350,7 +354,7 @@ impl Worker {
         if let Request::Own { name } = &request.body {
             self.listener = Some(message.fds.into_iter().next().ok_or(Broken)?);
             if let Err(error) = name::show(name) {
-                eprintln!("hcs-worker: process lists do not show {name}: {error}");
+                hcs_core::complain!("hcs-worker: process lists do not show {name}: {error}");
             }
             return Ok(Which::Old);
         }
@@ -395,7 +399,7 @@ impl Worker {
                 Ok(Which::New)
             }
             Err(error) => {
-                eprintln!("hcs-worker: {error}");
+                hcs_core::complain!("hcs-worker: {error}");
                 Err(Broken)
             }
         }
@@ -447,12 +451,12 @@ impl Worker {
                     let _ = self.answer(number, Answer::Failed(error.into()), Vec::new());
                     // A machine that nobody can reach is of no use to who wanted to reach it.
                     if let Err(error) = self.system.terminate(Exit::TerminatedByService) {
-                        eprintln!("hcs-worker: ending a machine that has not started: {error}");
+                        hcs_core::complain!("hcs-worker: ending a machine that has not started: {error}");
                     }
                 }
                 What::Kept { process_id, most, pipes } => {
                     if let Err(error) = self.system.kept().keep(process_id, most, pipes) {
-                        eprintln!("hcs-worker: {error}");
+                        hcs_core::complain!("hcs-worker: {error}");
                     }
                 }
                 What::ProcessEnded(record) => self.notify(Notice::ProcessExited(record)),

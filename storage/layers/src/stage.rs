@@ -40,7 +40,9 @@ impl Stage {
             fs::remove_dir_all(&place).map_err(failure::io(&place, "removing"))?;
         }
         fs::create_dir(&place).map_err(failure::io(&place, "making"))?;
-        let folder = lock(&place)?;
+        let folder = lock(&place).inspect_err(|_| {
+            let _ = fs::remove_dir(&place);
+        })?;
         Ok(Stage { target: target.to_owned(), place, folder, is_put: false })
     }
 
@@ -52,11 +54,13 @@ impl Stage {
     /// Makes it durable and puts it at its place.
     pub fn put(mut self) -> Result<(), Error> {
         let failed = |doing| failure::on(&self.target, doing);
+        let rename = |from, to| rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
         rustix::fs::syncfs(&self.folder).map_err(failed("making durable what becomes"))?;
-        rustix::fs::renameat_with(CWD, &self.place, CWD, &self.target, RenameFlags::NOREPLACE)
-            .map_err(failed("putting in its place"))?;
-        self.is_put = true;
-        sync_parent(&self.target)
+        rename(&self.place, &self.target).map_err(failed("putting in its place"))?;
+        // What is not told as done is not there. If it can be taken back it is removed with this.
+        let durable = sync_parent(&self.target);
+        self.is_put = durable.is_ok() || rename(&self.target, &self.place).is_err();
+        durable
     }
 }
 
@@ -90,13 +94,19 @@ fn put_file<T>(
     write: impl FnOnce(&File) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let partial = beside(target, "partial")?;
+    let is_new = flags.contains(RenameFlags::NOREPLACE);
     let put = || {
         let file = File::create(&partial).map_err(failure::io(&partial, "making"))?;
         let result = write(&file)?;
         file.sync_all().map_err(failure::io(&partial, "writing"))?;
         rustix::fs::renameat_with(CWD, &partial, CWD, target, flags)
             .map_err(failure::on(target, "putting in its place"))?;
-        sync_parent(target)?;
+        // What is not told as done is not there, unless it has replaced something that could not be there again.
+        sync_parent(target).inspect_err(|_| {
+            if is_new {
+                let _ = fs::remove_file(target);
+            }
+        })?;
         Ok(result)
     };
     put().inspect_err(|_| {

@@ -20,6 +20,7 @@ mod disks;
 mod doctor;
 mod endings;
 mod escapes;
+mod faults;
 mod guest_deaths;
 mod guest_resources;
 mod guests;

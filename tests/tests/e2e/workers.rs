@@ -94,25 +94,13 @@ fn a_call_that_hangs_is_listed_with_its_system() {
     assert_eq!(system.properties(None).wait().unwrap().state, Some(State::Paused));
 }
 
-/// Workers without a system, children of the service.
-fn spare_workers(service: &Service) -> Vec<u32> {
-    const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-    let is_child = |pid: &u32| {
-        let stat = processes::read(*pid, "stat");
-        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
-        parent == Some(service.pid())
-    };
-    let is_spare = |pid: &u32| processes::read(*pid, "cmdline").contains(NOBODY);
-    processes::all().into_iter().filter(|pid| is_spare(pid) && is_child(pid)).collect()
-}
-
 #[test]
 fn workers_are_made_again_when_all_that_were_ready_are_killed() {
     let service = Service::start();
     let client = service.client();
     for round in 0..3 {
         let system = service.running(&client, &format!("web-{round}"));
-        let spare = spare_workers(&service);
+        let spare = service.spare_workers();
         assert!(!spare.is_empty(), "there is none, not even the one that makes the others");
         for pid in &spare {
             processes::signal(*pid, Signal::KILL);
@@ -159,7 +147,7 @@ fn a_worker_that_is_killed_when_it_has_just_been_chosen_is_replaced_by_the_next(
     let service = Service::start();
     let client = service.client();
     // The mother of the others has the lowest number. The others hang, so that one dies after it was chosen.
-    let mut spare = spare_workers(&service);
+    let mut spare = service.spare_workers();
     until_there_are_spare_ones(&service, &mut spare);
     spare.sort_unstable();
     for pid in &spare[1..] {
@@ -181,7 +169,7 @@ fn a_worker_that_is_killed_when_it_has_just_been_chosen_is_replaced_by_the_next(
 
 fn until_there_are_spare_ones(service: &Service, spare: &mut Vec<u32>) {
     hcs_tests::until("there are spare workers", Duration::from_secs(5), || {
-        *spare = spare_workers(service);
+        *spare = service.spare_workers();
         spare.len() == 3
     });
 }

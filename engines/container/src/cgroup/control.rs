@@ -293,7 +293,7 @@ impl Cgroup {
         }
         for folder in self.folders.keys() {
             loop {
-                let pids = processes_below(folder);
+                let pids = processes_below(folder).map_err(|error| failed(&error, "reading", folder))?;
                 if pids.is_empty() {
                     break;
                 }
@@ -325,7 +325,7 @@ impl Cgroup {
                     io::ErrorKind::NotFound => break,
                     io::ErrorKind::ResourceBusy if Instant::now() < deadline => {
                         self.kill()?;
-                        for inner in folders_in(folder) {
+                        for inner in folders_in(folder).unwrap_or_default() {
                             // One that is busy is seen by the next round: a process that is reaped may still be
                             // leaving its group for a moment.
                             let _ = remove_tree(&inner);
@@ -350,14 +350,15 @@ impl Cgroup {
     /// The names of the groups of a service.
     pub fn names(layout: &Layout, parent: &str) -> BTreeSet<String> {
         let services = layout.folders(parent, "").into_keys();
-        let groups = services.flat_map(|service| folders_in(&service));
+        let groups = services.flat_map(|service| folders_in(&service).unwrap_or_default());
         groups.filter_map(|group| Some(group.file_name()?.to_str()?.to_owned())).collect()
     }
 
     /// The processes in the group and below it, by their ids on the host.
     pub fn processes(&self) -> Result<Vec<u32>, Error> {
         let folder = self.folder_of("pids").or(self.folders.keys().next()).ok_or(Cause::NotSupported)?;
-        Ok(processes_below(folder).into_iter().map(|pid| pid.as_raw_nonzero().get() as u32).collect())
+        let pids = processes_below(folder).map_err(|error| failed(&error, "reading", folder))?;
+        Ok(pids.into_iter().map(|pid| pid.as_raw_nonzero().get() as u32).collect())
     }
 
     /// Whether this is cgroup v2.
@@ -443,24 +444,36 @@ fn failed(error: &io::Error, doing: &str, path: &Path) -> Error {
     Error::from_io(error, format!("{doing} the cgroup file {}", path.display()))
 }
 
-/// The processes of a group and of the groups in it.
-fn processes_below(folder: &Path) -> Vec<Pid> {
-    let own = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+/// The processes of a group and of the groups in it. Where there is no group there are none; where they cannot be listed
+/// nobody may think that all are dead.
+fn processes_below(folder: &Path) -> io::Result<Vec<Pid>> {
+    let own = match fs::read_to_string(folder.join("cgroup.procs")) {
+        Err(error) if has_none(&error) => return Ok(Vec::new()),
+        own => own?,
+    };
     let mut pids: Vec<Pid> = own.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect();
-    for inner in folders_in(folder) {
-        pids.extend(processes_below(&inner));
+    for inner in folders_in(folder)? {
+        pids.extend(processes_below(&inner)?);
     }
-    pids
+    Ok(pids)
 }
 
-fn folders_in(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if has_none(&error) => return Ok(Vec::new()),
+        entries => entries?,
+    };
     let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-    entries.flatten().filter(is_folder).map(|entry| entry.path()).collect()
+    Ok(entries.flatten().filter(is_folder).map(|entry| entry.path()).collect())
+}
+
+/// Whether a group is not there, or is just being removed, or has its processes listed in the group that it is in.
+fn has_none(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP))
 }
 
 fn remove_tree(folder: &Path) -> io::Result<()> {
-    for inner in folders_in(folder) {
+    for inner in folders_in(folder)? {
         remove_tree(&inner)?;
     }
     fs::remove_dir(folder)

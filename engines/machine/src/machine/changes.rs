@@ -228,7 +228,7 @@ impl Machine {
         if let Some(Running { sizes, qmp, .. }) = &mut self.running
             && let Err(error) = sizes.pursue(qmp)
         {
-            eprintln!("hcs-worker: the memory of the guest: {error}");
+            hcs_core::complain!("hcs-worker: the memory of the guest: {error}");
         }
         for wait in std::mem::take(&mut self.waits) {
             let is_reached = match &wait.what {
@@ -255,7 +255,7 @@ impl Machine {
             };
             match (wait.ticket, outcome) {
                 (Some(ticket), outcome) => told.push(Told::Settled(ticket, outcome)),
-                (None, Err(error)) => eprintln!("hcs-worker: {error}"),
+                (None, Err(error)) => hcs_core::complain!("hcs-worker: {error}"),
                 (None, Ok(())) => {}
             }
         }

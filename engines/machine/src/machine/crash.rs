@@ -98,7 +98,7 @@ impl Machine {
             let (status, phase) = match &kept {
                 Ok(()) => (0, WindowsCrashPhase::Complete),
                 Err(error) => {
-                    eprintln!("hcs-worker: the dump of a crash: {error}");
+                    hcs_core::complain!("hcs-worker: the dump of a crash: {error}");
                     planned.remove_partial();
                     (error.cause.hresult().0, WindowsCrashPhase::Inactive)
                 }
@@ -108,7 +108,7 @@ impl Machine {
             report = report.status(status).windows_crash_info(info);
         }
         if let Err(error) = self.kill() {
-            eprintln!("hcs-worker: ending a crashed machine: {error}");
+            hcs_core::complain!("hcs-worker: ending a crashed machine: {error}");
         }
         vec![Told::Crash { is_complete: true, report }]
     }

@@ -88,7 +88,7 @@ impl Machine {
                 true
             }
             Deletion::Failed(error) => {
-                eprintln!("hcs-worker: taking the device {instance} away: {error}");
+                hcs_core::complain!("hcs-worker: taking the device {instance} away: {error}");
                 false
             }
         }

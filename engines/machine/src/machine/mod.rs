@@ -464,7 +464,7 @@ impl Machine {
             Some(Reason::Panic) => Exit::GuestCrashed { parameters: self.parameters.clone() },
             None => {
                 let words = self.running.as_mut().map(|running| last_words(&mut running.qmp.ears.errors));
-                eprintln!("hcs-worker: QEMU has ended ({code}): {}", words.unwrap_or_default());
+                hcs_core::complain!("hcs-worker: QEMU has ended ({code}): {}", words.unwrap_or_default());
                 Exit::WorkerDied { code: Some(code) }
             }
         }
@@ -489,7 +489,7 @@ impl Machine {
             // What it remembers is complete when it has ended.
             running.tpm = None;
             if let Some(Err(error)) = running.remembered.as_mut().map(Remembered::keep) {
-                eprintln!("hcs-worker: the guest state file: {error}");
+                hcs_core::complain!("hcs-worker: the guest state file: {error}");
             }
         }
         self.cgroup.remove()

@@ -43,11 +43,11 @@ impl Running {
         match acceptfrom_with(listener, SocketFlags::CLOEXEC) {
             Ok((viewer, _)) => {
                 if let Err(error) = self.let_in(&viewer) {
-                    eprintln!("hcs-worker: somebody who wants to look at the screen: {error}");
+                    hcs_core::complain!("hcs-worker: somebody who wants to look at the screen: {error}");
                 }
             }
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
-            Err(errno) => eprintln!("hcs-worker: the socket of the screen: {errno}"),
+            Err(errno) => hcs_core::complain!("hcs-worker: the socket of the screen: {errno}"),
         }
     }
 

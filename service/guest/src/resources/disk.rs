@@ -75,7 +75,9 @@ fn mount(node: &str, disk: &MappedVirtualDisk) -> Result<(), Error> {
     for option in &disk.options {
         match propagation(option) {
             Some(how) => place.propagate(how)?,
-            None => eprintln!("hcs-guest: {}: the option {option:?} changes nothing", disk.mount_path),
+            None => {
+                hcs_core::complain!("hcs-guest: {}: the option {option:?} changes nothing", disk.mount_path)
+            }
         }
     }
     place.keep();

@@ -98,8 +98,7 @@ fn remove_system(config: &Config, folder: &Path, name: &str, record: Option<Reco
             let _ = fs::remove_file(file);
         }
     }
-    registry::remove_folder(folder);
-    if folder.exists() { Err(format!("{} resists", folder.display())) } else { Ok(()) }
+    registry::try_to_remove_folder(folder).map_err(|error| format!("{} resists: {error}", folder.display()))
 }
 
 /// The cgroups of this root, once no system has a folder.

@@ -45,9 +45,13 @@ pub async fn bind(service: &Service, system: &System, request: &ModifySettingReq
     }
     let list = wanted.map(|id| processors(service, id)).transpose().map_err(|error| error.at(ID))?;
     // Nobody removes the group from under it.
-    system.update_record(|record| record.cpu_group = name);
+    system.update_record(|record| record.cpu_group = name)?;
     let change = Any::from_value(&Change::Processors { list })
         .map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
     let asked = system.ask(Call::Modify, Request::ChangeMachine { change }).await;
-    asked.map(|_| ()).inspect_err(|_| system.update_record(|record| record.cpu_group = present))
+    asked.map(|_| ()).inspect_err(|_| {
+        if let Err(error) = system.update_record(|record| record.cpu_group = present) {
+            tracing::error!(id = %system.id, %error, "a CPU group stays noted");
+        }
+    })
 }

@@ -114,7 +114,6 @@ async fn make(
         }
         outcome => outcome?,
     };
-    system.update_record(|record| record.created = true);
     let handle = match context.session.open_system(&system) {
         Ok(handle) => handle,
         Err(error) => {
@@ -163,8 +162,13 @@ async fn attempt(
             }
         }
     };
-    match outcome {
-        Ok(_) => Ok(system),
+    // What is not known to have been completed is torn down by the next service, so it is not told as done.
+    let completed = outcome.and_then(|_| {
+        let noted = system.update_record(|record| record.created = true);
+        noted.inspect_err(|_| system.abandon())
+    });
+    match completed {
+        Ok(()) => Ok(system),
         Err(error) => {
             // The failure is told when nothing is left of the attempt.
             let _ = task.await;
@@ -375,7 +379,7 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
             Ok((system, setting))
         }
         Err(error) => {
-            registry::remove_folder(&folder);
+            registry::remove_folder(&folder).await;
             service.registry.forget(&system);
             Err(error)
         }

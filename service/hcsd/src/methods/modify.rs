@@ -121,7 +121,7 @@ async fn on_host(
         MachineChange::new(path, request.request_type, request.settings.as_ref(), system.runtime_id)?;
     if let Some(socket) = change.socket() {
         // Whoever has to clean up after a crash must know of it before it is there.
-        system.update_record(|record| record.note_socket(socket));
+        system.update_record(|record| record.note_socket(socket))?;
     }
     let change =
         Any::from_value(&change).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;

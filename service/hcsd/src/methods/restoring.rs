@@ -15,6 +15,7 @@ use hcs_schema::VmProcessorRequirements;
 use rustix::fs::{Mode, OFlags};
 
 use super::Context;
+use crate::blocking;
 
 /// How long the disk of a saved machine may take to give its first blocks.
 const LOOK: Duration = Duration::from_secs(30);
@@ -39,13 +40,11 @@ pub async fn prepare(context: &Context, plan: &mut Plan) -> Result<Vec<OwnedFd>,
                 let file = open(&path).map_err(|error| Error::from_io(&error, format!("opening {path}")))?;
                 Saved::open(file).map(|saved| saved.description)
             };
-            let looked = tokio::time::timeout(LOOK, tokio::task::spawn_blocking(look)).await;
-            let looked = looked.map_err(|_| {
-                Error::new(Cause::DeadlineExceeded, "what is at its beginning could not be read in time")
-                    .at(FILE)
-            })?;
+            let looked = tokio::time::timeout(LOOK, blocking::run(look)).await;
+            let late =
+                |_| Error::new(Cause::DeadlineExceeded, "what is at its beginning could not be read in time");
             let description =
-                looked.unwrap_or_else(|_| Err(Cause::Unexpected.into())).map_err(|error| error.at(FILE))?;
+                looked.map_err(late).and_then(|looked| looked?).map_err(|error| error.at(FILE))?;
             let saved: Plan = serde_json::from_value(description.plan).map_err(|error| {
                 Error::new(Cause::InvalidData, format!("its plan is none of this release: {error}")).at(FILE)
             })?;

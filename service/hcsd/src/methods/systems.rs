@@ -152,7 +152,7 @@ async fn save_as(
     if let Some(path) = &path {
         // Whoever has to clean up after a crash must know of it before it is there.
         let partial = hcs_machine::partial(path.as_ref()).display().to_string();
-        system.update_record(|record| record.note_partial_file(&partial));
+        system.update_record(|record| record.note_partial_file(&partial))?;
     }
     ask::<SaveComputeSystem>(context, call.handle, call.operation, kind, Request::Save { path }).await
 }

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{Answered, Command, KILLED, Process, System, refusal};
-use crate::{service::Service, worker::Worker};
+use crate::{blocking, service::Service, worker::Worker};
 
 /// The commands of a system whose actor has not begun.
 pub struct Queue(pub(super) mpsc::UnboundedReceiver<Command>);
@@ -434,7 +434,9 @@ impl Actor {
         let Actor { service, system, worker, pending, ending, .. } = self;
         let exit = match end {
             End::Exited(exit) => {
-                worker.release().await;
+                if !worker.release().await {
+                    remove_leftovers(&system).await;
+                }
                 Some(exit)
             }
             End::WorkerLost => {
@@ -452,8 +454,9 @@ impl Actor {
             }
         };
         let starting = system.view().life.under_way() == Some(Call::Start);
+        // Before the id is free: the next system of it has the same folder.
+        crate::registry::remove_folder(&system.folder).await;
         service.registry.forget(&system);
-        crate::registry::remove_folder(&system.folder);
         match &exit {
             Some(exit) => system.report_end(&service, exit),
             // There never was a system, so nobody is told; only the calls that wait are answered.
@@ -479,20 +482,20 @@ fn answer(reply: Option<oneshot::Sender<Answered>>, outcome: Answered) {
 
 /// Removes what a worker that died left; it may wait for processes to die, so it has a thread of its own.
 pub async fn remove_leftovers(system: &System) {
-    let (record, name) = (system.recorded(), system.runtime_id.to_string());
-    let removed = tokio::task::spawn_blocking(move || {
-        let removed = hcs_container::container::remove_leftovers(&record.cgroup_parent, &name);
-        hcs_machine::remove_sockets(record.sockets.iter().map(String::as_str));
-        for file in &record.partial_files {
-            // Mostly it is not there.
-            let _ = std::fs::remove_file(file);
-        }
-        removed
-    })
-    .await;
-    match removed {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(id = %system.id, %error, "leftovers could not be removed"),
-        Err(error) => tracing::error!(id = %system.id, %error, "leftovers could not be removed"),
+    let attempt = || {
+        let (record, name) = (system.recorded(), system.runtime_id.to_string());
+        let remove = move || {
+            let removed = hcs_container::container::remove_leftovers(&record.cgroup_parent, &name);
+            hcs_machine::remove_sockets(record.sockets.iter().map(String::as_str));
+            for file in &record.partial_files {
+                // Mostly it is not there.
+                let _ = std::fs::remove_file(file);
+            }
+            removed
+        };
+        async { blocking::run(remove).await? }
+    };
+    if let Err(error) = blocking::insist(attempt).await {
+        tracing::error!(id = %system.id, %error, "leftovers could not be removed");
     }
 }

@@ -260,16 +260,15 @@ impl System {
         }
     }
 
-    /// Changes the record and writes it.
-    pub fn update_record(&self, change: impl FnOnce(&mut Record)) {
+    /// Changes the record and writes it. Where that fails, it is written with the next change.
+    pub fn update_record(&self, change: impl FnOnce(&mut Record)) -> Result<(), Error> {
         let mut record = self.record();
         change(&mut record);
         // The folder goes with the system; a late change has nothing to say.
-        if self.exit.borrow().is_none()
-            && let Err(error) = record.write(&self.folder)
-        {
-            tracing::error!(id = %self.id, %error, "the record of a system could not be written");
+        if self.exit.borrow().is_some() {
+            return Ok(());
         }
+        record.write(&self.folder).map_err(|error| Error::from_io(&error, "writing the record of the system"))
     }
 
     /// Notes the worker in the record, which is about to be written.

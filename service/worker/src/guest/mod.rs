@@ -233,10 +233,13 @@ impl Guest {
             let Some(left) = self.lines.1.checked_sub(1) else { continue };
             self.lines.1 = left;
             if left == 0 {
-                eprintln!("hcs-worker: guest: says more than is told");
+                hcs_core::complain!("hcs-worker: guest: says more than is told");
                 continue;
             }
-            eprintln!("hcs-worker: guest: {}", String::from_utf8_lossy(&line).trim_end().escape_debug());
+            hcs_core::complain!(
+                "hcs-worker: guest: {}",
+                String::from_utf8_lossy(&line).trim_end().escape_debug()
+            );
         }
         self.logged.truncate(LONGEST);
     }
@@ -267,7 +270,7 @@ impl Guest {
 
     /// The conversation makes no sense any more.
     fn give_up(&mut self, why: &str) {
-        eprintln!("hcs-worker: the guest's agent cannot be understood: {why}");
+        hcs_core::complain!("hcs-worker: the guest's agent cannot be understood: {why}");
         if let Some(bridge) = &self.bridge {
             self.carrier.reset(bridge.stream);
         }

@@ -1,0 +1,227 @@
+//! A step of an operation: who makes which system call, and about what. The same in every run, so that what was recorded
+//! in one is found again in another.
+
+use std::{
+    fmt, fs,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    calls::{About, Call},
+    listener::Waiting,
+};
+use crate::processes;
+
+/// What a worker is called.
+const WORKER: &str = "hcs-worker";
+
+/// A step. Two of one run that look alike are told apart by their number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// Who: `hcsd`, `worker`, `spare`, `init`, `child`, or the name of a program.
+    pub role: String,
+    /// The call.
+    pub call: &'static str,
+    /// What it is about, without what differs from run to run.
+    pub about: String,
+    /// The how manieth of its like.
+    pub occurrence: usize,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.role, self.call, self.about)?;
+        if self.occurrence > 1 { write!(f, " ({})", self.occurrence) } else { Ok(()) }
+    }
+}
+
+/// A step that is about to be made.
+#[derive(Debug)]
+pub struct Made {
+    /// Which; the occurrence is not counted yet.
+    pub step: Step,
+    /// Whether it changes what others can see.
+    pub has_effect: bool,
+    /// How it can fail.
+    pub errors: &'static [i32],
+    /// Whether it sends something through a socket.
+    pub sends: bool,
+}
+
+impl Made {
+    /// Understands a call that waits; none if it is no step of the product, or of no interest.
+    pub fn of(waiting: &Waiting, root: &Path) -> Option<Made> {
+        let call = Call::of(waiting.number).filter(|call| !call.is_idle(&waiting.arguments))?;
+        let thread = Thread { id: waiting.thread, arguments: waiting.arguments };
+        let file = match call.about {
+            About::File(at) => Some(thread.file(at)),
+            _ => None,
+        };
+        if matches!(call.name, "write" | "pwrite64") && !file.as_deref().is_some_and(is_in_file_system) {
+            return None;
+        }
+        let role = thread.role()?;
+        let about = match call.about {
+            About::Itself => String::new(),
+            About::File(_) => file.clone().unwrap_or_default(),
+            About::Path(at) => thread.text(at),
+            About::PathBelow(folder, at) => thread.path(folder, at),
+            About::Message => thread.message(),
+        };
+        let is_control = call.name == "write" && about.starts_with("/sys/fs/cgroup");
+        let about = without_what_differs(&about, root);
+        Some(Made {
+            step: Step { role, call: call.name, about, occurrence: 0 },
+            has_effect: call.has_effect(&waiting.arguments),
+            errors: call.errors(&waiting.arguments, is_control),
+            sends: call.name == "sendmsg",
+        })
+    }
+}
+
+/// Files that have a path. Others are known by what they are: `socket:[…]`, `anon_inode:…`.
+fn is_in_file_system(file: &str) -> bool {
+    file.starts_with('/') && !file.starts_with("/dev/") && !file.starts_with("/memfd:")
+}
+
+/// Who has made a call, and with what.
+struct Thread {
+    id: u32,
+    arguments: [u64; 6],
+}
+
+impl Thread {
+    /// What it is within the product; none if it is a program within a container.
+    fn role(&self) -> Option<String> {
+        let status = processes::read(self.id, "status");
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let program = program(self.id)?;
+        let inner: Vec<&str> = field("NSpid:")?.split_whitespace().skip(1).collect();
+        if program != WORKER {
+            return inner.is_empty().then_some(program);
+        }
+        let parent: u32 = field("PPid:")?.parse().ok()?;
+        let role = match inner.last() {
+            Some(&"1") => "init",
+            Some(_) => "child",
+            None if self::program(parent).as_deref() == Some(WORKER) => "child",
+            None if is_spare(self.id) => "spare",
+            None => "worker",
+        };
+        Some(role.to_owned())
+    }
+
+    fn link(&self, name: &str) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/{name}", self.id)).ok()
+    }
+
+    /// The file that an argument is a descriptor of.
+    fn file(&self, at: usize) -> String {
+        let file = self.link(&format!("fd/{}", self.arguments[at] as i32));
+        file.map(|file| file.display().to_string()).unwrap_or_default()
+    }
+
+    /// The text that an argument points to.
+    fn text(&self, at: usize) -> String {
+        let bytes = self.memory(self.arguments[at], 512);
+        String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+    }
+
+    /// A path below a folder.
+    fn path(&self, folder: usize, at: usize) -> String {
+        let path = self.text(at);
+        if path.starts_with('/') || self.arguments[folder] as i32 == libc::AT_FDCWD {
+            return path;
+        }
+        format!("{}/{path}", self.file(folder))
+    }
+
+    /// How a message begins: the name of a method or of a request.
+    fn message(&self) -> String {
+        let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
+        // Where the list of pieces is in a message, and what is in a piece: an address and a length.
+        let (pieces, piece) = (number(&self.memory(self.arguments[1] + 16, 8)), 16);
+        let first = self.memory(pieces, piece);
+        if first.len() < piece {
+            return String::new();
+        }
+        let length = number(&first[8..]).min(160) as usize;
+        let text = self.memory(number(&first[..8]), length);
+        heading(&String::from_utf8_lossy(&text))
+    }
+
+    fn memory(&self, address: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        let read = fs::File::open(format!("/proc/{}/mem", self.id))
+            .and_then(|file| file.read_at(&mut bytes, address));
+        bytes.truncate(read.unwrap_or(0));
+        bytes
+    }
+}
+
+/// The name of the program that a process runs. A worker's has no path: it is executed from a mount that is nowhere.
+pub fn program(pid: u32) -> Option<String> {
+    if matches!(processes::read(pid, "comm").trim(), WORKER | "hcs-init") {
+        return Some(WORKER.to_owned());
+    }
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
+/// Whether a worker has no system.
+pub fn is_spare(pid: u32) -> bool {
+    processes::read(pid, "cmdline").contains("00000000-0000-0000-0000-000000000000")
+}
+
+/// The words of a message before its particulars.
+fn heading(text: &str) -> String {
+    let words = text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '.');
+    let words = words.filter(|word| word.chars().next().is_some_and(|first| first.is_ascii_alphabetic()));
+    words.take(4).collect::<Vec<_>>().join(" ")
+}
+
+/// Replaces what is another one in each run: the root of the service, numbers, GUIDs.
+fn without_what_differs(text: &str, root: &Path) -> String {
+    let text = text.replace(&root.display().to_string(), "");
+    let mut plain = String::new();
+    let mut word = String::new();
+    let end = |word: &mut String, plain: &mut String| {
+        let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_hash = word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        plain.push_str(if is_number || is_hash { "*" } else { word });
+        word.clear();
+    };
+    for sign in without_guids(&text).chars() {
+        if sign.is_ascii_alphanumeric() {
+            word.push(sign);
+        } else {
+            end(&mut word, &mut plain);
+            plain.push(sign);
+        }
+    }
+    end(&mut word, &mut plain);
+    plain
+}
+
+fn without_guids(text: &str) -> String {
+    const LENGTH: usize = 36;
+    let is_guid = |part: &[u8]| {
+        part.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+    };
+    let mut rest = text.as_bytes();
+    let mut plain = Vec::new();
+    while let Some((first, behind)) = rest.split_first() {
+        if rest.len() >= LENGTH && is_guid(&rest[..LENGTH]) {
+            plain.push(b'*');
+            rest = &rest[LENGTH..];
+        } else {
+            plain.push(*first);
+            rest = behind;
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}

@@ -1,0 +1,423 @@
+//! One cell of the matrix: an operation in which one thing goes wrong at one step, and what holds afterwards.
+
+use std::{
+    fmt,
+    process::Stdio,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::operations::{ID, Kind, NotDone, Operation, Stage, execute};
+use hcs::{
+    Cause, System,
+    schema::{ComputeSystem, NotificationType, State},
+};
+use hcs_tests::{
+    Service,
+    faults::{Fault, Step, Watch, step},
+    processes,
+};
+
+/// How long an operation may take that something goes wrong in.
+const HANGS: Duration = Duration::from_secs(25);
+/// How long something is missing for ever. Then there is enough of it again, and everything must come to its end.
+const DROUGHT: Duration = Duration::from_secs(2);
+/// How long what is no part of the answer may take: the making of spare workers, the news of an end.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    /// The service.
+    Service,
+    /// The worker of the system.
+    Worker,
+    /// The first process of the container, or the QEMU of the machine.
+    Inside,
+    /// All workers that have no system.
+    Spare,
+    /// The program that has asked for the operation.
+    Client,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// Somebody is killed.
+    Kill(Victim),
+    /// The call fails with this error, once.
+    FailOnce(i32),
+    /// It fails from then on, and so does every other call that can fail like this.
+    FailForEver(i32),
+    /// A message is held back.
+    Delay,
+    /// A connection is cut.
+    Cut,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errno = |error: &i32| std::io::Error::from_raw_os_error(*error);
+        match self {
+            Wrong::Kill(victim) => write!(f, "kill {victim:?}"),
+            Wrong::FailOnce(error) => write!(f, "once: {}", errno(error)),
+            Wrong::FailForEver(error) => write!(f, "for ever: {}", errno(error)),
+            Wrong::Delay => f.write_str("delay"),
+            Wrong::Cut => f.write_str("cut"),
+        }
+    }
+}
+
+/// What came of a cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All that must hold held. How the operation ended, and where the system was then.
+    Held(String),
+    /// The step was not come to.
+    NotReached,
+    /// There was nobody to be killed.
+    Nobody,
+    /// What did not hold.
+    Broken(String),
+}
+
+/// How an operation ended.
+enum Ended {
+    Done(Option<System>),
+    NotDone(NotDone),
+    /// Nobody has heard: who has asked was killed.
+    Unheard,
+}
+
+/// A service, the watch over it, and what is done under both.
+pub struct Place {
+    pub service: Service,
+    pub watch: Watch,
+    read_of_log: usize,
+    /// What is made here, and of what document.
+    made: Option<(Kind, ComputeSystem)>,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        let (service, watch) = Service::start_watched();
+        Place { service, watch, read_of_log: 0, made: None }
+    }
+
+    fn stage(&mut self, kind: Kind) -> Stage {
+        self.made.take_if(|(made, _)| *made != kind);
+        let (_, document) = self.made.get_or_insert_with(|| (kind, kind.document(&self.service)));
+        Stage::new(&self.service, document.clone())
+    }
+
+    /// The steps of an operation that nothing disturbs.
+    pub fn record(&mut self, operation: &Operation) -> Vec<hcs_tests::faults::Made> {
+        let stage = self.stage(operation.kind);
+        let system = operation.from.map(|state| stage.system_in(state));
+        self.settle();
+        self.watch.record();
+        let done = (operation.act)(&stage, system.clone());
+        self.settle();
+        let steps = self.watch.recorded();
+        done.expect(operation.name);
+        self.end_all(operation.kind, None).unwrap();
+        steps
+    }
+
+    /// Tries one cell.
+    pub fn cell(&mut self, operation: &Operation, step: &Step, wrong: Wrong) -> Outcome {
+        let outcome = self.try_cell(operation, step, wrong);
+        self.watch.relent();
+        let checked = self.check_afterwards();
+        match (outcome, checked) {
+            (Ok(outcome), Ok(())) => outcome,
+            (Err(broken), Ok(())) | (Ok(_), Err(broken)) => Outcome::Broken(broken),
+            (Err(one), Err(other)) => Outcome::Broken(format!("{one}; {other}")),
+        }
+    }
+
+    fn try_cell(&mut self, operation: &Operation, step: &Step, wrong: Wrong) -> Result<Outcome, String> {
+        let stage = self.stage(operation.kind);
+        let before = operation.from.map(|state| stage.system_in(state));
+        self.settle();
+        let (strikes, struck) = mpsc::channel();
+        let ended = self.act(operation, &stage, before.clone(), step, wrong, (strikes, &struck))?;
+        if !self.watch.relent() {
+            self.end_all(operation.kind, None)?;
+            return Ok(Outcome::NotReached);
+        }
+        if matches!(wrong, Wrong::Kill(_)) && struck.try_recv().unwrap_or(0) == 0 {
+            self.end_all(operation.kind, None)?;
+            return Ok(Outcome::Nobody);
+        }
+        let system = match &ended {
+            Ended::Done(Some(system)) => Some(system.clone()),
+            _ => before,
+        };
+        let mut state = self.state(wrong, operation, &ended)?;
+        if matches!((wrong, &ended), (Wrong::FailOnce(_) | Wrong::FailForEver(_), Ended::Done(_))) {
+            // What was told as done is still done for the next service.
+            self.service.kill();
+            self.service.restart();
+            state = self.state(wrong, operation, &ended)?;
+        }
+        let told = super::judge::judge(operation, wrong, &ended_as(&ended), state.clone())?;
+        self.end_all(operation.kind, system.filter(|_| state.is_none()))?;
+        Ok(Outcome::Held(told))
+    }
+
+    /// Has the operation done, while something goes wrong.
+    fn act(
+        &mut self,
+        operation: &Operation,
+        stage: &Stage,
+        before: Option<System>,
+        step: &Step,
+        wrong: Wrong,
+        (strikes, struck): (mpsc::Sender<usize>, &mpsc::Receiver<usize>),
+    ) -> Result<Ended, String> {
+        let _ = struck;
+        let mut client = None;
+        if wrong == Wrong::Kill(Victim::Client) {
+            let mut command = (operation.command)(stage);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            client = Some(command);
+        }
+        let (service, root) = (self.service.pid(), self.service.root().to_owned());
+        let (identify, identified) = mpsc::channel::<u32>();
+        let mut number_of_client = None;
+        let fault = match wrong {
+            Wrong::Kill(victim) => Fault::Do(Box::new(move || {
+                if victim == Victim::Client {
+                    number_of_client = identified.recv_timeout(SOON).ok();
+                }
+                let killed = victims(victim, service, &root, number_of_client);
+                killed.iter().for_each(|pid| processes::kill_if_there(*pid));
+                let deadline = Instant::now() + SOON;
+                while killed.iter().any(|pid| processes::is_alive(*pid)) && Instant::now() < deadline {
+                    thread::yield_now();
+                }
+                let _ = strikes.send(killed.len());
+            })),
+            Wrong::FailOnce(error) => Fault::Fail { error, for_ever: false },
+            Wrong::FailForEver(error) => Fault::Fail { error, for_ever: true },
+            Wrong::Delay => Fault::Delay,
+            Wrong::Cut => Fault::Cut,
+        };
+        self.watch.strike_at(step.clone(), fault);
+        if let Some(mut command) = client {
+            let mut child = command.spawn().map_err(|error| error.to_string())?;
+            let _ = identify.send(child.id());
+            let deadline = Instant::now() + HANGS;
+            while child.try_wait().map_err(|error| error.to_string())?.is_none() {
+                if Instant::now() > deadline {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err("the client hangs".to_owned());
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            self.settle();
+            return Ok(Ended::Unheard);
+        }
+        let (tell, told) = mpsc::channel();
+        let (stage, act) = (stage.clone(), operation.act);
+        thread::spawn(move || {
+            let _ = tell.send(act(&stage, before));
+        });
+        let (deadline, rain) = (Instant::now() + HANGS, Instant::now() + DROUGHT);
+        let mut restarted = wrong != Wrong::Kill(Victim::Service);
+        let ended = loop {
+            match told.recv_timeout(Duration::from_millis(2)) {
+                Ok(Ok(system)) => break Ended::Done(system),
+                Ok(Err(error)) => break Ended::NotDone(error),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err("the client has panicked".to_owned()),
+                Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() > deadline => {
+                    return Err(format!("nobody has answered for {HANGS:?}"));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() > rain {
+                self.watch.end_drought();
+            }
+            if !restarted && self.watch.has_struck() {
+                restarted = true;
+                self.service.kill();
+                self.service.restart();
+            }
+        };
+        // The step may be behind the answer: the making of the next spare worker.
+        self.settle();
+        if !restarted && self.watch.has_struck() {
+            self.service.kill();
+            self.service.restart();
+        }
+        Ok(ended)
+    }
+
+    /// In which state the service says that the system is.
+    fn state(&self, wrong: Wrong, operation: &Operation, ended: &Ended) -> Result<Option<State>, String> {
+        let client = self.service.client();
+        let state = || -> Result<Option<State>, String> {
+            let listed = client.list(None).wait().map_err(|error| format!("listing: {error}"))?;
+            let listed = listed.into_iter().find(|one| one.id.as_deref() == Some(ID));
+            let Some(listed) = listed else { return Ok(None) };
+            let told = client.open(ID).wait().and_then(|system| system.properties(None).wait());
+            match told {
+                Ok(told) if told.state == listed.state => Ok(told.state),
+                Ok(told) => Err(format!("listed as {:?}, but is {:?}", listed.state, told.state)),
+                // It has ended between the two questions.
+                Err(error) if error.cause == Cause::SystemNotFound => Ok(None),
+                Err(error) => Err(format!("its properties: {error}")),
+            }
+        };
+        // Who kills a worker or an init has the system ended; when is for the service to see.
+        let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Inside)) || operation.to.is_none();
+        let unheard = matches!(ended, Ended::Unheard);
+        let deadline = Instant::now() + if ends || unheard { SOON } else { Duration::ZERO };
+        loop {
+            let found = state()?;
+            let under_way = client.operations().wait().map_err(|error| format!("operations: {error}"))?;
+            let is_settled = if unheard { under_way.len() <= 1 } else { !ends || found.is_none() };
+            if is_settled || Instant::now() > deadline {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Ends what is there, and looks whether nothing is left. One that has ended already must have said so.
+    fn end_all(&mut self, kind: Kind, ended: Option<System>) -> Result<(), String> {
+        if let Some(system) = ended {
+            let (tell, told) = mpsc::channel();
+            thread::spawn(move || tell.send(system.wait_blocking()));
+            match told.recv_timeout(SOON) {
+                Ok(Ok(status)) if status.exit_type.is_some_and(|how| how != NotificationType::None) => {}
+                Ok(Ok(status)) => return Err(format!("the end is told as {status:?}")),
+                Ok(Err(error)) => return Err(format!("the end is told as {error}")),
+                Err(_) => return Err("the end is not told".to_owned()),
+            }
+        }
+        let client = self.service.client();
+        let listed = client.list(None).wait().map_err(|error| format!("listing: {error}"))?;
+        for id in listed.into_iter().filter_map(|one| one.id) {
+            end(&client, kind, &id).map_err(|error| format!("ending {id}: {error:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Whatever has happened: nothing is left, nobody has panicked, and the next container works.
+    fn check_afterwards(&mut self) -> Result<(), String> {
+        if !processes::is_alive(self.service.pid()) {
+            self.service.kill();
+            self.service.restart();
+            return Err("the service has ended".to_owned());
+        }
+        let client = self.service.client();
+        let deadline = Instant::now() + SOON;
+        loop {
+            // One whose client was killed while it was made may come into being only now.
+            for id in client.list(None).wait().unwrap_or_default().into_iter().filter_map(|one| one.id) {
+                let _ = client.open(&id).wait().and_then(|system| system.terminate().wait());
+            }
+            let left = self.service.leftovers();
+            if left.is_empty() {
+                break;
+            }
+            if Instant::now() > deadline {
+                self.start_anew();
+                return Err(format!("left on the host: {left}"));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        let log = self.service.log();
+        let news = log.get(self.read_of_log..).unwrap_or_default();
+        let panic = news.lines().find(|line| line.contains("panicked")).map(str::to_owned);
+        self.read_of_log = log.len();
+        if let Some(line) = panic {
+            return Err(line);
+        }
+        let life = || -> Result<(), NotDone> {
+            let system = client.create("next", &self.service.lasting_document()).wait()?;
+            system.start().wait()?;
+            execute(&system)?;
+            system.terminate().wait()?;
+            Ok(())
+        };
+        life().map_err(|error| format!("the next container: {error:?}"))
+    }
+
+    /// After a failure that would be seen again in every cell that follows.
+    fn start_anew(&mut self) {
+        let old = std::mem::replace(self, Place::new());
+        let _ = thread::spawn(move || {
+            let _service = old.service;
+            panic!("it left something, and is given up with it");
+        })
+        .join();
+    }
+
+    /// Waits until the service has as many spare workers as it keeps, or the step has been come to.
+    fn settle(&self) {
+        let deadline = Instant::now() + SOON;
+        while self.service.spare_workers().len() < 3 && Instant::now() < deadline {
+            if self.watch.has_struck() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn ended_as(ended: &Ended) -> Option<Result<(), &NotDone>> {
+    match ended {
+        Ended::Done(_) => Some(Ok(())),
+        Ended::NotDone(error) => Some(Err(error)),
+        Ended::Unheard => None,
+    }
+}
+
+/// Shows that a system works, and ends it.
+fn end(client: &hcs::Client, kind: Kind, id: &str) -> Result<(), NotDone> {
+    let system = client.open(id).wait()?;
+    let deadline = Instant::now() + SOON;
+    loop {
+        let brought = match system.properties(None).wait()?.state {
+            Some(State::Created) => system.start().wait(),
+            Some(State::Paused) => system.resume().wait(),
+            _ => break,
+        };
+        match brought {
+            // Somebody who was killed meanwhile has asked for it, and it is under way.
+            Err(error) if error.cause == Cause::InvalidState && Instant::now() < deadline => {}
+            other => other?,
+        }
+    }
+    kind.prove(&system)?;
+    system.terminate().wait()?;
+    system.wait_blocking()?;
+    Ok(())
+}
+
+/// Who is to be killed at this moment.
+fn victims(victim: Victim, service: u32, root: &std::path::Path, client: Option<u32>) -> Vec<u32> {
+    let is_worker = |pid: &u32| step::program(*pid).as_deref() == Some("hcs-worker");
+    let workers = || processes::listening_below(&root.join("run/systems")).into_iter().filter(is_worker);
+    match victim {
+        Victim::Service => vec![service],
+        Victim::Worker => workers().collect(),
+        Victim::Inside => {
+            let is_inside = |pid: &u32| {
+                let name = processes::read(*pid, "comm");
+                name.trim() == "hcs-init" || name.starts_with("qemu-system")
+            };
+            workers().flat_map(processes::children).filter(is_inside).collect()
+        }
+        Victim::Spare => processes::children(service)
+            .into_iter()
+            .filter(is_worker)
+            .filter(|pid| step::is_spare(*pid))
+            .collect(),
+        Victim::Client => client.into_iter().collect(),
+    }
+}

@@ -1,0 +1,74 @@
+//! What may come of an operation in which something went wrong.
+
+use hcs::{Cause, schema::State};
+
+use super::{
+    cell::{Victim, Wrong},
+    operations::{NotDone, Operation},
+};
+
+/// Whether this end of an operation and this state afterwards are among those that may be; how it was, for the record.
+pub fn judge(
+    operation: &Operation,
+    wrong: Wrong,
+    ended: &Option<Result<(), &NotDone>>,
+    state: Option<State>,
+) -> Result<String, String> {
+    let told = match ended {
+        None => "unheard".to_owned(),
+        Some(Ok(())) => "done".to_owned(),
+        Some(Err(NotDone::Killed)) => "killed".to_owned(),
+        Some(Err(NotDone::Told(error))) => error.cause.name().to_owned(),
+    };
+    let said = match ended {
+        Some(Err(NotDone::Told(error))) => format!("{told} ({error})"),
+        _ => told.clone(),
+    };
+    let told = format!("{told}, {}", state.as_ref().map_or("ended".to_owned(), |state| format!("{state:?}")));
+    let (from, to) = (&operation.from, &operation.to);
+    let is_ended = state.is_none();
+    let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Inside));
+    let may_be = match ended {
+        // Half of it may have been done by somebody who lives.
+        None => state == *from || state == *to,
+        Some(Ok(())) => state == *to || (ends && is_ended),
+        Some(Err(_)) if ends => is_ended,
+        Some(Err(_)) if matches!(wrong, Wrong::Kill(Victim::Service) | Wrong::Cut) => {
+            state == *from || state == *to || (wrong == Wrong::Cut && is_ended)
+        }
+        Some(Err(_)) => state == *from || is_ended,
+    };
+    if !may_be {
+        return Err(format!("{said}, and then {state:?}"));
+    }
+    match ended {
+        Some(Err(NotDone::Told(error))) if !causes(wrong).contains(&error.cause) => {
+            Err(format!("told as {said}"))
+        }
+        Some(Err(NotDone::Killed)) if !is_ended => {
+            Err("a process was killed in a system that lives".to_owned())
+        }
+        _ => Ok(told),
+    }
+}
+
+/// What the failure of a call may be told as.
+pub fn causes(wrong: Wrong) -> &'static [Cause] {
+    use Cause::*;
+    match wrong {
+        Wrong::Kill(Victim::Service) => &[ServiceDisconnect],
+        Wrong::Kill(Victim::Worker | Victim::Inside) => {
+            &[UnexpectedExit, TerminatedDuringStart, SystemAlreadyStopped, SystemNotFound]
+        }
+        Wrong::Kill(Victim::Spare | Victim::Client) | Wrong::Delay => &[],
+        Wrong::Cut => &[ServiceDisconnect, UnexpectedExit, TerminatedDuringStart],
+        Wrong::FailOnce(error) | Wrong::FailForEver(error) => match error {
+            libc::EMFILE => &[TooManyOpenFiles],
+            libc::ENOSPC => &[DiskFull],
+            libc::ENOMEM => &[OutOfMemory],
+            libc::EAGAIN => &[NotEnoughQuota],
+            libc::EBUSY => &[InUse],
+            _ => &[],
+        },
+    }
+}
