@@ -166,6 +166,8 @@ fn a_worker_that_is_busy_when_the_service_comes_back_is_adopted_when_it_is_not()
     stuck.terminate().wait().unwrap();
     assert_eq!(stuck.wait_blocking().unwrap().exit_type, Some(NotificationType::ForcedExit));
     processes::signal(workers[0], Signal::CONT);
+    hcs_tests::until("the worker is adopted", Duration::from_secs(10), || busy.pause(None).wait().is_ok());
+    busy.resume().wait().unwrap();
     assert_eq!(output(&busy, "echo still here"), "still here\n");
     busy.terminate().wait().unwrap();
     service.await_nothing_left();
