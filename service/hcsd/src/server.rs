@@ -12,11 +12,12 @@ use std::{
     path::Path,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hcs_core::{Cause, Error};
 use hcs_ipc::{socket, stream::Stream, varlink};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
@@ -33,6 +34,9 @@ use crate::{
 const REFUSED_AT_A_TIME: usize = 64;
 /// How long each of them may take with it.
 const REFUSAL: Duration = Duration::from_secs(2);
+
+/// How long what a service has left may listen in its place.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Runs the service until it is told to stop. Systems go on without it.
 pub async fn run(config: Config) -> Result<(), Error> {
@@ -74,11 +78,23 @@ pub async fn run(config: Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether somebody listens, be it one that does not get round to it.
+/// Whether somebody listens, be it one that does not get round to it. A service that was killed while it started a program has left a
+/// copy of its socket in that, for the moment until the program has begun: then this connection ends without a word.
 fn is_served(socket: &Path) -> bool {
-    match socket::connect_at_once(socket) {
-        Ok(_) => true,
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    let deadline = Instant::now() + LAST_WORDS;
+    loop {
+        match socket::connect_at_once(socket) {
+            // A service says nothing before it is asked. One that has too many connections ends them at once, again and again.
+            Ok(connection) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let Ok(left) = Timespec::try_from(left) else { return true };
+                let mut ends = [PollFd::new(&connection, PollFlags::RDHUP)];
+                if left == Timespec::default() || !matches!(poll(&mut ends, Some(&left)), Ok(1..)) {
+                    return true;
+                }
+            }
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
     }
 }
 
@@ -200,5 +216,29 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<Ref
 async fn refuse(mut stream: Stream, error: &Error) {
     if let (Ok(Some(_)), Ok(text)) = (stream.receive().await, varlink::encode_error(error)) {
         let _ = stream.send(text, Vec::new()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::net::UnixListener, thread};
+
+    use super::*;
+
+    #[test]
+    fn what_a_killed_service_has_left_is_no_service() {
+        let path = std::env::temp_dir().join(format!("hcsd-left-{}", std::process::id()));
+        assert!(!is_served(&path));
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(is_served(&path), "one that lives is there");
+        drop(listener.accept().unwrap());
+        // It goes as soon as somebody has connected, without having taken the connection.
+        let left = thread::spawn(move || {
+            poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
+            drop(listener);
+        });
+        assert!(!is_served(&path));
+        left.join().unwrap();
+        fs::remove_file(&path).unwrap();
     }
 }

@@ -2,9 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::Command,
     time::Duration,
 };
 
@@ -14,6 +13,7 @@ use serde_json::Value;
 use crate::{
     Outcome,
     contest::Contestant,
+    resident::Resident,
     usage::{Group, Groups},
 };
 
@@ -22,12 +22,6 @@ pub struct Floor {
     cycle: Resident,
     exec: Resident,
     group: Group,
-}
-
-struct Resident {
-    process: Child,
-    ask: Option<ChildStdin>,
-    answer: BufReader<ChildStdout>,
 }
 
 impl Floor {
@@ -44,10 +38,7 @@ impl Floor {
         let start = |mode: &str| -> Outcome<Resident> {
             let mut command = Command::new(&program);
             command.arg(mode).arg(root_fs).arg(groups.path(&format!("floor/{mode}"))).arg(&filter);
-            let mut process =
-                command.args(groups.of_containers()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-            let answer = BufReader::new(process.stdout.take().ok_or("no pipe")?);
-            Ok(Resident { ask: process.stdin.take(), answer, process })
+            Resident::start(command.args(groups.of_containers()))
         };
         Ok(Some(Floor { cycle: start("cycle")?, exec: start("exec")?, group }))
     }
@@ -73,27 +64,9 @@ fn instructions() -> Outcome<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Resident {
-    fn act(&mut self) -> Outcome<Duration> {
-        self.ask.as_mut().ok_or("the floor is closed")?.write_all(b"\n")?;
-        let mut line = String::new();
-        self.answer.read_line(&mut line)?;
-        let nanoseconds = line.trim().parse().map_err(|_| "the floor has failed")?;
-        Ok(Duration::from_nanos(nanoseconds))
-    }
-}
-
-impl Drop for Resident {
-    fn drop(&mut self) {
-        // The end of its input ends it.
-        self.ask = None;
-        let _ = self.process.wait();
-    }
-}
-
 impl Contestant for Floor {
-    fn name(&self) -> String {
-        "floor, a bare C program".to_owned()
+    fn name(&self) -> &'static str {
+        "floor"
     }
 
     fn group(&self) -> &Group {

@@ -2,14 +2,25 @@
 #![allow(unsafe_code, reason = "loads a shared library and calls its C functions")]
 
 use std::{
-    env,
     ffi::{CString, c_void},
+    path::Path,
     ptr,
 };
+
+use hcs_tests::binaries;
 
 use crate::Outcome;
 
 type Handle = *mut c_void;
+
+/// The document of a system that does nothing, and ends with this program.
+pub fn document(folder: &Path) -> String {
+    format!(
+        r#"{{"Owner":"bench","SchemaVersion":{{"Major":2,"Minor":1}},"ShouldTerminateOnLastHandleClosed":true,
+            "Container":{{"Storage":{{"Path":{:?}}}}}}}"#,
+        folder.join("rootfs")
+    )
+}
 
 /// The functions that are measured.
 pub struct Library {
@@ -22,9 +33,9 @@ pub struct Library {
 }
 
 impl Library {
-    /// Loads the library from beside this program.
+    /// Loads the library.
     pub fn load() -> Outcome<Library> {
-        let path = env::current_exe()?.with_file_name("libcomputecore.so");
+        let path = binaries::find("libcomputecore.so");
         let path = CString::new(path.into_os_string().into_encoded_bytes())?;
         // SAFETY: the path is a C string; the library's initialisers are those of the Rust runtime.
         let library = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };

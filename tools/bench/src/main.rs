@@ -1,45 +1,43 @@
-//! Measures what the project promises about its speed, beside a peer and in the same run: machines differ and
-//! drift, ratios stay.
+//! Measures what the project promises about its speed, its memory and its sizes, beside a peer and in the same run: machines
+//! differ and drift, ratios stay. `cargo xtask bench` runs it.
 //!
-//! `hcs-bench cycle` — the life of a container, against crun, runc, youki and a bare C program of the same steps.
-//! `hcs-bench exec` — a process in a container that is there, against the same.
-//! `hcs-bench idle` — the memory of containers that do nothing.
-//! `hcs-bench many` — 500 containers at once: whether the last is made as quickly as the first, and how long a list takes.
-//! `hcs-bench layers` — a layer imported and exported, beside tar, umoci and containerd.
-//! `hcs-bench boot` — a virtual machine from nothing to its first program, beside the same QEMU run bare.
-//! `hcs-bench clone` — clones of a template, beside the same QEMU run bare; a machine saved to a file, beside dd.
-//! `hcs-bench guest` — processes and folders in a virtual machine, beside the bare port and a share mounted by hand.
-//! `hcs-bench device` — a PCI device that a program is, beside servers that do nothing else.
-//! `hcs-bench command` — the command line: a list of many systems, and a program of an image, beside the library.
-//! `hcs-bench call` — a call that does nothing, through the C library, against a bare Unix socket echo of the
-//! same bytes. More measurements become more files here.
+//! `promises.rs` has every promise with its figure; `measurements/` a file for each measurement, which notes figures in a
+//! report; the rest is what they measure beside, and what is done with reports: `run.rs` does several, `compare/` judges two
+//! builds, `specification.rs` writes SPECIFICATION.md.
 
+mod apart;
 mod bare;
-mod boot;
 mod bundle;
-mod call;
-mod clone;
-mod command;
+mod compare;
+mod containerd;
 mod contest;
-mod cycle;
-mod device;
 mod echo;
-mod exec;
+mod facts;
 mod figures;
 mod floor;
-mod guest;
-mod idle;
-mod layers;
 mod library;
+mod lives;
 mod load;
-mod many;
+mod measurements;
 mod ours;
 mod placement;
+mod promises;
+mod report;
+mod resident;
+mod run;
 mod runtime;
+mod samples;
 mod service;
+mod specification;
+mod units;
 mod usage;
 
 use std::{env, process::ExitCode};
+
+use self::{
+    measurements::{MEASUREMENTS, Measurement},
+    report::Report,
+};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -47,30 +45,20 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["cycle"] => cycle::measure(),
-        ["cycle-apart"] => cycle::measure_apart(),
-        ["exec"] => exec::measure(),
-        ["exec-apart"] => exec::measure_apart(),
-        ["idle"] => idle::measure(),
-        ["compute", processor] => load::compute(processor),
-        ["many"] => many::measure(500),
-        ["many", count] => count.parse().map_err(Into::into).and_then(many::measure),
-        ["boot"] => boot::measure(),
-        ["clone"] => clone::measure(),
-        ["guest"] => guest::measure(),
-        ["device"] => device::measure(),
-        ["layers"] => layers::measure(),
-        ["command"] => command::measure(),
-        ["call"] => call::measure("inf"),
-        ["call", "--at-most", ratio] => call::measure(ratio),
-        ["call-with-library", folder, placement, ratio] => {
-            call::measure_with_library(folder.as_ref(), placement, ratio)
+        ["run", rest @ ..] => run::run(rest),
+        ["compare", rest @ ..] => compare::run(rest),
+        ["specification"] => specification::write(),
+        // What it starts itself.
+        ["apart", name, rest @ ..] => find(name).and_then(|one| measure(one, rest)),
+        ["call-with-library", folder, placement] => {
+            measurements::call::with_library(folder.as_ref(), placement)
         }
+        ["compute", processor] => load::compute(processor),
         ["echo", socket, request, reply] => echo::serve(socket, request, reply),
-        _ => Err(
-            "usage: hcs-bench cycle | exec | idle | many [COUNT] | layers | boot | clone | guest | device | command | call [--at-most RATIO]"
-                .into(),
-        ),
+        ["subject", name] => compare::subject::serve(name),
+        [name, rest @ ..] if rest.is_empty() || matches!(rest, ["--json", _]) => find(name)
+            .and_then(|one| if one.is_apart { apart::again(name, rest) } else { measure(one, rest) }),
+        _ => Err(usage().into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,4 +67,35 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Does a measurement and writes what it has found to the file that is asked for. A promise that is not kept is an error.
+fn measure(one: &Measurement, rest: &[&str]) -> Outcome {
+    let mut report = Report::begin(one.name);
+    (one.measure)(&mut report)?;
+    if let ["--json", file] = rest {
+        report.write(file.as_ref())?;
+    }
+    let broken: Vec<&str> = report.broken().collect();
+    match broken.is_empty() {
+        true => Ok(()),
+        false => Err(format!("promises that are not kept: {}", broken.join(", ")).into()),
+    }
+}
+
+/// The measurement of a name.
+fn find(name: &str) -> Outcome<&'static Measurement> {
+    MEASUREMENTS.iter().find(|one| one.name == name).ok_or_else(|| usage().into())
+}
+
+fn usage() -> String {
+    let measurements: String =
+        MEASUREMENTS.iter().map(|one| format!("\n  {:<10} {}", one.name, one.about)).collect();
+    format!(
+        "usage:
+  hcs-bench MEASUREMENT [--json FILE]
+  hcs-bench run [--into FOLDER] [--keep] [--known] [MEASUREMENT…]
+  hcs-bench compare FOLDER FOLDER [--machines] [--json FILE] [SUBJECT…]
+  hcs-bench specification\n{measurements}"
+    )
 }

@@ -12,7 +12,7 @@ use crate::{
     usage::{Group, Groups},
 };
 
-/// The peers, as far as they are installed.
+/// The peers.
 pub const PROGRAMS: [&str; 3] = ["crun", "runc", "youki"];
 
 /// A runtime with a container in which processes can be started.
@@ -24,17 +24,13 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Prepares a runtime. `None` if it is not installed.
+    /// Prepares a runtime.
     pub fn prepare(
         program: &'static str,
         folder: &Path,
         root_fs: &Path,
         groups: &Groups,
-    ) -> Outcome<Option<Runtime>> {
-        let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if !quiet(Command::new(program).arg("--version")).is_ok_and(|status| status.success()) {
-            return Ok(None);
-        }
+    ) -> Outcome<Runtime> {
         let folder = folder.join(program);
         let group = |name: &str| format!("/{}", groups.path(&format!("{program}/{name}")));
         bundle::write(&folder.join("cycle"), root_fs, &group("cycle"), false)?;
@@ -44,7 +40,7 @@ impl Runtime {
         let bundle = runtime.folder.join("waits");
         runtime.act(&["create", "--bundle", &bundle.display().to_string(), &runtime.waiting()])?;
         runtime.act(&["start", &runtime.waiting()])?;
-        Ok(Some(runtime))
+        Ok(runtime)
     }
 
     fn waiting(&self) -> String {
@@ -65,8 +61,8 @@ impl Runtime {
 }
 
 impl Contestant for Runtime {
-    fn name(&self) -> String {
-        self.program.to_owned()
+    fn name(&self) -> &'static str {
+        self.program
     }
 
     fn group(&self) -> &Group {

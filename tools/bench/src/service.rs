@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::OsString,
     fs,
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::{Path, PathBuf},
@@ -11,6 +11,7 @@ use std::{
 };
 
 use hcs::{Client, link::Options};
+use hcs_tests::binaries;
 
 use crate::{Outcome, usage};
 
@@ -18,36 +19,49 @@ use crate::{Outcome, usage};
 pub struct Service {
     process: Child,
     folder: PathBuf,
+    ready: UnixDatagram,
+    arguments: Vec<OsString>,
 }
 
 impl Service {
-    /// Starts hcsd from beside this program and waits until it says that it is ready.
+    /// Starts hcsd and waits until it says that it is ready.
     pub fn start() -> Outcome<Service> {
-        Service::start_with(&[])
+        Service::start_with(Vec::new())
     }
 
     /// The same, for machines of this QEMU, which find their files in its folder.
     pub fn start_for_machines(qemu: &Path) -> Outcome<Service> {
-        let service = Service::start_with(&["--qemu".as_ref(), qemu.as_os_str()])?;
+        let service = Service::start_with(vec!["--qemu".into(), qemu.into()])?;
         fs::set_permissions(service.folder(), fs::Permissions::from_mode(0o711))?;
         Ok(service)
     }
 
-    fn start_with(arguments: &[&OsStr]) -> Outcome<Service> {
+    fn start_with(arguments: Vec<OsString>) -> Outcome<Service> {
         let folder = parent().join(format!("hcs-bench-{}", std::process::id()));
         fs::create_dir_all(folder.join("rootfs"))?;
         let ready = UnixDatagram::bind(folder.join("notify"))?;
         ready.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let process = Command::new(env::current_exe()?.with_file_name("hcsd"))
-            .arg("--root")
-            .arg(&folder)
-            .args(arguments)
-            .env("NOTIFY_SOCKET", folder.join("notify"))
-            .env("HCS_LOG", "error")
-            .spawn()?;
-        let service = Service { process, folder };
-        ready.recv(&mut [0; 64]).map_err(|error| format!("hcsd does not become ready: {error}"))?;
+        let service = Service { process: spawn(&folder, &arguments)?, folder, ready, arguments };
+        service.await_ready()?;
         Ok(service)
+    }
+
+    fn await_ready(&self) -> Outcome {
+        self.ready.recv(&mut [0; 64]).map_err(|error| format!("hcsd does not become ready: {error}"))?;
+        Ok(())
+    }
+
+    /// Kills it. What it has started lives on.
+    pub fn kill(&mut self) -> Outcome {
+        self.process.kill()?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// Starts another in the place of one that was killed, and waits until it is ready.
+    pub fn start_again(&mut self) -> Outcome {
+        self.process = spawn(&self.folder, &self.arguments)?;
+        self.await_ready()
     }
 
     /// Where everything is.
@@ -99,6 +113,12 @@ impl Service {
     pub fn socket(&self) -> PathBuf {
         self.folder.join("run/hcs.sock")
     }
+}
+
+fn spawn(folder: &Path, arguments: &[OsString]) -> Outcome<Child> {
+    let mut command = Command::new(binaries::find("hcsd"));
+    command.arg("--root").arg(folder).args(arguments);
+    Ok(command.env("NOTIFY_SOCKET", folder.join("notify")).env("HCS_LOG", "error").spawn()?)
 }
 
 /// Where services run their lives, /run, is a tmpfs on every ordinary host, so the folder is in one too if possible.

@@ -15,6 +15,8 @@ pub enum Purpose {
     Demo,
     /// The tests.
     Test,
+    /// The measurements: what the tests need, and what is measured beside.
+    Bench,
 }
 
 /// A Debian package, and how to see that what we want of it is there, wherever it came from.
@@ -60,6 +62,12 @@ const TEST: &[Need] = &[
     Need { package: "gdb", is_met: || host::program("gdb").is_some() },
 ];
 
+/// Youki is in no release of Debian, and measured beside where somebody has installed it.
+const BENCH: &[Need] = &[
+    Need { package: "runc", is_met: || host::program("runc").is_some() },
+    Need { package: "containerd", is_met: || host::program("containerd").is_some() },
+];
+
 /// A tool that Cargo builds.
 struct Tool {
     name: &'static str,
@@ -76,9 +84,13 @@ const TOOLS: &[Tool] = &[
 
 /// Installs.
 pub fn run(purpose: Purpose) -> Outcome {
-    let test: &[Need] = if purpose == Purpose::Test { TEST } else { &[] };
-    let missing: Vec<&str> =
-        DEMO.iter().chain(test).filter(|need| !(need.is_met)()).map(|need| need.package).collect();
+    let needs: &[&[Need]] = match purpose {
+        Purpose::Demo => &[DEMO],
+        Purpose::Test => &[DEMO, TEST],
+        Purpose::Bench => &[DEMO, TEST, BENCH],
+    };
+    let needs = needs.iter().copied().flatten();
+    let missing: Vec<&str> = needs.filter(|need| !(need.is_met)()).map(|need| need.package).collect();
     install_packages(&missing)?;
     if purpose == Purpose::Test {
         let workspace = Workspace::load()?;

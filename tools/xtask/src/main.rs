@@ -5,6 +5,7 @@
 //! machine builds.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod book;
 mod command;
 mod demo;
@@ -31,6 +32,12 @@ cargo xtask <verb>
 
   demo             install what is missing, build, show containers, machines and a device, remove it all
   test [--full]    install what the tests need, run all of them; --full adds the long ones
+  bench [--keep] [--known] [MEASUREMENT…]
+                   measure what is promised, beside peers; --keep writes the figures and SPECIFICATION.md;
+                   with --known what that says is not kept is no failure
+  bench --compare FOLDER FOLDER [--machines] [--seed N] [--json FILE] [SUBJECT…]
+                   judge two builds by their programs
+  specification    write the tables of SPECIFICATION.md from the promises and what was measured last
   install [--demo] install what the tests (or only what the demo) need
   fuzz SECONDS     feed each reader of foreign bytes with mutations for so long
   machines [--relock] fetch what the tests of virtual machines need
@@ -47,6 +54,9 @@ fn main() -> ExitCode {
         ["demo"] => demo::run(),
         ["test"] => test::run(false),
         ["test", "--full"] => test::run(true),
+        ["bench", "--compare", rest @ ..] => bench::compare(rest),
+        ["bench", rest @ ..] => bench::run(rest),
+        ["specification"] => bench::specification(),
         ["install"] => install::run(install::Purpose::Test),
         ["install", "--demo"] => install::run(install::Purpose::Demo),
         ["fuzz", seconds] => fuzz::run(seconds),

@@ -12,7 +12,7 @@ const CONTENTS: &str = "docs/src/SUMMARY.md";
 pub fn read(root: &Path) -> Outcome<Vec<Page>> {
     let mut paths = Vec::new();
     walk(root, SOURCE, &mut paths)?;
-    for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+    for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SPECIFICATION.md"] {
         paths.push(name.to_owned());
     }
     for entry in fs::read_dir(root).map_err(|error| format!("{}: {error}", root.display()))?.flatten() {

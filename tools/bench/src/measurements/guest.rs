@@ -23,24 +23,20 @@ use hcs_tests::{
 
 use crate::{
     Outcome,
-    figures::{Figures, compared, in_turns, timed},
+    figures::Figure,
+    report::Report,
+    samples::{Samples, in_turns, timed},
     service::Service,
 };
 
 const ROUNDS: usize = 31;
 const MUCH: u64 = 100_000_000;
-/// A process, as a multiple of a round on the bare port and the guest's own fork and exec.
-const AT_MOST: f64 = 3.0;
-/// What a process says, in multiples of the speed of the bare port.
-const AT_LEAST: f64 = 0.6;
-/// What it reads from a folder that the service has shared, in multiples of one that is mounted by hand.
-const AT_LEAST_OF_SHARE: f64 = 0.8;
-/// From the call of the start of a clone to its first process.
-const FIRST: Duration = Duration::from_millis(300);
 
 /// Measures.
-pub fn measure() -> Outcome {
-    let service = Service::start_for_machines(&machine::qemu())?;
+pub fn measure(report: &mut Report) -> Outcome {
+    let qemu = machine::qemu();
+    report.has(&qemu);
+    let service = Service::start_for_machines(&qemu)?;
     let tree = service.folder().join("tree");
     rootfs::make(&tree);
     let guest = Guest::utility(service.folder(), &tree);
@@ -61,13 +57,11 @@ pub fn measure() -> Outcome {
     });
     let system = service.client()?.create("vm", &document).wait()?;
     system.start().wait()?;
-    let kept = [processes(&system, &port)?, words(&system, &port)?, folder(&system, &shared)?];
+    processes(report, &system, &port)?;
+    words(report, &system, &port)?;
+    folder(report, &system, &shared)?;
     system.terminate().wait()?;
-    let kept = [kept, [first_of_clone(&service, &guest)?; 3]].concat();
-    match kept.into_iter().all(|kept| kept) {
-        true => Ok(()),
-        false => Err("a promise is not kept".into()),
-    }
+    first_of_clone(report, &service, &guest)
 }
 
 fn script(text: &str) -> ProcessParameters {
@@ -89,7 +83,7 @@ fn said(system: &System, text: &str) -> Outcome<String> {
 /// Where the guest finds the bare port.
 const PORT: &str = "port=/dev/$(grep -lx raw /sys/class/virtio-ports/*/name | cut -d/ -f5)";
 
-fn processes(system: &System, port: &Path) -> Outcome<bool> {
+fn processes(report: &mut Report, system: &System, port: &Path) -> Outcome {
     // As many as can be told from the time that a shell takes for itself.
     let each = said(
         system,
@@ -115,15 +109,16 @@ fn processes(system: &System, port: &Path) -> Outcome<bool> {
         })
     };
     run()?;
-    let figures = in_turns(ROUNDS, run, round)?;
-    compared(["a process from the call to its end", "a round on the bare port"], &figures);
+    let [ours, bare] = in_turns(ROUNDS, run, round)?;
     echo.kill().wait()?;
     echo.wait_blocking()?;
-    let [ours, bare] = figures.map(|figures| figures.percentile(0.5));
-    let ratio = ours.as_secs_f64() / (bare + fork_and_exec).as_secs_f64();
-    println!("the guest's own fork and exec: {fork_and_exec:?}");
-    println!("ratio to both: {ratio:.2} (promised: {AT_MOST})");
-    Ok(ratio <= AT_MOST)
+    report.note(
+        Figure::new("a process in a machine, to its end", &ours).beside("a round on the bare port", &bare),
+    );
+    let both = bare.median() + fork_and_exec;
+    let process = Figure::new("a process in a machine, to its end", &ours);
+    report.note(process.beside("that and the guest's own fork and exec", both).promised("guest-process")?);
+    Ok(())
 }
 
 /// The other end of the bare port. Who waits for it for longer than this waits for ever.
@@ -133,7 +128,7 @@ fn bare_port(port: &Path) -> Outcome<UnixStream> {
     Ok(bare)
 }
 
-fn words(system: &System, port: &Path) -> Outcome<bool> {
+fn words(report: &mut Report, system: &System, port: &Path) -> Outcome {
     const TIMES: usize = 5;
     let ours = || {
         timed(|| {
@@ -150,12 +145,10 @@ fn words(system: &System, port: &Path) -> Outcome<bool> {
             Ok(())
         })
     };
-    let figures = in_turns(TIMES, ours, by_port)?;
-    compared(["100 MB that a process says", "100 MB by the bare port"], &figures);
-    let [ours, bare] = figures.map(|figures| figures.percentile(0.5));
-    let ratio = bare.as_secs_f64() / ours.as_secs_f64();
-    println!("speed: {ratio:.2} of the bare port (promised: {AT_LEAST})");
-    Ok(ratio >= AT_LEAST)
+    let [ours, bare] = in_turns(TIMES, ours, by_port)?;
+    let words = Figure::new("100 MB that a process in a machine says", &ours);
+    report.note(words.beside("100 MB by the bare port", &bare).promised("guest-words")?);
+    Ok(())
 }
 
 fn take(from: &mut impl Read) -> Outcome {
@@ -170,7 +163,7 @@ fn take(from: &mut impl Read) -> Outcome {
 }
 
 /// The same file by the share as its agent mounts it, and by one that is mounted by hand.
-fn folder(system: &System, shared: &Path) -> Outcome<bool> {
+fn folder(report: &mut Report, system: &System, shared: &Path) -> Outcome {
     const TIMES: usize = 5;
     let share = Plan9Share::default().access_name("much").path(shared.display().to_string());
     let guest = serde_json::json!({"RequestType": "Add", "ResourceType": "MappedDirectory",
@@ -187,15 +180,13 @@ fn folder(system: &System, shared: &Path) -> Outcome<bool> {
         let line = format!("echo 3 >/proc/sys/vm/drop_caches; dd if={place}/much of=/dev/null bs=1M");
         timed(|| said(system, &line).map(drop))
     };
-    let figures = in_turns(TIMES, || read("/mnt/much"), || read("/mnt/hand"))?;
-    compared(["100 MB from a share", "100 MB from one mounted by hand"], &figures);
-    let [ours, by_hand] = figures.map(|figures| figures.percentile(0.5));
-    let ratio = by_hand.as_secs_f64() / ours.as_secs_f64();
-    println!("speed: {ratio:.2} of that (promised: {AT_LEAST_OF_SHARE})");
-    Ok(ratio >= AT_LEAST_OF_SHARE)
+    let [ours, by_hand] = in_turns(TIMES, || read("/mnt/much"), || read("/mnt/hand"))?;
+    let folder = Figure::new("100 MB from a shared folder", &ours);
+    report.note(folder.beside("100 MB from one mounted by hand", &by_hand).promised("guest-folder")?);
+    Ok(())
 }
 
-fn first_of_clone(service: &Service, guest: &Guest) -> Outcome<bool> {
+fn first_of_clone(report: &mut Report, service: &Service, guest: &Guest) -> Outcome {
     const CLONES: usize = 9;
     let template = guest.document_with(|machine| machine.guest_connection(GuestConnection::default()));
     let system = service.client()?.create("template", &template).wait()?;
@@ -203,7 +194,7 @@ fn first_of_clone(service: &Service, guest: &Guest) -> Outcome<bool> {
     said(&system, "true")?;
     system.pause(None).wait()?;
     system.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait()?;
-    let mut figures = Figures::default();
+    let mut samples = Samples::default();
     for number in 0..CLONES {
         let mut document = template.clone();
         let machine = document.virtual_machine.as_mut().ok_or("no machine")?;
@@ -216,12 +207,12 @@ fn first_of_clone(service: &Service, guest: &Guest) -> Outcome<bool> {
         clone.start().wait()?;
         let process =
             clone.run(&ProcessParameters::default().command_args(vec!["true".to_owned()])).wait()?;
-        figures.add(began.elapsed());
+        samples.add(began.elapsed());
         process.wait_blocking()?;
         clone.terminate().wait()?;
     }
     system.terminate().wait()?;
-    let first = figures.percentile(0.5);
-    println!("the first process of a clone runs {first:?} after the call of its start (promised: {FIRST:?})");
-    Ok(first <= FIRST)
+    let first = Figure::new("from the start of a clone to its first process", &samples);
+    report.note(first.promised("clone-process")?);
+    Ok(())
 }

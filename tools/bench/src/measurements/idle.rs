@@ -4,14 +4,18 @@ use std::{thread, time::Duration};
 
 use hcs::schema::Any;
 
-use crate::{Outcome, bundle, service::Service, usage};
+use crate::{
+    Outcome, bundle,
+    figures::{Bytes, Figure},
+    report::Report,
+    service::Service,
+    usage,
+};
 
 const CONTAINERS: usize = 50;
-/// Of worker and first process together.
-const AT_MOST_KIB: u64 = 400;
 
 /// Measures.
-pub fn measure() -> Outcome {
+pub fn measure(report: &mut Report) -> Outcome {
     let service = Service::start()?;
     bundle::root_fs(&service.folder().join("rootfs"))?;
     let (client, document) = (service.client()?, Any::from_text(service.document())?);
@@ -34,18 +38,14 @@ pub fn measure() -> Outcome {
         of_workers += memory(*worker)?;
         of_inits += memory(usage::children(*worker)[0])?;
     }
-    let each = |sum: u64| sum / CONTAINERS as u64;
-    let service_each = each(memory(service.pid())?.saturating_sub(before));
-    let sum = each(of_workers + of_inits);
-    println!("{CONTAINERS} idle containers, KiB of each (PSS)");
-    println!(
-        "worker {}, init {}, together {sum} (promised: {AT_MOST_KIB})",
-        each(of_workers),
-        each(of_inits)
-    );
-    println!("hcsd: {before} without containers, and {service_each} for each");
+    let of_service = memory(service.pid())?.saturating_sub(before);
+    let each = |sum: u64| Bytes((sum << 10) / CONTAINERS as u64);
+    let together = Figure::new("an idle container: worker and first process", each(of_workers + of_inits));
+    report.note(together.promised("idle-container")?);
+    report.note(Figure::new("the worker of it alone", each(of_workers)));
+    report.note(Figure::new("hcsd for each idle container", each(of_service)));
     for system in systems {
         system.terminate().wait()?;
     }
-    if sum > AT_MOST_KIB { Err("the promise is not kept".into()) } else { Ok(()) }
+    Ok(())
 }

@@ -16,9 +16,12 @@ use hcs::{
 };
 use hcs_tests::machine::{self, Guest, with_memory};
 
+use super::boot;
 use crate::{
-    Outcome, bare, boot,
-    figures::{compared, in_turns, timed},
+    Outcome, bare,
+    figures::{Bytes, Figure},
+    report::Report,
+    samples::{in_turns, timed},
     service::Service,
     usage,
 };
@@ -26,26 +29,17 @@ use crate::{
 const PAIRS: usize = 15;
 const CLONES: usize = 10;
 const MIB: u64 = 256;
-/// A clone through the service, as a multiple of the bare one.
-const AT_MOST: f64 = 2.0;
-/// What a clone has for itself.
-const AT_MOST_KIB: u64 = 40 << 10;
-/// What a file allocates, as a multiple of the memory that was touched.
-const AT_MOST_ALLOCATED: f64 = 1.05;
-/// How long it takes, as a multiple of dd.
-const AT_MOST_OF_DD: f64 = 1.3;
 
 /// Measures.
-pub fn measure() -> Outcome {
+pub fn measure(report: &mut Report) -> Outcome {
     let qemu = machine::qemu();
+    report.has(&qemu);
+    report.has("dd");
     let service = Service::start_for_machines(&qemu)?;
     let guest = Guest::make(service.folder(), "echo ready; while :; do echo tick; usleep 1000; done");
     let document = guest.document_with(|machine| with_memory(machine, MIB));
-    let kept = [save(&service, &guest, &document)?, clones(&service, &guest, &document, &qemu)?];
-    match kept.iter().all(|kept| *kept) {
-        true => Ok(()),
-        false => Err("a promise is not kept".into()),
-    }
+    save(report, &service, &guest, &document)?;
+    clones(report, &service, &guest, &document, &qemu)
 }
 
 /// A machine that runs, and has booted.
@@ -56,7 +50,7 @@ fn running(service: &Service, guest: &Guest, name: &str, document: &ComputeSyste
     Ok(system)
 }
 
-fn save(service: &Service, guest: &Guest, document: &ComputeSystem) -> Outcome<bool> {
+fn save(report: &mut Report, service: &Service, guest: &Guest, document: &ComputeSystem) -> Outcome {
     // A disk, as a saved machine is to outlive the host.
     let folder = std::env::current_exe()?.parent().ok_or("this program is in no folder")?.to_owned();
     let (file, copy) = (folder.join("hcs-bench.vmrs"), folder.join("hcs-bench.dd"));
@@ -73,17 +67,17 @@ fn save(service: &Service, guest: &Guest, document: &ComputeSystem) -> Outcome<b
     let first = save()?;
     let touched = memory_of(worker)?;
     let allocated = fs::metadata(&file)?.blocks() * 512;
-    let figures = in_turns(PAIRS, save, || timed(|| write_as_much(&file, &copy, allocated)))?;
+    let [ours, dd] = in_turns(PAIRS, save, || timed(|| write_as_much(&file, &copy, allocated)))?;
     system.terminate().wait()?;
     fs::remove_file(&file)?;
     fs::remove_file(&copy)?;
-    let of_dd = compared(["a machine saved to a file", "dd with fsync of as many bytes"], &figures);
-    let of_memory = allocated as f64 / touched as f64;
-    println!("ratio of the medians: {of_dd:.2} (promised: {AT_MOST_OF_DD}); the first time {first:?}");
-    println!(
-        "{allocated} bytes for {touched} that were touched: {of_memory:.3} (promised: {AT_MOST_ALLOCATED})"
-    );
-    Ok(of_dd <= AT_MOST_OF_DD && of_memory <= AT_MOST_ALLOCATED)
+    report.note(Figure::new("a machine saved to a file, the first time", first));
+    let saved = Figure::new("a machine saved to a file", &ours).beside("dd with fsync of as many bytes", &dd);
+    report.note(saved.promised("save-time")?);
+    let size = Figure::new("what the file allocates", Bytes(allocated))
+        .beside("memory that was touched", Bytes(touched));
+    report.note(size.promised("save-size")?);
+    Ok(())
 }
 
 /// As many bytes of the saved machine as it allocates, in one piece.
@@ -114,7 +108,13 @@ fn memory_of(worker: u32) -> Outcome<u64> {
     Ok(fs::metadata(nameless(worker, "hcs-memory")?)?.blocks() * 512)
 }
 
-fn clones(service: &Service, guest: &Guest, document: &ComputeSystem, qemu: &Path) -> Outcome<bool> {
+fn clones(
+    report: &mut Report,
+    service: &Service,
+    guest: &Guest,
+    document: &ComputeSystem,
+    qemu: &Path,
+) -> Outcome {
     let template = running(service, guest, "template", document)?;
     let of_template = service.worker()?;
     template.pause(None).wait()?;
@@ -163,7 +163,7 @@ fn clones(service: &Service, guest: &Guest, document: &ComputeSystem, qemu: &Pat
             go_on(process).and_then(|()| await_tick(&port)).map_err(|error| format!("bare: {error}").into())
         })
     };
-    let figures = in_turns(PAIRS, through_service, by_itself)?;
+    let [ours, bare] = in_turns(PAIRS, through_service, by_itself)?;
     let mut all = vec![first];
     for number in 1..CLONES {
         all.push(clone(number)?);
@@ -171,16 +171,19 @@ fn clones(service: &Service, guest: &Guest, document: &ComputeSystem, qemu: &Pat
     for number in 0..CLONES {
         await_tick(&port(service, number))?;
     }
-    let mut memory: Vec<u64> = clones().filter_map(usage::private_kib).collect();
-    memory.sort_unstable();
+    let memory: Vec<u64> = clones().filter_map(usage::private_kib).collect();
     for system in all {
         system.terminate().wait()?;
     }
     template.terminate().wait()?;
-    let ratio = compared(["a clone, create to its first word", "the same QEMU, bare"], &figures);
-    println!("ratio of the medians of {PAIRS} pairs: {ratio:.2} (promised: {AT_MOST})");
-    println!("private memory of {CLONES} clones of {MIB} MiB, in KiB: {memory:?} (promised: {AT_MOST_KIB})");
-    Ok(ratio <= AT_MOST && memory.last().is_some_and(|most| *most <= AT_MOST_KIB))
+    let clone = Figure::new("a clone, create to its first word", &ours).beside("the same QEMU, bare", &bare);
+    report.note(clone.promised("clone")?);
+    for (which, kib) in [("least", memory.iter().min()), ("most", memory.iter().max())] {
+        let name = format!("what a clone of {MIB} MiB has for itself, the {which} of {CLONES}");
+        let figure = Figure::new(name, Bytes(kib.ok_or("there is no clone")? << 10));
+        report.note(figure.promised("clone-memory")?);
+    }
+    Ok(())
 }
 
 fn port(service: &Service, number: usize) -> PathBuf {
