@@ -69,7 +69,9 @@ impl Container {
             None => Vec::new(),
         };
         let rules: Vec<String> = devices.iter().map(device::Found::rule).collect();
+        let mounted = Mounted::of(&mounts, plan.users.is_some())?;
         let layout = Layout::of_this_host()?;
+        // The last that can fail and leaves something.
         let cgroup = Cgroup::create(layout, &plan.cgroup_parent, &plan.runtime_id, &plan.limits, &rules)?;
         if let (Some(disk), Some(limits)) = (disk, &plan.disk_limits)
             && let Err(error) = cgroup.limit_disk(&disk, limits)
@@ -77,7 +79,6 @@ impl Container {
             let _ = cgroup.remove();
             return Err(error.at("$.Container.Storage.QoS"));
         }
-        let mounted = Mounted::of(&mounts, plan.users.is_some())?;
         let materials = launch::Materials { root: root.mount, mounts, devices, nodes, network };
         Ok(Container {
             plan,
@@ -106,11 +107,17 @@ impl Container {
             }
         }
         // From now on every child of this process is born in the container's pid namespace.
-        sys::enter_namespaces(launched.pidfd.as_fd(), libc::CLONE_NEWPID).map_err(|errno| {
-            Error::from_errno(errno.raw_os_error(), "entering the container's pid namespace")
-        })?;
-        self.state = State::Started(launched);
-        Ok(())
+        match sys::enter_namespaces(launched.pidfd.as_fd(), libc::CLONE_NEWPID) {
+            Ok(()) => {
+                self.state = State::Started(launched);
+                Ok(())
+            }
+            Err(errno) => {
+                process::end(launched.pidfd.as_fd());
+                let doing = "entering the container's pid namespace";
+                Err(Error::from_errno(errno.raw_os_error(), doing))
+            }
+        }
     }
 
     fn launched(&self) -> Result<&Launched, Error> {

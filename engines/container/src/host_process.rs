@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     ffi::CString,
     os::{
-        fd::{BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -23,7 +23,8 @@ use crate::{
     cgroup::Cgroup,
     host_view::{self, View},
     launch::{c_strings, join_cgroup},
-    privileges,
+    privileges, process,
+    report::{self, Step},
     sys::{self, CStringList},
     vfork,
 };
@@ -60,35 +61,50 @@ pub fn start(program: &Program<'_>, cgroup: &Cgroup) -> Result<OwnedFd, Error> {
     let arguments = CStringList::new(c_strings(program.arguments)?);
     let environment = CStringList::new(c_strings(program.environment)?);
     let join = cgroup.join()?;
+    let (reporter, listener) = report::channel()?;
     let child = || -> Infallible {
-        let ready = join_cgroup(join).map_err(|failed| failed.1).and_then(|()| become_it(program));
-        if ready.is_ok() {
-            sys::execute(&path, &arguments, &environment);
-        }
+        let (step, errno) = match join_cgroup(join).and_then(|()| become_it(program)) {
+            Ok(()) => (Step::Execute, sys::execute(&path, &arguments, &environment)),
+            Err(failure) => failure,
+        };
+        reporter.failed(step, errno);
         sys::exit(127)
     };
     let namespaces = if program.view.is_some() { host_view::NAMESPACES } else { 0 };
-    vfork::spawn_in(namespaces, join.birthplace(), &child).map_err(failed)
+    let pidfd = vfork::spawn_in(namespaces, join.birthplace(), &child).map_err(failed)?;
+    drop(reporter);
+    match listener.until_closed().failure {
+        None => Ok(pidfd),
+        Some((step, errno)) => {
+            let _ = process::wait(pidfd.as_fd());
+            Err(Error::from_errno(errno.raw_os_error(), format!("{doing}: {}", step.text())))
+        }
+    }
 }
 
-fn become_it(program: &Program<'_>) -> Result<(), Errno> {
-    rustix::process::setsid()?;
-    be_killed_as_others()?;
+fn become_it(program: &Program<'_>) -> Result<(), (Step, Errno)> {
+    let at = |step: Step| move |errno: Errno| (step, errno);
+    rustix::process::setsid().map_err(at(Step::Session))?;
+    be_killed_as_others().map_err(at(Step::OomScore))?;
     if let Some(view) = program.view {
-        view.enter()?;
+        view.enter().map_err(at(Step::View))?;
     }
     sys::reset_signals([libc::SIGPIPE]);
     sys::unblock_signals();
     // Who gets to what it makes is decided by the folder, and by the program, and not by whoever started the service.
     rustix::process::umask(rustix::fs::Mode::empty());
-    rustix::stdio::dup2_stdin(program.stdin)?;
-    rustix::stdio::dup2_stderr(program.stderr)?;
+    rustix::stdio::dup2_stdin(program.stdin).map_err(at(Step::Streams))?;
+    rustix::stdio::dup2_stderr(program.stderr).map_err(at(Step::Streams))?;
     for fd in program.keep {
-        rustix::io::fcntl_setfd(fd, FdFlags::empty())?;
+        rustix::io::fcntl_setfd(fd, FdFlags::empty()).map_err(at(Step::Streams))?;
     }
-    rustix::thread::set_no_new_privs(true)?;
+    rustix::thread::set_no_new_privs(true).map_err(at(Step::NoNewPrivileges))?;
     // What it is bounded by is what root has after it has run a program.
-    privileges::limit(program.capabilities)?;
+    privileges::limit(program.capabilities).map_err(at(Step::Capabilities))?;
+    become_user(program).map_err(at(Step::User))
+}
+
+fn become_user(program: &Program<'_>) -> Result<(), Errno> {
     let (uid, gid) = (Uid::from_raw(program.user), Gid::from_raw(program.user));
     set_groups(program.groups)?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;

@@ -108,8 +108,13 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
                 }
                 let _ = rustix::io::write(&tell, b"1");
             }
-            listener.until_ready().into_result("starting the container")?;
-            Ok(Launched { pidfd, control: control_of_worker })
+            match listener.until_ready().into_result("starting the container") {
+                Ok(_) => Ok(Launched { pidfd, control: control_of_worker }),
+                Err(error) => {
+                    process::end(pidfd.as_fd());
+                    Err(error)
+                }
+            }
         }
         Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "making the container's namespaces")),
     }

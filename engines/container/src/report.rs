@@ -67,6 +67,7 @@ steps! {
     Settings = 33, "changing a setting of the kernel";
     Profile = 35, "choosing the AppArmor profile";
     Network = 34, "entering the network namespace";
+    View = 36, "hiding the files of the host";
 }
 
 const PROCESS_ID: u32 = 0;

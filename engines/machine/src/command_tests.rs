@@ -141,8 +141,42 @@ fn what_cannot_be_is_refused_where_it_stands() {
             with(r#","Devices":{"ComPorts":{"0":{"NamedPipe":"\\\\.\\pipe\\x"}}}"#),
             "$.VirtualMachine.Devices.ComPorts[\"0\"].NamedPipe",
         ),
+        (
+            with(r#","Devices":{"ComPorts":{"0":{"NamedPipe":"/s"},"00":{}}}"#),
+            "$.VirtualMachine.Devices.ComPorts[\"00\"]",
+        ),
+        (
+            with(
+                r#","Devices":{"Scsi":{"x":{"Attachments":{"02":{"Type":"VirtualDisk","Path":"/d"},"2":{"Type":"VirtualDisk","Path":"/e"}}}}}"#,
+            ),
+            "$.VirtualMachine.Devices.Scsi[\"x\"].Attachments[\"2\"]",
+        ),
+        (
+            with(r#","Devices":{"VirtioSerial":{"Ports":{"01":{"NamedPipe":"/s"},"1":{"NamedPipe":"/t"}}}}"#),
+            "$.VirtualMachine.Devices.VirtioSerial.Ports[\"1\"]",
+        ),
+        (
+            with(r#","Devices":{"VirtioSerial":{"Ports":{"1":{"Name":"agent"}}}}"#),
+            "$.VirtualMachine.Devices.VirtioSerial.Ports[\"1\"].NamedPipe",
+        ),
     ] {
         let (detail, path) = refusal(&text);
         assert_eq!(path.as_deref(), Some(at), "{detail}");
     }
+}
+
+#[test]
+fn a_keyboard_without_a_screen_is_told_to_have_no_effect() {
+    let notices = |devices: &str| {
+        let text = format!(
+            r#"{{"SchemaVersion":{{"Major":2,"Minor":1}},"VirtualMachine":{{"Chipset":{{"LinuxKernelDirect":{{"KernelFilePath":"/k"}}}},
+            "ComputeTopology":{{"Memory":{{"SizeInMB":64}}}},"Devices":{devices}}}}}"#
+        );
+        let reading = hcs_schema::read::<ComputeSystem>(&text).unwrap();
+        let id = SystemId::new("vm").unwrap();
+        let (_, notices) = Plan::new(&reading, id.as_str(), id.runtime_id(), "hcs").unwrap();
+        notices.into_iter().map(|notice| notice.path).collect::<Vec<_>>()
+    };
+    assert_eq!(notices(r#"{"Keyboard":{}}"#), ["$.VirtualMachine.Devices.Keyboard"]);
+    assert!(notices(r#"{"Keyboard":{},"VideoMonitor":{}}"#).is_empty());
 }

@@ -403,14 +403,20 @@ pub fn listen(pipe: &Pipe) -> Result<OwnedFd, Error> {
 
 /// Connects to a socket of somebody, as the machine's user.
 pub fn connect(host: &Host, path: &str) -> Result<OwnedFd, Error> {
-    let connect = || {
-        let flags = SocketFlags::CLOEXEC;
-        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-        Ok(socket)
-    };
-    let connected = with_rights_of(host.user, &[host.group], connect).and_then(|connected| connected);
-    connected.map_err(|errno: Errno| Error::from_errno(errno.raw_os_error(), format!("connecting to {path}")))
+    let connected = with_rights_of(host.user, &[host.group], || connect_at_once(path));
+    connected.and_then(|connected| connected).map_err(|errno| match errno {
+        Errno::AGAIN => Error::new(Cause::InUse, format!("too many wait at {path} to be let in")),
+        errno => Error::from_errno(errno.raw_os_error(), format!("connecting to {path}")),
+    })
+}
+
+/// Connects to the socket at this path without waiting: `AGAIN` is that those who wait to be let in are too many.
+pub fn connect_at_once(path: &str) -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::fs::fcntl_setfl(&socket, OFlags::empty())?;
+    Ok(socket)
 }
 
 /// Removes sockets that were made. What is something else stays.
@@ -420,5 +426,30 @@ pub fn remove_sockets<'a>(paths: impl Iterator<Item = &'a str>) {
         if std::fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket()) {
             let _ = std::fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lets_nobody_in_is_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("hcs-full-{}", std::process::id()));
+        let path = path.to_str().unwrap();
+        let listener =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        rustix::net::bind(&listener, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let mut waiting = Vec::new();
+        let refused = loop {
+            match connect_at_once(path) {
+                Ok(socket) => waiting.push(socket),
+                Err(errno) => break errno,
+            }
+        };
+        remove_sockets([path].into_iter());
+        assert_eq!((refused, waiting.is_empty()), (Errno::AGAIN, false));
     }
 }

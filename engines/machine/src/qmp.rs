@@ -150,15 +150,21 @@ impl Qmp {
         !self.events.is_empty() || self.received.contains(&b'\n')
     }
 
-    /// What has happened since the last time this was asked; nothing is waited for. `None` when QEMU has hung up and
-    /// everything is told.
-    pub fn events(&mut self) -> Option<Vec<Event>> {
-        let is_open = self.take_what_came().is_ok();
-        while let Ok(Some(said)) = self.next_line() {
-            self.note(said);
+    /// What has happened since the last time this was asked, and whether more can come; nothing is waited for. It cannot when
+    /// QEMU says what cannot be understood, or, with `None`, has hung up.
+    pub fn events(&mut self) -> (Vec<Event>, Result<(), Option<Error>>) {
+        let mut more = self.take_what_came();
+        loop {
+            match self.next_line() {
+                Ok(Some(said)) => self.note(said),
+                Ok(None) => break,
+                Err(error) => {
+                    more = Err(error);
+                    break;
+                }
+            }
         }
-        let events: Vec<Event> = self.events.drain(..).collect();
-        (is_open || !events.is_empty()).then_some(events)
+        (self.events.drain(..).collect(), more.map_err(gone))
     }
 
     /// Forgets what was told of this before.
@@ -220,9 +226,13 @@ impl Qmp {
         Ok(Some(serde_json::from_slice(&line)?))
     }
 
+    /// No more than is looked at before the next time: who takes a QEMU over must not fill our memory.
     fn take_what_came(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 << 10];
         loop {
+            if self.received.len() > LONGEST {
+                return Ok(());
+            }
             match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT) {
                 Ok((_, 0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok((_, length)) => self.received.extend_from_slice(&buffer[..length]),
@@ -332,12 +342,47 @@ mod tests {
                 assert_eq!(qmp.run("query-status", Value::Null).unwrap()["status"], "paused");
                 let error = qmp.run("cont", Value::Null).unwrap_err();
                 assert!(error.detail.contains("not so"), "{error:?}");
-                let events = qmp.events().unwrap();
+                let (events, more) = qmp.events();
+                assert!(more.is_ok());
                 let names: Vec<&str> = events.iter().map(|event| event.name.as_str()).collect();
                 assert_eq!(names, ["STOP", "RESUME"]);
                 assert_eq!(events[1].data["a"], 1);
             },
         );
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_kept_and_is_told() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let speaker = thread::spawn(move || while theirs.write_all(&[b' '; 64 << 10]).is_ok() {});
+        let (errors, consoles) = (Tail::new().unwrap().0, Tail::new().unwrap().0);
+        let mut qmp = Qmp::new(ours.into(), Ears { errors, consoles });
+        let failure = loop {
+            qmp.wait(PollFlags::IN, Instant::now() + PATIENCE).unwrap();
+            let (events, more) = qmp.events();
+            assert!(
+                events.is_empty() && qmp.received.len() <= LONGEST + (16 << 10),
+                "{}",
+                qmp.received.len()
+            );
+            if let Err(failure) = more {
+                break failure;
+            }
+        };
+        assert!(failure.unwrap().detail.contains("too much"));
+        drop(qmp);
+        speaker.join().unwrap();
+    }
+
+    #[test]
+    fn the_last_words_come_before_the_end() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"{\"event\":\"SHUTDOWN\"}\n").unwrap();
+        drop(theirs);
+        let (errors, consoles) = (Tail::new().unwrap().0, Tail::new().unwrap().0);
+        let (events, more) = Qmp::new(ours.into(), Ears { errors, consoles }).events();
+        assert_eq!(events[0].name, "SHUTDOWN");
+        assert_eq!(more, Err(None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The pure heart of the Host Compute System: what a compute system is, which call is legal when, what an
 //! operation is, how things are named, and how failures are told.
 //!
-//! Everything here is plain data and functions over it. There is no I/O, no clock, no thread, so every rule
+//! Everything here is plain data and functions over it. No rule does I/O, reads a clock or starts a thread, so every rule
 //! can be tested without root and without a machine. The service, the workers, the client library and the C
 //! library all decide by these modules and by nothing else:
 //!
@@ -11,12 +11,12 @@
 //! * [`cause`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
 //! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed; [`device_failure`]: what of
 //!   it is due to a device of an application.
-//! * [`complain!`]: a line for the log of a program.
+//! * [`complain!`]: a line for the log of a program, which is all the I/O here.
 //! * [`mountinfo`]: what the kernel says of mounts.
 #![forbid(unsafe_code)]
 
 pub mod cause;
-mod complaint;
+pub mod complaint;
 pub mod device_failure;
 pub mod error;
 pub mod event;

@@ -61,7 +61,10 @@ impl Agent {
     }
 
     fn place(&mut self, question: &Question) -> Result<&mut Place, Failure> {
-        let id = &question.base.container_id;
+        self.place_of(&question.base.container_id)
+    }
+
+    fn place_of(&mut self, id: &str) -> Result<&mut Place, Failure> {
         self.places
             .get_mut(id)
             .ok_or_else(|| Failure::new(code::NO_CONTAINER, format!("there is no container {id:?}")))
@@ -81,6 +84,7 @@ impl Agent {
         let parameters = settings.process_parameters.0;
         let is_here = question.base.container_id == NULL_ID || parameters.create_in_utility_vm;
         let plan = plan(&parameters, is_here)?;
+        let there = if is_here { NULL_ID } else { question.base.container_id.as_str() };
         self.place(question)?;
         let StreamPorts { stdin, stdout, stderr } = settings.vsock_stdio_relay_settings;
         let mut streams = [None; 3];
@@ -92,7 +96,8 @@ impl Agent {
                 return Err(Failure::new(code::FAILED, "there are too many streams"));
             }
         }
-        self.ask(question, Request::CreateProcess { plan }, Awaited::Process(question.clone(), streams))
+        let awaited = Awaited::Process(question.clone(), streams);
+        self.place_of(there)?.ask(Request::CreateProcess { plan }, awaited).map_err(failure)
     }
 
     fn wait_for(&mut self, question: Question) -> Result<(), Cut> {

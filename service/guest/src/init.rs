@@ -65,19 +65,22 @@ pub fn run() -> Result<(), Error> {
     let mut began = Instant::now();
     loop {
         if agent.is_none() {
+            began = Instant::now();
             match start() {
-                Ok(pid) => (agent, began) = (Some(pid), Instant::now()),
+                Ok(pid) => agent = Some(pid),
                 Err(error) => hcs_core::complain!("hcs-guest: starting the agent: {error}"),
             }
         }
-        match rustix::process::wait(WaitOptions::empty()) {
+        // Without an agent nobody's death is waited for: the next one is tried soon.
+        let waits = if agent.is_some() { WaitOptions::empty() } else { WaitOptions::NOHANG };
+        match rustix::process::wait(waits) {
             Ok(Some((pid, status))) if Some(pid) == agent => {
                 hcs_core::complain!("hcs-guest: the agent has ended: {status:?}");
                 agent = None;
             }
-            Ok(_) | Err(Errno::INTR) => continue,
-            // There is nobody to bury, so the agent could not be started either.
-            Err(_) => agent = None,
+            Ok(Some(_)) | Err(Errno::INTR) => continue,
+            // There is nobody to bury, so there is no agent either.
+            Ok(None) | Err(_) => agent = None,
         }
         // One that cannot run must not keep the machine busy.
         std::thread::sleep(SHORT.saturating_sub(began.elapsed()));

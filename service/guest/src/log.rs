@@ -1,4 +1,4 @@
-//! What the agent and its workers complain of: it goes to the host as long as one listens, else to where it went before.
+//! What the agent complains of, and those that it runs: it goes to the host as long as one listens, else to where it went before.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -7,6 +7,9 @@ use hcs_gcs::records::LOG_PORT;
 use hcs_mux::Stream;
 use hcs_worker::carrier::{Carrier, Cut};
 use rustix::{io::Errno, pipe::PipeFlags};
+
+/// The most that waits for a host that does not listen; what comes then is lost.
+const MOST_UNHEARD: usize = 256 << 10;
 
 /// What was said to the standard error, and where it goes.
 pub struct Log {
@@ -56,6 +59,8 @@ impl Log {
         while let Ok(length @ 1..) = rustix::io::read(&self.said, &mut buffer) {
             let said = &buffer[..length];
             match (self.stream, &self.console) {
+                // A host that does not listen must not fill our memory.
+                (Some(stream), _) if carrier.unsent(stream) > MOST_UNHEARD => {}
                 (Some(stream), _) => carrier.say(stream, said)?,
                 // Who cannot be told is not told.
                 (None, Some(console)) => drop(rustix::io::write(console, said)),

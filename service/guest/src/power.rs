@@ -1,11 +1,15 @@
 //! The end of the machine.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
+use hcs_container::network::host_program;
 use rustix::system::RebootCommand;
 
 /// Programs by which a distribution is asked to end itself in order.
 const PROGRAMS: &[&str] = &["/usr/bin/systemctl", "/bin/systemctl", "/sbin/poweroff", "/usr/sbin/poweroff"];
+
+/// How long one of them may take to ask.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Ends the machine: a distribution by itself, in its own order; a machine whose init is ours at once, with everything
 /// written.
@@ -16,7 +20,7 @@ pub fn off() {
             if program.ends_with("systemctl") {
                 command.arg("poweroff");
             }
-            if command.status().is_ok_and(|status| status.success()) {
+            if host_program::run(&mut command, "", PATIENCE).is_ok() {
                 return;
             }
         }

@@ -41,8 +41,8 @@ pub enum AtLoss {
 
 /// What a stream is joined with.
 enum Joint {
-    /// What is read from the pipe is sent.
-    Source(OwnedFd),
+    /// What is read from the pipe is sent; where it is known how much there is, the end follows that.
+    Source { pipe: OwnedFd, left: Option<usize> },
     /// What comes is written into the pipe.
     Sink { pipe: OwnedFd, waiting: VecDeque<Vec<u8>>, written: usize, is_over: bool },
     /// Somebody here speaks by it.
@@ -116,7 +116,7 @@ impl Carrier {
         let busy = !self.mux.output().is_empty();
         let port = if busy { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let pipes = self.joints.iter().filter_map(|(stream, joint)| match joint {
-            Joint::Source(pipe) => {
+            Joint::Source { pipe, .. } => {
                 let may = self.mux.room(*stream) > 0;
                 may.then(|| (Which::Pipe(*stream), pipe.as_fd(), PollFlags::IN))
             }
@@ -174,7 +174,7 @@ impl Carrier {
 
     /// Sends by the stream what is said into this pipe. The pipe of a stream that is gone already is closed.
     pub fn join_source(&mut self, stream: Stream, pipe: OwnedFd) {
-        self.join(stream, pipe, Joint::Source);
+        self.join(stream, pipe, |pipe| Joint::Source { pipe, left: None });
     }
 
     /// Writes what comes by the stream into this pipe. The pipe of a stream that is gone already is closed.
@@ -205,12 +205,20 @@ impl Carrier {
         self.flush()
     }
 
-    /// Everything that was said into the pipe is sent, and then the end.
+    /// How much was said by a stream that the other side has not taken yet.
+    pub fn unsent(&self, stream: Stream) -> usize {
+        match self.joints.get(&stream) {
+            Some(Joint::Talk { unsent }) => unsent.len(),
+            _ => 0,
+        }
+    }
+
+    /// Everything that was said into the pipe until now is sent, as the other side takes it, and then the end.
     pub fn finish_source(&mut self, stream: Stream) -> Result<(), Cut> {
-        if let Some(Joint::Source(_)) = self.joints.get(&stream) {
+        if let Some(Joint::Source { pipe, left }) = self.joints.get_mut(&stream) {
+            let said = rustix::io::ioctl_fionread(&*pipe).map_or(0, |bytes| bytes as usize);
+            left.get_or_insert(said);
             self.move_on(stream);
-            self.part(stream);
-            self.mux.end(stream);
         }
         self.flush()
     }
@@ -221,18 +229,18 @@ impl Carrier {
         self.mux.reset(stream);
     }
 
-    /// A descriptor of the pipe that a stream is joined with.
+    /// A descriptor of the pipe that a stream is joined with; none where the end is said already.
     pub fn pipe_of(&self, stream: Stream) -> Option<&OwnedFd> {
         match self.joints.get(&stream)? {
-            Joint::Source(pipe) | Joint::Sink { pipe, .. } => Some(pipe),
-            Joint::Talk { .. } => None,
+            Joint::Source { pipe, left: None } | Joint::Sink { pipe, .. } => Some(pipe),
+            Joint::Source { .. } | Joint::Talk { .. } => None,
         }
     }
 
     /// Whether everything that was said into the pipe of a stream until now is sent, or nobody takes it there.
     pub fn is_drained(&self, stream: Stream) -> bool {
         match self.joints.get(&stream) {
-            Some(Joint::Source(pipe)) => {
+            Some(Joint::Source { pipe, .. }) => {
                 self.mux.room(stream) == 0 || rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes == 0)
             }
             _ => true,
@@ -287,11 +295,11 @@ impl Carrier {
                         self.move_on(stream);
                     }
                     // Who only listens has nothing to say at any time.
-                    Some(Joint::Source(_)) => {}
+                    Some(Joint::Source { .. }) => {}
                     _ => self.told.push_back(Told::Happened(Event::Ended(stream))),
                 },
                 Event::Gone(stream) => match self.joints.get(&stream) {
-                    Some(Joint::Source(_) | Joint::Sink { .. }) => self.part(stream),
+                    Some(Joint::Source { .. } | Joint::Sink { .. }) => self.part(stream),
                     _ => {
                         self.joints.remove(&stream);
                         self.told.push_back(Told::Happened(Event::Gone(stream)));
@@ -311,7 +319,7 @@ impl Carrier {
 
     fn lose(&mut self) {
         for joint in std::mem::take(&mut self.joints).into_values() {
-            if let (Joint::Source(pipe), AtLoss::Drain) = (joint, self.at_loss) {
+            if let (Joint::Source { pipe, .. }, AtLoss::Drain) = (joint, self.at_loss) {
                 self.drained.push(pipe);
             }
         }
@@ -331,20 +339,31 @@ impl Carrier {
     /// Moves what can be moved between a stream and its pipe.
     fn move_on(&mut self, stream: Stream) {
         match self.joints.get_mut(&stream) {
-            Some(Joint::Source(pipe)) => {
+            Some(Joint::Source { pipe, left }) => {
+                // Nobody tells of the end where it is known.
+                if *left == Some(0) {
+                    return self.end_source(stream);
+                }
                 for _ in 0..TURN {
-                    let room = self.mux.room(stream).min(frame::MOST);
+                    let room = self.mux.room(stream).min(frame::MOST).min(left.unwrap_or(usize::MAX));
                     if room == 0 {
                         return;
                     }
                     match rustix::io::read(&*pipe, &mut self.buffer[..room]) {
                         Ok(0) => return self.end_source(stream),
-                        Ok(length) => self.mux.send(stream, &self.buffer[..length]),
+                        Ok(length) => {
+                            *left = left.map(|left| left - length);
+                            let is_over = *left == Some(0);
+                            self.mux.send(stream, &self.buffer[..length]);
+                            if is_over {
+                                return self.end_source(stream);
+                            }
+                        }
                         Err(Errno::INTR) => continue,
                         Err(Errno::AGAIN) => return,
                         // So ends a console when nobody has it open any more.
                         Err(_) => return self.end_source(stream),
-                    };
+                    }
                 }
             }
             Some(Joint::Sink { pipe, waiting, written, is_over }) => {
@@ -423,3 +442,7 @@ fn has_no_reader(pipe: &OwnedFd) -> bool {
     rustix::event::poll(&mut poll, Some(&at_once)).is_ok()
         && poll[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
 }
+
+#[cfg(test)]
+#[path = "carrier_tests.rs"]
+mod tests;

@@ -340,9 +340,15 @@ impl System {
         self.ending.as_ref().and_then(|ending| ending.kill_at)
     }
 
-    /// The grace is over.
-    pub fn deadline_passed(&mut self) -> Result<(), Error> {
-        self.terminate(Exit::ShutDownForced)
+    /// The grace is over. Whoever cannot be killed is tried again, and not at once and for ever.
+    pub fn deadline_passed(&mut self) {
+        const AGAIN: Duration = Duration::from_secs(1);
+        if let Err(error) = self.terminate(Exit::ShutDownForced) {
+            hcs_core::complain!("hcs-worker: ending what has not shut down: {error}");
+            if let Some(ending) = &mut self.ending {
+                ending.kill_at = Some(Instant::now() + AGAIN);
+            }
+        }
     }
 
     /// Readable when init is dead.
@@ -378,9 +384,7 @@ impl System {
             return shared.console.end_input();
         }
         // What the client wrote before is still delivered: the relay moves it before it goes.
-        if let Some(mut relay) = tracked.relay.take() {
-            relay.pump();
-        }
+        tracked.relay.take_if(|relay| relay.close() == Flow::Ended);
         Ok(())
     }
 
@@ -396,10 +400,17 @@ impl System {
     pub fn start_process(&mut self, plan: &ProcessPlan) -> Result<Ends, Error> {
         self.runs()?;
         let mut started = self.engine()?.start_process(plan)?;
-        if let Some(most) = plan.keep_output {
-            self.kept.keep(started.process_id, most, [started.stdout.take(), started.stderr.take()])?;
-        }
+        let kept = plan.keep_output.map(|most| (most, [started.stdout.take(), started.stderr.take()]));
         let (tracked, ends) = track(started, plan)?;
+        if let Some((most, pipes)) = kept
+            && let Err(error) = self.kept.keep(ends.process_id, most, pipes)
+        {
+            // Its client is told that there is none.
+            if let Some(pidfd) = &tracked.pidfd {
+                process::end(pidfd.as_fd());
+            }
+            return Err(error);
+        }
         // An ended process of the same number makes room for this one.
         self.ended_in_order.retain(|id| *id != ends.process_id);
         self.processes.insert(ends.process_id, tracked);
@@ -414,7 +425,7 @@ impl System {
         }
         Ok(Ends {
             process_id,
-            stdin: tracked.relay.as_ref().map(Relay::client_end).transpose()?,
+            stdin: tracked.relay.as_ref().map(Relay::client_end).transpose()?.flatten(),
             stdout: tracked.stdout.as_ref().map(Output::read_end).transpose()?,
             stderr: tracked.stderr.as_ref().map(Output::read_end).transpose()?,
         })

@@ -1,8 +1,8 @@
 //! One process of the system, and what the worker holds for it: its descriptor, its streams, its console.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use hcs_container::{Process, ProcessPlan, console::Console};
+use hcs_container::{Process, ProcessPlan, console::Console, process};
 use hcs_core::Error;
 use hcs_ipc::worker::{Answer, ProcessRecord};
 
@@ -68,9 +68,26 @@ impl Ends {
     }
 }
 
-/// What is kept of a process that was started, and what its client gets.
+/// What is kept of a process that was started, and what its client gets. One that nothing can be kept of is ended: its client
+/// is told that there is none.
 pub fn track(started: Process, plan: &ProcessPlan) -> Result<(Tracked, Ends), Error> {
     let Process { process_id, pidfd, stdin, stdout, stderr, console } = started;
+    match ways(process_id, [stdin, stdout, stderr], console, plan) {
+        Ok((tracked, ends)) => Ok((Tracked { pidfd: Some(pidfd), ..tracked }, ends)),
+        Err(error) => {
+            process::end(pidfd.as_fd());
+            Err(error)
+        }
+    }
+}
+
+/// The ways of its streams.
+fn ways(
+    process_id: u32,
+    [stdin, stdout, stderr]: [Option<OwnedFd>; 3],
+    console: Option<Console>,
+    plan: &ProcessPlan,
+) -> Result<(Tracked, Ends), Error> {
     let (relay, stdin) = match stdin {
         Some(to_process) => Relay::new(to_process).map(|(relay, client)| (Some(relay), Some(client)))?,
         None => (None, None),
@@ -86,7 +103,7 @@ pub fn track(started: Process, plan: &ProcessPlan) -> Result<(Tracked, Ends), Er
     };
     let tracked = Tracked {
         record: ProcessRecord { process_id, exit: None },
-        pidfd: Some(pidfd),
+        pidfd: None,
         relay,
         stdout: if console.is_some() { None } else { remember(&ends.stdout)? },
         stderr: remember(&ends.stderr)?,

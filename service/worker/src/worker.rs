@@ -18,6 +18,7 @@ use hcs_machine::machine::Told;
 use hcs_schema::Any;
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
+    io::Errno,
     net::SocketFlags,
 };
 
@@ -36,6 +37,8 @@ pub struct Worker {
     /// Where a later hcsd finds this process; none as long as it has no system.
     listener: Option<OwnedFd>,
     connection: Option<Connection>,
+    /// Nobody can be let in there before: descriptors are lacking.
+    lets_in_at: Option<Instant>,
     /// Who has connected and has not said what for.
     callers: Vec<Connection>,
     system: System,
@@ -76,12 +79,16 @@ enum Which {
 /// A worker that nobody asked for anything in this time was left by a service that died right after starting it.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How long nobody is let in after somebody could not be.
+const PAUSE: Duration = Duration::from_secs(1);
+
 impl Worker {
     /// A worker without a system, started by the hcsd at the other end of this connection.
     pub fn new(parent: OwnedFd) -> Worker {
         Worker {
             listener: None,
             connection: Some(Connection::new(parent)),
+            lets_in_at: None,
             callers: Vec::new(),
             system: System::new(),
             hosted: BTreeMap::new(),
@@ -101,11 +108,12 @@ impl Worker {
             // What is due now is asked for first, so that it is not later than the time it is held against.
             let is_over = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= Instant::now());
             if is_over(self.system.deadline()) {
-                let _ = self.system.deadline_passed();
+                self.system.deadline_passed();
             }
             if is_over(self.system.hears_at()) {
                 self.hear();
             }
+            self.lets_in_at.take_if(|at| *at <= Instant::now());
             self.hear_guest();
             self.system.give_up_devices();
             if *self.system.phase() != Phase::Idle {
@@ -124,7 +132,7 @@ impl Worker {
     fn wait(&self) -> io::Result<Vec<Ready>> {
         let device_hosts = self.system.device_hosts().look();
         let (mut who, mut fds) = (Vec::new(), Vec::new());
-        if let Some(listener) = &self.listener {
+        if let Some(listener) = self.listener.as_ref().filter(|_| self.lets_in_at.is_none()) {
             who.push(Ready::Listener);
             fds.push(PollFd::new(listener, PollFlags::IN));
         }
@@ -192,7 +200,7 @@ impl Worker {
         let timeout = self.timeout();
         match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(Vec::new()),
+            Err(Errno::INTR) => return Ok(Vec::new()),
             Err(errno) => return Err(errno.into()),
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
@@ -208,7 +216,14 @@ impl Worker {
     fn timeout(&self) -> Option<Timespec> {
         let guest = self.system.heard_guest().and_then(Guest::deadline);
         let devices = self.system.device_hosts().deadline();
-        let until = [self.system.deadline(), self.system.hears_at(), guest, devices, self.gives_up_at()];
+        let until = [
+            self.system.deadline(),
+            self.system.hears_at(),
+            guest,
+            devices,
+            self.gives_up_at(),
+            self.lets_in_at,
+        ];
         let until = until.into_iter().flatten().min()?;
         let left = until.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) })
@@ -254,11 +269,12 @@ impl Worker {
 
     /// Somebody connects: a hcsd that is younger than the one before, or one for a container in the machine.
     fn accept(&mut self) {
-        if let Some(listener) = &self.listener
-            && let Ok(socket) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC)
-            && let Some(connection) = Connection::accept(socket)
-        {
-            self.callers.push(connection);
+        let Some(listener) = &self.listener else { return };
+        match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            Ok(socket) => self.callers.extend(Connection::accept(socket)),
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
+            // Who waits there would be told of again at once, and cannot be let in.
+            Err(_) => self.lets_in_at = Some(Instant::now() + PAUSE),
         }
     }
 

@@ -300,8 +300,10 @@ impl Cgroup {
                 self.expired(deadline, "killing")?;
                 // A frozen process dies only when it is let go.
                 let _ = self.thaw();
-                for pid in pids {
-                    kill_and_wait(pid, deadline);
+                // Not all at once: each takes a descriptor.
+                for some in pids.chunks(10) {
+                    kill_and_wait(folder, some, deadline)
+                        .map_err(|error| failed(&error, "reading", folder))?;
                 }
             }
         }
@@ -479,11 +481,22 @@ fn remove_tree(folder: &Path) -> io::Result<()> {
     fs::remove_dir(folder)
 }
 
-/// A pidfd cannot hit a stranger that got the number, and becomes readable when the process is dead.
-fn kill_and_wait(pid: Pid, deadline: Instant) {
-    let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { return };
-    let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
-    let left = deadline.saturating_duration_since(Instant::now());
-    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-    let _ = rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left));
+/// Kills those of these processes that are in the group and waits until they are dead. A number may have become a stranger's
+/// since it was read; whose number is in the group when there is a descriptor of it, is its process, and stays it.
+fn kill_and_wait(folder: &Path, pids: &[Pid], deadline: Instant) -> io::Result<()> {
+    let open = |pid: &Pid| Some((*pid, rustix::process::pidfd_open(*pid, PidfdFlags::empty()).ok()?));
+    let opened: Vec<(Pid, OwnedFd)> = pids.iter().filter_map(open).collect();
+    let members = processes_below(folder)?;
+    let ours: Vec<OwnedFd> =
+        opened.into_iter().filter(|(pid, _)| members.contains(pid)).map(|(_, pidfd)| pidfd).collect();
+    for pidfd in &ours {
+        let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+    }
+    for pidfd in &ours {
+        // A pidfd becomes readable when the process is dead.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let _ = rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&left));
+    }
+    Ok(())
 }

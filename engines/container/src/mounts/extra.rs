@@ -20,7 +20,12 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{cgroup::Layout, launch::c_string, mounts::detached, sys};
+use crate::{
+    cgroup::Layout,
+    launch::c_string,
+    mounts::{dangling, detached},
+    sys,
+};
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,7 +136,7 @@ impl Place {
 
     /// Opens what is there.
     pub fn find(&self) -> Result<OwnedFd, Errno> {
-        open_inside(&self.path)
+        open_inside(self.path.as_c_str())
     }
 
     /// Opens the place, which is made if it is missing.
@@ -141,7 +146,7 @@ impl Place {
             opened => return opened,
         }
         for (index, (parent, name)) in self.steps.iter().enumerate() {
-            let parent = open_inside(parent)?;
+            let parent = open_inside(parent.as_c_str())?;
             let made = if self.is_folder || index + 1 < self.steps.len() {
                 rustix::fs::mkdirat(&parent, name.as_c_str(), Mode::from_raw_mode(0o755))
             } else {
@@ -153,7 +158,14 @@ impl Place {
                 Err(errno) => return Err(errno),
             }
         }
-        self.find()
+        match self.find() {
+            // It is a link to what is missing, as an image has one whose names are found by a program that does not run yet.
+            Err(Errno::NOENT) => {
+                dangling::make_behind(self.path.to_bytes(), self.is_folder)?;
+                self.find()
+            }
+            opened => opened,
+        }
     }
 }
 
@@ -162,7 +174,8 @@ pub fn text(destination: &str, text: String) -> Result<Prepared, Error> {
     Ok(Prepared { place: Place::new(destination, false)?, what: What::Text(text.into_bytes()) })
 }
 
-fn open_inside(path: &CStr) -> Result<OwnedFd, Errno> {
+/// Opens something below the root of the container, which is the working directory.
+pub(super) fn open_inside(path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
     let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     rustix::fs::openat2(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), inside)
 }
@@ -304,4 +317,36 @@ fn attach_text(text: &[u8], place: &Place) -> Result<(), Errno> {
 
 fn attach_at(tree: impl AsFd, place: &Place) -> Result<(), Errno> {
     detached::attach(tree, place.open()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_a_link_to_nothing_is_made_where_it_leads_below_the_root() {
+        let root = std::env::temp_dir().join(format!("hcs-place-{}", std::process::id()));
+        fs::create_dir_all(root.join("etc")).unwrap();
+        symlink("../run/resolve/stub.conf", root.join("etc/resolv.conf")).unwrap();
+        symlink("/../../once/more", root.join("etc/again")).unwrap();
+        symlink("../etc/again", root.join("etc/twice")).unwrap();
+        symlink("round", root.join("etc/round")).unwrap();
+        // Its own working directory, which is the root of the container where this runs.
+        let inside = |path: &'static str| {
+            let root = root.clone();
+            let there = move || {
+                sys::unshare(libc::CLONE_FS).unwrap();
+                rustix::process::chdir(&root).unwrap();
+                Place::new(path, false).unwrap().open().map(drop)
+            };
+            std::thread::spawn(there).join().unwrap()
+        };
+        assert_eq!(inside("/etc/resolv.conf"), Ok(()));
+        assert_eq!(inside("/etc/twice"), Ok(()));
+        assert_eq!(inside("/etc/round"), Err(Errno::LOOP));
+        assert!(root.join("run/resolve/stub.conf").is_file() && root.join("once/more").is_file());
+        fs::remove_dir_all(&root).unwrap();
+    }
 }

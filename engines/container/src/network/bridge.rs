@@ -6,7 +6,12 @@
 //! however it went. Another bridge belongs to whoever has made it: a container there has no address until it asks
 //! for one.
 
-use std::{fs, net::Ipv4Addr, os::fd::BorrowedFd, path::Path};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    os::fd::{BorrowedFd, OwnedFd},
+    path::Path,
+};
 
 use hcs_core::{Cause, Error};
 use rustix::{
@@ -28,6 +33,8 @@ const SUBNET: &str = "10.87.0.0/16";
 const PREFIX: u8 = 16;
 /// What the names of our ends begin with.
 const OUR_ENDS: &str = "hcs-";
+/// Who makes or removes the bridge has this file locked.
+const LOCK: &str = "/run/hcs-bridge.lock";
 /// Says that a bridge is ours and complete.
 const READY: &str = "made by hcsd for its containers";
 
@@ -149,22 +156,40 @@ fn ports() -> usize {
     fs::read_dir(format!("/sys/class/net/{OWN_BRIDGE}/brif")).map_or(0, Iterator::count)
 }
 
-/// Held by one process of the host at a time, and let go with it. It leaves nothing behind.
-fn lock() -> Result<std::os::fd::OwnedFd, Error> {
-    let take = || -> Result<_, Errno> {
-        let folder = rustix::fs::open(
-            "/sys/class/net",
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+/// Held by one process of the host at a time, and let go with it. The file goes with the bridge.
+struct Lock {
+    _file: OwnedFd,
+}
+
+/// Takes the lock, which may be waited for. Only root can open the file, so nobody else can have us wait.
+fn lock() -> Result<Lock, Error> {
+    let take = || -> Result<Lock, Errno> {
         loop {
-            match rustix::fs::flock(&folder, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => {}
-                outcome => return outcome.map(|()| folder),
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = rustix::fs::open(LOCK, flags, Mode::RUSR | Mode::WUSR)?;
+            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => continue,
+                outcome => outcome?,
+            }
+            // Who had it may have removed it, and then the next has made another.
+            let own = rustix::fs::fstat(&file)?;
+            if rustix::fs::stat(LOCK)
+                .is_ok_and(|there| (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino))
+            {
+                return Ok(Lock { _file: file });
             }
         }
     };
     take().map_err(|errno| Error::from_errno(errno.raw_os_error(), "locking the bridge"))
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if alias(OWN_BRIDGE).is_none() {
+            // Still held: whoever has opened it sees that it is not the one that is there.
+            let _ = fs::remove_file(LOCK);
+        }
+    }
 }
 
 #[cfg(test)]

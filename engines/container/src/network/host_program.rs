@@ -1,8 +1,17 @@
 //! Programs of the host that an engine needs. The worker has no PATH.
 
-use std::path::PathBuf;
+use std::{
+    io::{Read, Write},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use hcs_core::{Cause, Error};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec},
+    io::Errno,
+};
 
 const FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"];
 
@@ -14,4 +23,73 @@ pub fn find(name: &str, package: &str, blame: &str) -> Result<PathBuf, Error> {
             .at(blame)
             .hint(format!("Install the package {package}."))
     })
+}
+
+/// Runs a program to its end, or puts an end to it when that takes too long. It has ended when nobody can say anything any more.
+/// What it reads must be short.
+pub fn run(command: &mut Command, input: &str, patience: Duration) -> Result<(), Error> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let failed = |error| Error::from_io(&error, format!("running {name}"));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Who ends without reading says why.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let mut said = Vec::new();
+    let until = Instant::now() + patience;
+    let mut is_late = false;
+    if let Some(mut stderr) = child.stderr.take() {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            match rustix::event::poll(&mut [PollFd::new(&stderr, PollFlags::IN)], Some(&left)) {
+                Ok(0) => {
+                    is_late = true;
+                    let _ = child.kill();
+                    break;
+                }
+                Err(Errno::INTR) => continue,
+                _ => {}
+            }
+            let mut buffer = [0; 1024];
+            match stderr.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(length) => said.extend_from_slice(&buffer[..length]),
+            }
+        }
+    }
+    let status = child.wait().map_err(failed)?;
+    if is_late {
+        return Err(Error::new(Cause::DeadlineExceeded, format!("{name} has not ended in {patience:?}")));
+    }
+    if status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&said);
+    Err(Error::new(Cause::Unexpected, format!("{name} failed ({status}): {}", said.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, input: &str, patience: Duration) -> Result<(), Error> {
+        run(Command::new("sh").args(["-c", script]), input, patience)
+    }
+
+    #[test]
+    fn what_a_program_complains_of_is_told() {
+        let patience = Duration::from_secs(60);
+        shell("exit 0", "nobody reads this", patience).unwrap();
+        shell("test $(cat) = said", "said", patience).unwrap();
+        let error = shell("echo no such disk >&2; exit 3", "", patience).unwrap_err();
+        assert!(error.detail.contains("no such disk") && error.detail.contains('3'), "{error}");
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        let error = shell("exec sleep 600", "", Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.cause, Cause::DeadlineExceeded);
+    }
 }

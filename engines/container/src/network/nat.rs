@@ -1,16 +1,15 @@
 //! The way from our bridge to the world: addresses are translated by nftables, in a table of our own.
 
-use std::{
-    fs,
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::{fs, process::Command, time::Duration};
 
-use hcs_core::{Cause, Error};
+use hcs_core::Error;
 
 use super::{host_program, plan::MODE};
 
 const PACKAGE: &str = "nftables";
+
+/// How long nft may take; others wait for the bridge meanwhile.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fails if the host has no nftables.
 pub fn check() -> Result<(), Error> {
@@ -40,21 +39,6 @@ pub fn remove() -> Result<(), Error> {
 
 /// All of a script, or nothing.
 fn run(script: &str) -> Result<(), Error> {
-    let failed = |error: std::io::Error| Error::from_io(&error, "running nft");
-    let mut child = Command::new(host_program::find("nft", PACKAGE, MODE)?)
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(script.as_bytes()).map_err(failed)?;
-    }
-    let output = child.wait_with_output().map_err(failed)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::new(Cause::Unexpected, format!("nft failed: {}", said.trim())))
+    let nft = host_program::find("nft", PACKAGE, MODE)?;
+    host_program::run(Command::new(nft).args(["-f", "-"]), script, PATIENCE)
 }

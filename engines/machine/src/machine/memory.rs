@@ -88,7 +88,11 @@ impl Sizes {
         let has_too_little = self.to_leave + self.more < self.wanted && self.to_leave < self.boot;
         let is_stuck = self.stuck_at().is_some_and(|at| at <= Instant::now());
         match has_too_little || is_stuck {
-            true => self.leave(qmp, self.wanted.saturating_sub(self.more).min(self.boot)),
+            true => {
+                let left = self.leave(qmp, self.wanted.saturating_sub(self.more).min(self.boot));
+                // One that fails is tried again later, not at once and for ever.
+                left.inspect_err(|_| self.changed = Instant::now())
+            }
             false => Ok(()),
         }
     }

@@ -38,7 +38,7 @@ use rustix::{
 };
 use serde_json::{Value, json};
 
-use self::{changes::Wait, crash::Crash, reason::Reason};
+use self::{changes::Wait, crash::Crash, reason::Reason, screen::Viewers};
 use crate::{
     command, devices,
     files::{self, Conversations, Files, Persistent},
@@ -113,8 +113,10 @@ struct Running {
     doubtful: BTreeSet<u32>,
     /// Where the agent in the guest is spoken to, until it is given away.
     guest: Option<OwnedFd>,
-    /// Where one waits who wants to look at the screen.
-    viewers: Option<OwnedFd>,
+    /// Those who want to look at the screen.
+    viewers: Option<Viewers>,
+    /// It has hung up, or cannot be understood, and was killed.
+    is_lost: bool,
 }
 
 /// What a machine has to tell.
@@ -191,7 +193,7 @@ impl Machine {
             firmware,
         };
         let mut files = Files::open(&self.plan, conversations)?;
-        let viewers = files.viewers();
+        let viewers = files.viewers().map(Viewers::new);
         let spawned = self.spawn(&files, Ears { errors, consoles }, say);
         let started = spawned.and_then(|mut running| {
             let remembered = Some(remembered);
@@ -223,16 +225,25 @@ impl Machine {
         match started {
             Ok(running) => {
                 self.running = Some(running);
-                match self.plan.is_clone() {
-                    true => self.replace_adapters(),
-                    false => Ok(()),
+                if self.plan.is_clone() {
+                    self.replace_adapters().inspect_err(|_| self.undo_start())?;
                 }
+                Ok(())
             }
             Err(error) => {
-                files::remove_sockets(self.plan.sockets());
+                self.undo_start();
                 Err(error)
             }
         }
+    }
+
+    /// What has not started has nothing that runs, and no sockets.
+    fn undo_start(&mut self) {
+        if let Some(running) = self.running.take() {
+            process::end(running.pidfd.as_fd());
+        }
+        self.waits.clear();
+        files::remove_sockets(self.plan.sockets());
     }
 
     /// Who carries its sockets, and what QEMU speaks to it by.
@@ -321,6 +332,7 @@ impl Machine {
             doubtful: BTreeSet::new(),
             guest: None,
             viewers: None,
+            is_lost: false,
         };
         match running.qmp.begin() {
             Ok(version) => {
@@ -406,8 +418,10 @@ impl Machine {
 
     /// Readable when QEMU has said something that [`Machine::hear`] takes.
     pub fn readable(&self) -> Vec<BorrowedFd<'_>> {
-        let Some(Running { qmp, viewers, .. }) = &self.running else { return Vec::new() };
-        qmp.ears.readable().chain([qmp.readable()]).chain(viewers.iter().map(AsFd::as_fd)).collect()
+        let Some(Running { qmp, viewers, is_lost, .. }) = &self.running else { return Vec::new() };
+        let asked = (!is_lost).then(|| qmp.readable());
+        let viewers = viewers.iter().filter_map(Viewers::readable);
+        qmp.ears.readable().chain(asked).chain(viewers).collect()
     }
 
     /// When [`Machine::hear`] has something to do though nothing is readable.
@@ -420,6 +434,7 @@ impl Machine {
             .chain(waits)
             .chain(running.qmp.ears.pause_ends())
             .chain(running.sizes.stuck_at())
+            .chain(running.viewers.as_ref().and_then(Viewers::pause_ends))
             .min()
     }
 
@@ -428,9 +443,18 @@ impl Machine {
         let Some(running) = &mut self.running else { return Vec::new() };
         running.qmp.ears.take();
         running.let_viewers_in();
-        let events = running.qmp.events().unwrap_or_default();
+        let (events, more) = running.qmp.events();
         for event in &events {
             self.reason = reason::of(event, &mut running.qmp.ears.errors).or(self.reason);
+        }
+        if let Err(why) = more
+            && !std::mem::replace(&mut running.is_lost, true)
+        {
+            // Nobody can do anything with it any more. One that ends by itself has closed its disks before it hangs up.
+            if let Some(error) = why {
+                hcs_core::complain!("hcs-worker: {error}");
+            }
+            let _ = process::signal(running.pidfd.as_fd(), Signal::KILL.as_raw());
         }
         let mut told = Vec::new();
         for event in &events {

@@ -42,8 +42,8 @@ impl Machine {
         let failed = |error: std::io::Error| Error::from_io(&error, &doing).at(AT);
         self.check_savable()?;
         // It is the machine's to write there.
-        drop(files::open(&self.plan.host, path, OFlags::RDWR, AT)?);
-        let replacement = Replacement::begin(Path::new(path)).map_err(failed)?;
+        let old = files::open(&self.plan.host, path, OFlags::RDWR, AT)?;
+        let replacement = Replacement::begin(Path::new(path), &old).map_err(failed)?;
         let description = self.description()?;
         let running = self.running()?;
         let (state, memory) = running.state()?;

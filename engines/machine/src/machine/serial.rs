@@ -7,11 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use hcs_container::process;
 use hcs_core::{Cause, Error};
-use rustix::{
-    fs::OFlags,
-    io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt},
-};
+use rustix::{io::Errno, net::sockopt};
 use serde_json::{Value, json};
 
 use super::{Machine, Running, conversation, hotplug::HANDED_OVER};
@@ -101,14 +97,11 @@ fn taken(number: u32) -> Error {
 
 /// Connects to the socket at this path at which this QEMU listens, and to no other that has taken its place.
 fn connect(path: &str, qemu: Option<u32>) -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let socket = files::connect_at_once(path)?;
     // The kernel remembers who has listened last. We have made the socket; QEMU listens there once more.
     let listens = sockopt::socket_peercred(&socket)?.pid.as_raw_nonzero().get();
     if qemu.and_then(|qemu| i32::try_from(qemu).ok()) != Some(listens) {
         return Err(Errno::CONNREFUSED);
     }
-    rustix::fs::fcntl_setfl(&socket, OFlags::empty())?;
     Ok(socket)
 }

@@ -1,5 +1,6 @@
 //! The screen of a machine, and what is at it.
 
+use hcs_container::policy::Notice;
 use hcs_core::Error;
 use hcs_schema::Devices;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,16 @@ pub struct Display {
     pub keyboard: bool,
     /// There is something to point with.
     pub mouse: bool,
+}
+
+/// What the document says of a screen that there is not.
+pub fn without_screen(devices: &Devices) -> impl Iterator<Item = Notice> {
+    let given = [("Keyboard", devices.keyboard.is_some()), ("Mouse", devices.mouse.is_some())];
+    let is_missing = devices.video_monitor.is_none();
+    given.into_iter().filter(move |(_, is_given)| is_missing && *is_given).map(|(name, _)| Notice {
+        path: format!("$.VirtualMachine.Devices.{name}"),
+        message: format!("{name} has no effect: the machine has no VideoMonitor that it would be at"),
+    })
 }
 
 /// Plans it.

@@ -142,11 +142,12 @@ impl Plan {
         runtime_id: RuntimeId,
         cgroup_parent: &str,
     ) -> Result<(Plan, Vec<Notice>), Error> {
-        let notices = policy::apply(MACHINE, &reading.present)?;
+        let mut notices = policy::apply(MACHINE, &reading.present)?;
         let Some(machine) = &reading.value.virtual_machine else {
             return Err(Error::new(Cause::InvalidData, "there is no VirtualMachine").at("$"));
         };
         let devices = machine.devices.clone().unwrap_or_default();
+        notices.extend(display::without_screen(&devices));
         let (memory, processors) = topology::plan(machine)?;
         let chipset = machine.chipset.clone().unwrap_or_default();
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
@@ -238,6 +239,11 @@ fn guest_state(machine: &VirtualMachine) -> Result<Option<GuestStateFile>, Error
     };
     absolute(&path, "$.VirtualMachine.GuestState.GuestStateFilePath")?;
     Ok(Some(GuestStateFile { path, is_kept: state.force_transient_state != Some(true) }))
+}
+
+/// A number that two members are for.
+fn twice(number: u32, at: &str) -> Error {
+    Error::new(Cause::InvalidData, format!("found {number} twice, in different writing")).at(at)
 }
 
 /// A path of the host, as a member says it.

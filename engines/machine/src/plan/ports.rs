@@ -4,7 +4,7 @@ use hcs_core::{Cause, Error};
 use hcs_schema::Devices;
 use serde::{Deserialize, Serialize};
 
-use super::absolute;
+use super::{absolute, twice};
 
 /// The most ports of the virtio controller; it has 31 beside its console.
 const MOST: u32 = 30;
@@ -71,17 +71,22 @@ pub fn serial_number(text: &str, at: &str) -> Result<usize, Error> {
 /// Plans the serial ports.
 pub fn serial(devices: &Devices) -> Result<[Option<Pipe>; 2], Error> {
     let mut ports = [None, None];
+    let mut seen = [false; 2];
     for (key, port) in devices.com_ports.clone().unwrap_or_default() {
         let at = format!("$.VirtualMachine.Devices.ComPorts[{key:?}]");
+        let number = serial_number(&key, &at)?;
+        if std::mem::replace(&mut seen[number], true) {
+            return Err(twice(number as u32, &at));
+        }
         // Without a pipe it is not connected.
-        ports[serial_number(&key, &at)?] = pipe(port.named_pipe, format!("{at}.NamedPipe"))?;
+        ports[number] = pipe(port.named_pipe, format!("{at}.NamedPipe"))?;
     }
     Ok(ports)
 }
 
 /// Plans the ports of the virtio controller.
 pub fn virtio(devices: &Devices) -> Result<Vec<VirtioPort>, Error> {
-    let mut ports = Vec::new();
+    let mut ports: Vec<VirtioPort> = Vec::new();
     let given = devices.virtio_serial.clone().and_then(|serial| serial.ports).unwrap_or_default();
     for (key, port) in given {
         let at = format!("$.VirtualMachine.Devices.VirtioSerial.Ports[{key:?}]");
@@ -91,7 +96,14 @@ pub fn virtio(devices: &Devices) -> Result<Vec<VirtioPort>, Error> {
             .ok()
             .filter(|number| *number < MOST)
             .ok_or_else(|| wrong(format!("found the port {key:?}, expected 0 to {}", MOST - 1), &at))?;
-        let Some(pipe) = pipe(port.named_pipe, format!("{at}.NamedPipe"))? else { continue };
+        if ports.iter().any(|other| other.number == number) {
+            return Err(twice(number, &at));
+        }
+        let blame = format!("{at}.NamedPipe");
+        let Some(pipe) = pipe(port.named_pipe, blame.clone())? else {
+            let detail = "found none, expected the path of the socket that the port is at";
+            return Err(wrong(detail.to_owned(), &blame));
+        };
         let name = port.name.filter(|name| !name.is_empty());
         if name.as_ref().is_some_and(|name| name.contains([',', '\0'])) {
             let detail = format!("found {name:?}, expected a name without a comma");

@@ -1,20 +1,9 @@
 //! Which file system a disk has, and making one. Few are recognised: those whose mark is in a place that stays.
 
-use std::{
-    fs::File,
-    io::Read,
-    os::unix::fs::FileExt,
-    path::Path,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fs::File, os::unix::fs::FileExt, path::Path, process::Command, time::Duration};
 
 use hcs_container::network::host_program;
 use hcs_core::{Cause, Error};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec},
-    io::Errno,
-};
 
 use super::member;
 
@@ -75,7 +64,7 @@ pub fn ensure(node: &Path, wanted: &str) -> Result<(), Error> {
         return Ok(());
     }
     let program = host_program::find(&format!("mkfs.{wanted}"), kind.package, &member("EnsureFilesystem"))?;
-    run(Command::new(program).arg(kind.force).arg(node))
+    host_program::run(Command::new(program).arg(kind.force).arg(node), "", PATIENCE)
 }
 
 /// What the disk has.
@@ -93,46 +82,6 @@ fn detect(node: &Path) -> Result<Option<&'static str>, Error> {
         }
     }
     Ok(None)
-}
-
-/// Runs a program to its end, or puts an end to it. It has ended when nobody can say anything any more.
-fn run(command: &mut Command) -> Result<(), Error> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let failed = |error| Error::from_io(&error, format!("running {name}"));
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
-    let mut said = Vec::new();
-    let until = Instant::now() + PATIENCE;
-    let mut is_late = false;
-    if let Some(mut stderr) = child.stderr.take() {
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            match rustix::event::poll(&mut [PollFd::new(&stderr, PollFlags::IN)], Some(&left)) {
-                Ok(0) => {
-                    is_late = true;
-                    let _ = child.kill();
-                    break;
-                }
-                Err(Errno::INTR) => continue,
-                _ => {}
-            }
-            let mut buffer = [0; 1024];
-            match stderr.read(&mut buffer) {
-                Ok(0) | Err(_) => break,
-                Ok(length) => said.extend_from_slice(&buffer[..length]),
-            }
-        }
-    }
-    let status = child.wait().map_err(failed)?;
-    if is_late {
-        return Err(Error::new(Cause::DeadlineExceeded, format!("{name} has not ended in {PATIENCE:?}")));
-    }
-    if status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&said);
-    Err(Error::new(Cause::Unexpected, format!("{name} failed ({status}): {}", said.trim())))
 }
 
 #[cfg(test)]
@@ -167,12 +116,5 @@ mod tests {
         let error = ensure(&disks.path().join("disk"), "vfat").unwrap_err();
         assert_eq!(error.cause, Cause::NotSupported);
         assert_eq!(choose(&disks.path().join("none"), "").unwrap_err().cause, Cause::FileNotFound);
-    }
-
-    #[test]
-    fn what_a_program_complains_of_is_told() {
-        run(Command::new("sh").args(["-c", "exit 0"])).unwrap();
-        let error = run(Command::new("sh").args(["-c", "echo no such disk >&2; exit 3"])).unwrap_err();
-        assert!(error.detail.contains("no such disk") && error.detail.contains('3'), "{error}");
     }
 }

@@ -1,0 +1,85 @@
+use std::os::fd::OwnedFd;
+
+use rustix::{
+    event::{PollFd, Timespec},
+    net::{AddressFamily, SocketFlags, SocketType},
+    pipe::PipeFlags,
+};
+
+use super::*;
+
+/// Both sides of a port, with a session.
+fn port() -> (Carrier, Carrier) {
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    let (mut host, mut guest) = (Carrier::host(ours).unwrap(), Carrier::guest(theirs).unwrap());
+    let is_begun = |told: &Told| matches!(told, Told::Happened(Event::Begun)).then_some(());
+    await_told(&mut guest, &mut host, is_begun);
+    (host, guest)
+}
+
+/// Does what can be done at once.
+fn turn(carrier: &mut Carrier) {
+    let (which, mut polled): (Vec<Which>, Vec<_>) =
+        carrier.interest().map(|(which, fd, wanted)| (which, PollFd::from_borrowed_fd(fd, wanted))).unzip();
+    rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
+    let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
+    for (which, _) in which.into_iter().zip(ready).filter(|(_, ready)| *ready) {
+        carrier.ready(which).unwrap();
+    }
+}
+
+/// What a side is told that is wanted.
+fn await_told<T>(side: &mut Carrier, other: &mut Carrier, wanted: impl Fn(&Told) -> Option<T>) -> T {
+    for _ in 0..1000 {
+        turn(other);
+        turn(side);
+        while let Some(told) = side.next_told() {
+            if let Some(found) = wanted(&told) {
+                return found;
+            }
+        }
+    }
+    panic!("it is not told")
+}
+
+fn large_pipe() -> (OwnedFd, OwnedFd) {
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+    rustix::pipe::fcntl_setpipe_size(&write, 1 << 20).unwrap();
+    (read, write)
+}
+
+#[test]
+fn what_was_said_before_a_source_is_finished_is_sent_however_slowly_it_is_taken() {
+    let (mut host, mut guest) = port();
+    let (source, client) = large_pipe();
+    let (process, sink) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).unwrap();
+    let theirs = guest.open(7).unwrap();
+    guest.join_sink(theirs, sink);
+    let wanted = |told: &Told| match told {
+        Told::Happened(Event::Wanted(stream, 7)) => Some(*stream),
+        _ => None,
+    };
+    let stream = await_told(&mut host, &mut guest, wanted);
+    host.accept_source(stream, source);
+    let mut said = 0;
+    while let Ok(length) = rustix::io::write(&client, &[b'x'; 4096]) {
+        said += length;
+    }
+    assert!(said > 512 << 10, "more than can be under way: {said}");
+    host.finish_source(stream).unwrap();
+    assert!(host.pipe_of(stream).is_none(), "there is no other end of it any more");
+    // The client does not hang up, and what it says from now on counts for nothing.
+    let mut taken = 0;
+    for _ in 0..100_000 {
+        turn(&mut host);
+        turn(&mut guest);
+        let _ = rustix::io::write(&client, b"more");
+        match rustix::io::read(&process, &mut [0; 4096]) {
+            Ok(0) => break,
+            Ok(length) => taken += length,
+            Err(_) => {}
+        }
+    }
+    assert_eq!(taken, said);
+}
