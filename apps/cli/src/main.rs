@@ -13,6 +13,7 @@
 //!   random    names that no other has
 //!   size      sizes as people write them
 //!   private   a service for one command
+//!   programs  those that belong to this one
 //!   failure   why a verb failed, and the exit code for that
 //!   document  documents from files or the standard input
 //!   output    tables and JSON
@@ -31,6 +32,7 @@ mod host_path;
 mod output;
 mod passage;
 mod private;
+mod programs;
 mod progress;
 mod random;
 mod recipe;
@@ -127,8 +129,10 @@ fn main() -> ExitCode {
         Private::start()
             .and_then(|service| verb.run(&Context { options: service.options(), is_private: true }))
     } else {
-        let options = socket.map_or_else(Options::default, |socket| Options { socket });
-        verb.run(&Context { options, is_private: false })
+        let socket = socket.unwrap_or_else(|| Options::default().socket);
+        // Whoever reads of it later is in another folder.
+        host_path::absolute(&socket)
+            .and_then(|socket| verb.run(&Context { options: Options { socket }, is_private: false }))
     };
     match outcome {
         Ok(code) => code,

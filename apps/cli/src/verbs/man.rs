@@ -4,7 +4,7 @@
 //! parses the command line; what is added here is true of every verb, and the examples, which a test parses.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -32,7 +32,7 @@ const EXIT_CODES: &[Entry] = &[
     ("0", "Done."),
     ("1", "The call failed; the standard error says what, where, why, and what to try."),
     ("2", "The command line is wrong."),
-    ("3", "There is no such system, image or process."),
+    ("3", "There is no such system, process, image or report."),
     ("4", "No service can be reached."),
     ("124", "A wait ran out of time."),
     ("125", "A process could not be run. Else exec and run end with the code of their process,"),
@@ -106,14 +106,16 @@ impl Man {
 /// The pages of a command and of its verbs: their names and their text.
 fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
-    let mut all = vec![(name.clone(), page(command, &name)?)];
+    let text =
+        page(command, &name).map_err(|error| Failure::io(&error, &format!("writing the page {name}")))?;
+    let mut all = vec![(name, text)];
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
         all.extend(pages(verb)?);
     }
     Ok(all)
 }
 
-fn page(command: &Command, name: &str) -> Result<Vec<u8>, Failure> {
+fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     let page = Page::new(command.clone())
         .title(name.to_uppercase())
         .manual("Host Compute System")
