@@ -11,17 +11,27 @@ const NOT_THERE: u8 = 3;
 /// No service can be reached.
 pub const NO_SERVICE: u8 = 4;
 
-/// What exit codes mean, for the help.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    the call failed
-  2    wrong usage
-  3    there is no such system, process, image or report
-  4    no service can be reached
-  124  `hcs wait --timeout`: the time is over
-  125  `hcs exec`, `hcs run`: the process could not be run; any other code is that of the process,
-       128 and the signal's number if it died of a signal";
+/// What exit codes mean, for the help and for the manual.
+pub const EXIT_CODES: &[(&str, &str)] = &[
+    ("0", "done"),
+    ("1", "the call failed"),
+    ("2", "wrong usage"),
+    ("3", "there is no such system, process, image or report"),
+    ("4", "no service can be reached"),
+    ("124", "`hcs wait --timeout`: the time is over"),
+    (
+        "125",
+        "`hcs exec`, `hcs run`: the process could not be run; any other code is that of the process,\n\
+         128 and the signal's number if it died of a signal",
+    ),
+];
+
+/// The same as lines.
+pub fn exit_codes() -> String {
+    let line =
+        |(code, meaning): &(&str, &str)| format!("\n  {code:<4} {}", meaning.replace('\n', "\n       "));
+    "Exit codes:".to_owned() + &EXIT_CODES.iter().map(line).collect::<String>()
+}
 
 /// A failure.
 #[derive(Debug)]

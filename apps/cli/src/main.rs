@@ -47,13 +47,13 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use hcs::{Cause, Client, link::Options};
 
-use failure::{EXIT_CODES, Failure};
+use failure::Failure;
 use private::Private;
 use verbs::Verb;
 
 /// Containers and virtual machines on this host.
 #[derive(Parser)]
-#[command(name = "hcs", version, max_term_width = 100, after_help = AFTER_HELP, after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
+#[command(name = "hcs", version, max_term_width = 100, after_help = AFTER_HELP, after_long_help = format!("{AFTER_HELP}\n\n{}", failure::exit_codes()))]
 struct Arguments {
     /// The service's socket [default: that of HCS_SOCKET, or below HCS_ROOT, or /run/hcs/hcs.sock].
     #[arg(long, global = true, value_name = "PATH")]

@@ -14,7 +14,10 @@ use clap_mangen::{
     roff::{Roff, bold, roman},
 };
 
-use crate::{Arguments, failure::Failure};
+use crate::{
+    Arguments,
+    failure::{EXIT_CODES, Failure},
+};
 
 /// Write the manual: a page for this command and one for each verb, for man(1).
 ///
@@ -27,17 +30,6 @@ pub struct Man {
 
 /// A term and what it means.
 type Entry = (&'static str, &'static str);
-
-const EXIT_CODES: &[Entry] = &[
-    ("0", "Done."),
-    ("1", "The call failed; the standard error says what, where, why, and what to try."),
-    ("2", "The command line is wrong."),
-    ("3", "There is no such system, process, image or report."),
-    ("4", "No service can be reached."),
-    ("124", "A wait ran out of time."),
-    ("125", "A process could not be run. Else exec and run end with the code of their process,"),
-    ("128+N", "and with this if it died of signal N."),
-];
 
 const ENVIRONMENT: &[Entry] = &[
     ("HCS_SOCKET", "The socket of the service."),
@@ -150,7 +142,7 @@ fn list(page: &mut Roff, heading: &str, entries: &[Entry]) {
     for (term, meaning) in entries {
         page.control("TP", []);
         page.text([bold(*term)]);
-        page.text([roman(*meaning)]);
+        page.text([roman(meaning.replace('\n', " "))]);
     }
 }
 
