@@ -6,6 +6,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use hcs_core::mountinfo;
 use rustix::mount::UnmountFlags;
 
 /// Gone with its test, with what is mounted in it.
@@ -44,12 +45,8 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-        // What was mounted last is in what was mounted before.
-        for point in
-            points.filter(|point| Path::new(point).starts_with(&self.0)).collect::<Vec<_>>().into_iter().rev()
-        {
-            let _ = rustix::mount::unmount(point, UnmountFlags::DETACH);
+        for point in mountinfo::points_below(&mounts, &self.0) {
+            let _ = rustix::mount::unmount(&point, UnmountFlags::DETACH);
         }
         let _ = fs::remove_dir_all(&self.0);
     }

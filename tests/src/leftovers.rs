@@ -7,13 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use hcs_core::mountinfo;
+
 use crate::processes;
 
 /// What was found; empty if nothing is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leftovers {
     /// Mount points.
-    pub mounts: Vec<String>,
+    pub mounts: Vec<PathBuf>,
     /// Folders of containers below any controller.
     pub cgroups: Vec<PathBuf>,
     /// Processes in containers.
@@ -28,15 +30,9 @@ impl Leftovers {
     /// Looks for what the service with this root folder has on the host.
     pub fn of(root: &Path) -> Leftovers {
         let mountinfo = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-        let fields: Vec<Vec<&str>> = mountinfo.lines().map(|line| line.split(' ').collect()).collect();
-        let text = root.display().to_string();
         let parent = cgroup_parent(root);
         Leftovers {
-            mounts: fields
-                .iter()
-                .filter(|line| line[4].starts_with(&text))
-                .map(|line| line[4].to_owned())
-                .collect(),
+            mounts: mountinfo::points_below(&mountinfo, root),
             cgroups: parents(root)
                 .iter()
                 .flat_map(|parent| below(parent))

@@ -337,13 +337,15 @@ fn spawn(root: &Path, by: &[&str], watch: Option<&Watch>) -> Child {
     let hcsd = binaries::find("hcsd").into_os_string();
     let mut line = by.iter().map(OsString::from).chain([hcsd]);
     let mut command = Command::new(line.next().expect("a program"));
+    // They would put it, or a part of it, elsewhere: among the systems of this host.
+    for variable in ["HCS_CONFIG", "HCS_ROOT", "HCS_RUN_FOLDER", "HCS_SOCKET", "HCS_STATE_FOLDER"] {
+        command.env_remove(variable);
+    }
     command
         .args(line)
         .arg("--root")
         .arg(root)
-        .env_remove("HCS_SOCKET")
-        .env_remove("HCS_ROOT")
-        .env("HCS_QEMU", machine::qemu())
+        .envs(machine::qemu_if_there().map(|qemu| ("HCS_QEMU", qemu)))
         .env("NOTIFY_SOCKET", root.join("ready"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

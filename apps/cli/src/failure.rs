@@ -4,22 +4,34 @@ use std::{io, process::ExitCode};
 
 use hcs::Cause;
 
+/// The command line asks for what does not go together.
+pub const WRONG_USAGE: u8 = 2;
 /// There is no such system, process, image or report.
 const NOT_THERE: u8 = 3;
 /// No service can be reached.
 pub const NO_SERVICE: u8 = 4;
 
-/// What exit codes mean, for the help.
-pub const EXIT_CODES: &str = "\
-Exit codes:
-  0    done
-  1    the call failed
-  2    wrong usage
-  3    there is no such system, process, image or report
-  4    no service can be reached
-  124  `hcs wait --timeout`: the time is over
-  125  `hcs exec`, `hcs run`: the process could not be run; any other code is that of the process,
-       128 and the signal's number if it died of a signal";
+/// What exit codes mean, for the help and for the manual.
+pub const EXIT_CODES: &[(&str, &str)] = &[
+    ("0", "done"),
+    ("1", "the call failed"),
+    ("2", "wrong usage"),
+    ("3", "there is no such system, process, image or report"),
+    ("4", "no service can be reached"),
+    ("124", "`hcs wait --timeout`: the time is over"),
+    (
+        "125",
+        "`hcs exec`, `hcs run`: the process could not be run; any other code is that of the process,\n\
+         128 and the signal's number if it died of a signal",
+    ),
+];
+
+/// The same as lines.
+pub fn exit_codes() -> String {
+    let line =
+        |(code, meaning): &(&str, &str)| format!("\n  {code:<4} {}", meaning.replace('\n', "\n       "));
+    "Exit codes:".to_owned() + &EXIT_CODES.iter().map(line).collect::<String>()
+}
 
 /// A failure.
 #[derive(Debug)]
@@ -27,13 +39,13 @@ pub struct Failure {
     /// One line, with the hint.
     pub message: String,
     code: u8,
-    kind: Option<io::ErrorKind>,
+    is_broken_pipe: bool,
 }
 
 impl Failure {
     /// A failure that is told like this.
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { message: message.into(), code: 1, kind: None }
+        Failure { message: message.into(), code: 1, is_broken_pipe: false }
     }
 
     /// Something that was named is not there.
@@ -44,6 +56,14 @@ impl Failure {
     /// A failure of the operating system; `doing` says what was tried.
     pub fn io(error: &io::Error, doing: &str) -> Failure {
         Failure::new(format!("{doing}: {error}"))
+    }
+
+    /// The output cannot be written. Whoever read it may have read enough.
+    pub fn output(error: io::Error) -> Failure {
+        Failure {
+            is_broken_pipe: error.kind() == io::ErrorKind::BrokenPipe,
+            ..Failure::io(&error, "writing the output")
+        }
     }
 
     /// The same with another exit code.
@@ -68,7 +88,7 @@ impl Failure {
 
     /// Whether whoever read our output has gone.
     pub fn is_broken_pipe(&self) -> bool {
-        self.kind == Some(io::ErrorKind::BrokenPipe)
+        self.is_broken_pipe
     }
 }
 
@@ -86,12 +106,5 @@ impl From<hcs::Error> for Failure {
 impl From<hcs::images::StoreError> for Failure {
     fn from(error: hcs::images::StoreError) -> Failure {
         hcs::Error::from(error).into()
-    }
-}
-
-impl From<io::Error> for Failure {
-    /// Nearly all that a verb does itself is to write its output.
-    fn from(error: io::Error) -> Failure {
-        Failure { kind: Some(error.kind()), ..Failure::io(&error, "writing the output") }
     }
 }

@@ -13,6 +13,7 @@
 //!   random    names that no other has
 //!   size      sizes as people write them
 //!   private   a service for one command
+//!   programs  those that belong to this one
 //!   failure   why a verb failed, and the exit code for that
 //!   document  documents from files or the standard input
 //!   output    tables and JSON
@@ -31,6 +32,7 @@ mod host_path;
 mod output;
 mod passage;
 mod private;
+mod programs;
 mod progress;
 mod random;
 mod recipe;
@@ -45,13 +47,13 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use hcs::{Cause, Client, link::Options};
 
-use failure::{EXIT_CODES, Failure};
+use failure::Failure;
 use private::Private;
 use verbs::Verb;
 
 /// Containers and virtual machines on this host.
 #[derive(Parser)]
-#[command(name = "hcs", version, max_term_width = 100, after_help = AFTER_HELP, after_long_help = format!("{AFTER_HELP}\n\n{EXIT_CODES}"))]
+#[command(name = "hcs", version, max_term_width = 100, after_help = AFTER_HELP, after_long_help = format!("{AFTER_HELP}\n\n{}", failure::exit_codes()))]
 struct Arguments {
     /// The service's socket [default: that of HCS_SOCKET, or below HCS_ROOT, or /run/hcs/hcs.sock].
     #[arg(long, global = true, value_name = "PATH")]
@@ -127,8 +129,10 @@ fn main() -> ExitCode {
         Private::start()
             .and_then(|service| verb.run(&Context { options: service.options(), is_private: true }))
     } else {
-        let options = socket.map_or_else(Options::default, |socket| Options { socket });
-        verb.run(&Context { options, is_private: false })
+        let socket = socket.unwrap_or_else(|| Options::default().socket);
+        // Whoever reads of it later is in another folder.
+        host_path::absolute(&socket)
+            .and_then(|socket| verb.run(&Context { options: Options { socket }, is_private: false }))
     };
     match outcome {
         Ok(code) => code,

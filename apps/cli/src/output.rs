@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use hcs::System;
 use serde_json::Value;
 
+use crate::failure::Failure;
+
 /// A table with a heading; each column is as wide as its widest cell.
 pub struct Table<const N: usize> {
     rows: Vec<[String; N]>,
@@ -35,12 +37,8 @@ impl<const N: usize> Table<N> {
     }
 
     /// Prints it.
-    pub fn print(&self) -> io::Result<()> {
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        for line in self.lines() {
-            writeln!(out, "{line}")?;
-        }
-        out.flush()
+    pub fn print(&self) -> Result<(), Failure> {
+        lines(self.lines())
     }
 }
 
@@ -58,24 +56,24 @@ pub fn warn_of(system: &System) {
 }
 
 /// Prints a line.
-pub fn line(text: &str) -> io::Result<()> {
-    writeln!(io::stdout().lock(), "{text}")
+pub fn line(text: &str) -> Result<(), Failure> {
+    writeln!(io::stdout().lock(), "{text}").map_err(Failure::output)
 }
 
 /// Prints lines.
-pub fn lines(texts: impl IntoIterator<Item = String>) -> io::Result<()> {
+pub fn lines(texts: impl IntoIterator<Item = String>) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    texts.into_iter().try_for_each(|text| writeln!(out, "{text}"))?;
-    out.flush()
+    let written = texts.into_iter().try_for_each(|text| writeln!(out, "{text}"));
+    written.and_then(|()| out.flush()).map_err(Failure::output)
 }
 
 /// Prints JSON for people. Order and spelling stay as the service wrote them.
-pub fn json(text: &str) -> io::Result<()> {
+pub fn json(text: &str) -> Result<(), Failure> {
     line(&indented(text))
 }
 
 /// Prints objects of our own as an array.
-pub fn json_array(objects: Vec<Value>) -> io::Result<()> {
+pub fn json_array(objects: Vec<Value>) -> Result<(), Failure> {
     json(&Value::from(objects).to_string())
 }
 

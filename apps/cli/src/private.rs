@@ -12,15 +12,20 @@ use std::{
 };
 
 use hcs::link::Options;
+use hcs_core::mountinfo;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    mount::UnmountFlags,
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::{failure::Failure, random};
+use crate::{failure::Failure, programs, random};
 
 /// How long a service may take until it can be used.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Variables that would put a service, or a part of it, elsewhere than below the folder that it is given.
+const ELSEWHERE: [&str; 5] = ["HCS_CONFIG", "HCS_ROOT", "HCS_RUN_FOLDER", "HCS_SOCKET", "HCS_STATE_FOLDER"];
 
 /// The service.
 pub struct Private {
@@ -41,7 +46,11 @@ impl Private {
             failed(error)
         })?;
         let mut service = Private { folder, child };
-        service.await_ready(&ready).map_err(failed)?;
+        if let Err(error) = service.await_ready(&ready) {
+            // What is not ready may never hear that its input has ended. It has no systems yet.
+            let _ = service.child.kill();
+            return Err(failed(error));
+        }
         Ok(service)
     }
 
@@ -54,17 +63,21 @@ impl Private {
         let pid = Pid::from_child(&self.child);
         let end = pidfd_open(pid, PidfdFlags::empty())?;
         let mut both = [PollFd::new(ready, PollFlags::IN), PollFd::new(&end, PollFlags::IN)];
-        while let Err(errno) = poll(&mut both, Some(&PATIENCE)) {
-            if errno != rustix::io::Errno::INTR {
-                return Err(errno.into());
+        let found = loop {
+            match poll(&mut both, Some(&PATIENCE)) {
+                Err(rustix::io::Errno::INTR) => {}
+                found => break found?,
             }
-        }
+        };
         if !both[0].revents().is_empty() {
             return Ok(());
         }
         let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        let last = log.lines().last().unwrap_or("it says nothing").to_owned();
-        Err(io::Error::other(last))
+        let last = log.lines().last().unwrap_or("it says nothing");
+        Err(io::Error::other(match found {
+            0 => format!("it is not ready after {} s, and said last: {last}", PATIENCE.tv_sec),
+            _ => last.to_owned(),
+        }))
     }
 }
 
@@ -74,8 +87,22 @@ impl Drop for Private {
         // It can only have ended already.
         let _ = self.child.wait();
         // One that was killed has left its folder.
-        let _ = fs::remove_dir_all(&self.folder);
+        if let Err(error) = remove(&self.folder) {
+            eprintln!("hcs: warning: {} stays: {error}", self.folder.display());
+        }
     }
+}
+
+/// Removes the folder of a service that is gone. What somebody has mounted in it is not removed with it; a folder that is gone
+/// already is no failure.
+pub fn remove(folder: &Path) -> io::Result<()> {
+    let removed = folder.canonicalize().and_then(|real| {
+        for point in mountinfo::points_below(&fs::read_to_string("/proc/self/mountinfo")?, &real) {
+            rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
+        }
+        fs::remove_dir_all(folder)
+    });
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// A folder that virtual machines, which are users of their own, can pass through.
@@ -89,11 +116,13 @@ fn new_folder() -> io::Result<PathBuf> {
 
 fn spawn(folder: &Path) -> io::Result<Child> {
     let log = File::create(folder.join("log"))?;
-    Command::new(program())
+    let mut command = Command::new(programs::find("hcsd"));
+    for variable in ELSEWHERE {
+        command.env_remove(variable);
+    }
+    command
         .args(["--temporary", "--root"])
         .arg(folder)
-        .env_remove("HCS_SOCKET")
-        .env_remove("HCS_ROOT")
         .env("NOTIFY_SOCKET", folder.join("ready"))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -102,10 +131,4 @@ fn spawn(folder: &Path) -> io::Result<Child> {
         .process_group(0)
         .spawn()
         .map_err(|error| io::Error::new(error.kind(), format!("hcsd: {error}")))
-}
-
-/// hcsd beside this program, or else the one that is found as programs are found.
-pub fn program() -> PathBuf {
-    let own = std::env::current_exe().unwrap_or_default();
-    Some(own.with_file_name("hcsd")).filter(|path| path.exists()).unwrap_or_else(|| "hcsd".into())
 }

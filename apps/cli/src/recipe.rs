@@ -18,7 +18,7 @@ use crate::{attach::How, document::Source, failure::Failure, host_path, size};
 #[command(next_help_heading = "Options of containers")]
 pub struct Limits {
     /// How much memory: bytes, or with K, M, G or T.
-    #[arg(short, long, value_name = "SIZE", value_parser = size::parse)]
+    #[arg(short, long, value_name = "SIZE", value_parser = size::megabytes)]
     memory: Option<u64>,
     /// How many processors, also parts of one: 0.5.
     #[arg(long, value_name = "NUMBER")]
@@ -134,14 +134,8 @@ impl Limits {
     }
 
     fn add_to(&self, mut container: Container) -> Result<Container, Failure> {
-        if let Some(bytes) = self.memory {
-            const MEGABYTE: u64 = 1 << 20;
-            if bytes % MEGABYTE != 0 || bytes == 0 {
-                return Err(Failure::new(format!(
-                    "--memory: found {bytes} bytes, expected a whole number of megabytes, as in 64M"
-                )));
-            }
-            container.memory = Some(ContainerMemory::default().size_in_mb(bytes / MEGABYTE));
+        if let Some(megabytes) = self.memory {
+            container.memory = Some(ContainerMemory::default().size_in_mb(megabytes));
         }
         if let Some(number) = self.cpus {
             container.processor = Some(processor(number)?);

@@ -10,6 +10,7 @@ use std::{
 };
 
 use hcs::{Cause, Client, images};
+use hcs_core::SystemId;
 use rustix::fs::FlockOperation;
 
 use crate::failure::Failure;
@@ -26,19 +27,21 @@ pub struct Scratch {
 }
 
 /// Where the one of a system is, or will be: in the folder `layer`, so that the rest stays ours.
-pub fn place(id: &str) -> PathBuf {
-    folder_of(id).join("layer")
+pub fn place(id: &str) -> Result<PathBuf, Failure> {
+    Ok(folder_of(id)?.join("layer"))
 }
 
-fn folder_of(id: &str) -> PathBuf {
-    images::scratch_folder().join(id)
+/// The runtime id is its name: an id may be any text, and so the path of anything.
+fn folder_of(id: &str) -> Result<PathBuf, Failure> {
+    let id = SystemId::new(id)?;
+    Ok(images::scratch_folder().join(id.runtime_id().to_string()))
 }
 
 impl Scratch {
     /// Makes the one of a system, and removes those of nobody.
     pub fn make(client: &Client, socket: &Path, id: &str) -> Result<Scratch, Failure> {
         let all = images::scratch_folder();
-        let path = folder_of(id);
+        let path = folder_of(id)?;
         let failed = |error: io::Error| Failure::io(&error, &format!("making {}", path.display()));
         fs::create_dir_all(&all).map_err(failed)?;
         sweep(&all, client, socket);
@@ -46,7 +49,10 @@ impl Scratch {
             fs::create_dir(&path)?;
             claim(&path, socket, id)
         });
-        let lock = made.map_err(failed)?;
+        let lock = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(&path, id)),
+            made => made.map_err(failed)?,
+        };
         Ok(Scratch { _lock: lock, path, is_left: false })
     }
 
@@ -82,6 +88,16 @@ fn claim(path: &Path, socket: &Path, id: &str) -> io::Result<File> {
     Ok(lock)
 }
 
+/// A system of this id has one already, of this service or of another of this host.
+fn taken(path: &Path, id: &str) -> Failure {
+    let owner = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
+    let of = owner.lines().next().unwrap_or("nobody");
+    Failure::new(format!(
+        "there is a system {id:?} already, which the service at {of} has made, and which writes to {}; choose another --name",
+        path.display()
+    ))
+}
+
 /// Removes the folders of nobody. What cannot be looked at or removed is left for another time.
 fn sweep(all: &Path, client: &Client, socket: &Path) {
     for entry in fs::read_dir(all).into_iter().flatten().flatten() {
@@ -110,5 +126,20 @@ fn is_of_nobody(path: &Path, client: &Client, socket: &Path) -> bool {
         }
         // It was never used.
         None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_id_is_the_path_of_anything_else() {
+        for id in ["web", "a/b", "../../srv", "/srv"] {
+            let folder = folder_of(id).unwrap();
+            assert_eq!(folder.parent(), Some(images::scratch_folder().as_path()), "{id}");
+        }
+        assert_eq!(folder_of("web").unwrap(), folder_of("WEB").unwrap());
+        assert!(folder_of("").is_err());
     }
 }

@@ -87,7 +87,7 @@ impl Config {
             FIRST_BAR..=LAST_BAR => {
                 let index = ((dword - FIRST_BAR) / 4) as usize;
                 self.held[index] = self.bars.holds(index, value);
-                if self.bars.is_probe(value) {
+                if Bars::is_probe(value) {
                     return;
                 }
             }

@@ -264,10 +264,10 @@ impl Worker {
 }
 
 impl Listener for Worker {
-    fn connected(&self, instance: Guid, socket: &OwnedFd) {
-        if let Ok(socket) = socket.try_clone() {
-            self.tell(&FromHost::Connected { instance }, vec![socket]);
-        }
+    fn connected(&self, instance: Guid, socket: &OwnedFd) -> io::Result<()> {
+        // It keeps the machine alive when this program dies, so a device without it is none.
+        self.tell(&FromHost::Connected { instance }, vec![socket.try_clone()?]);
+        Ok(())
     }
 
     fn broken(&self, instance: Guid, detail: String) {
@@ -279,7 +279,9 @@ impl Listener for Worker {
 struct Nobody;
 
 impl Listener for Nobody {
-    fn connected(&self, _: Guid, _: &OwnedFd) {}
+    fn connected(&self, _: Guid, _: &OwnedFd) -> io::Result<()> {
+        Ok(())
+    }
     fn broken(&self, _: Guid, _: String) {}
 }
 

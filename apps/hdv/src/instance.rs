@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    io,
     os::fd::{AsFd, OwnedFd},
     panic::AssertUnwindSafe,
     sync::{
@@ -58,8 +59,8 @@ pub(crate) struct Monitor {
 
 /// Who is told what becomes of a device that a machine has.
 pub(crate) trait Listener: Send {
-    /// Its monitor has connected.
-    fn connected(&self, instance: Guid, socket: &OwnedFd);
+    /// Its monitor has connected. Who could not be told makes the device one that does not work.
+    fn connected(&self, instance: Guid, socket: &OwnedFd) -> io::Result<()>;
     /// It does not work any more.
     fn broken(&self, instance: Guid, why: String);
 }
@@ -176,7 +177,8 @@ impl Instance {
         let instance = self.clone();
         let serve = move || {
             let outcome = instance.accept(listener).and_then(|socket| {
-                told.connected(instance.id, &socket);
+                told.connected(instance.id, &socket)
+                    .map_err(|error| Over::Broken(format!("passing the connection on: {error}")))?;
                 survive(|| instance.serve(bars, socket, monitor)).unwrap_or_else(|| {
                     instance.core.hang_up();
                     Err(Over::Broken(PANICKED.to_owned()))

@@ -17,7 +17,7 @@ mod device;
 mod doorbells;
 mod guest;
 mod handle;
-pub mod host;
+mod host;
 mod instance;
 mod link;
 mod mapping;

@@ -154,9 +154,12 @@ impl Link {
                 continue;
             };
             drop(state);
-            // One that waits for ever does so in its read.
-            let is_readable = left.is_none() || poll::ready(&self.socket, PollFlags::IN, left) != Ok(false);
-            let read = if is_readable { reader.read(&self.socket) } else { Ok(Vec::new()) };
+            // One that waits for ever does so in its read. Who has a limit reads what is there, which a signal may have it believe.
+            let read = match left {
+                None => reader.read(&self.socket, RecvFlags::empty()),
+                Some(_) if poll::ready(&self.socket, PollFlags::IN, left) == Ok(false) => Ok(Vec::new()),
+                Some(_) => reader.read(&self.socket, RecvFlags::DONTWAIT),
+            };
             state = lock(&self.state);
             state.reader = Some(reader);
             let answered = match read {
@@ -358,38 +361,35 @@ impl State {
 }
 
 impl Reader {
-    fn read(&mut self, socket: &OwnedFd) -> Result<Vec<Message>, Over> {
+    /// Reads once. The messages that are whole by then, which may be none.
+    fn read(&mut self, socket: &OwnedFd, how: RecvFlags) -> Result<Vec<Message>, Over> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS + 1))];
-        loop {
-            let mut control = RecvAncillaryBuffer::new(&mut space);
-            let mut slices = [IoSliceMut::new(&mut self.buffer)];
-            let received =
-                match rustix::net::recvmsg(socket, &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
-                    Ok(received) => received,
-                    Err(Errno::INTR) => continue,
-                    Err(_) => return Err(Over::HungUp),
-                };
-            if received.bytes == 0 {
-                return Err(Over::HungUp);
-            }
-            let mut fds = Vec::new();
-            for message in control.drain() {
-                if let RecvAncillaryMessage::ScmRights(rights) = message {
-                    fds.extend(rights);
-                }
-            }
-            if received.flags.contains(ReturnFlags::CTRUNC) {
-                return Err(Over::Broken("more descriptors than a message may have".to_owned()));
-            }
-            self.decoder.feed(&self.buffer[..received.bytes], fds)?;
-            let mut messages = Vec::new();
-            while let Some(message) = self.decoder.next_message()? {
-                messages.push(message);
-            }
-            if !messages.is_empty() {
-                return Ok(messages);
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut slices = [IoSliceMut::new(&mut self.buffer)];
+        let received =
+            match rustix::net::recvmsg(socket, &mut slices, &mut control, how | RecvFlags::CMSG_CLOEXEC) {
+                Ok(received) => received,
+                Err(Errno::INTR | Errno::AGAIN) => return Ok(Vec::new()),
+                Err(_) => return Err(Over::HungUp),
+            };
+        if received.bytes == 0 {
+            return Err(Over::HungUp);
+        }
+        let mut fds = Vec::new();
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                fds.extend(rights);
             }
         }
+        if received.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(Over::Broken("more descriptors than a message may have".to_owned()));
+        }
+        self.decoder.feed(&self.buffer[..received.bytes], fds)?;
+        let mut messages = Vec::new();
+        while let Some(message) = self.decoder.next_message()? {
+            messages.push(message);
+        }
+        Ok(messages)
     }
 }
 
@@ -401,4 +401,28 @@ fn send(socket: &OwnedFd, bytes: &[u8], file: Option<BorrowedFd<'_>>) -> Result<
         return Err(Errno::INVAL);
     }
     rustix::net::sendmsg(socket.as_fd(), &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+
+    #[test]
+    fn half_a_message_does_not_keep_anybody_beyond_their_limit() {
+        let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let (own, monitor) = pair.unwrap();
+        let link = Link::new(own, Some(Width::Eight));
+        rustix::io::write(&monitor, &[0; 3]).unwrap();
+        let (sender, told) = mpsc::channel();
+        thread::spawn(move || {
+            let until = Instant::now() + Duration::from_millis(50);
+            sender.send(link.wait(Some(until), |_| None::<()>))
+        });
+        let outcome = told.recv_timeout(Duration::from_secs(20)).expect("an end of the wait");
+        assert!(matches!(outcome, Err(Over::Broken(_))), "{outcome:?}");
+    }
 }

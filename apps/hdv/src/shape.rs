@@ -75,7 +75,7 @@ impl Bars {
     }
 
     /// Whether what was written only asks how large it is.
-    pub fn is_probe(&self, written: u32) -> bool {
+    pub fn is_probe(written: u32) -> bool {
         written == u32::MAX
     }
 

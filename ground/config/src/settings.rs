@@ -117,7 +117,7 @@ settings! {
     max_connections_per_user "max-connections-per-user": NonZeroU32 = number(4_000);
     /// How many crash reports are kept; the oldest go first.
     max_crash_reports "max-crash-reports": NonZeroU32 = number(64);
-    /// Whether metrics.sock in the run folder tells figures, for Prometheus, to every user of the host.
+    /// Whether metrics.sock beside the socket tells figures, for Prometheus, to every user of the host.
     metrics "metrics": bool = true;
     /// What is logged: a level (error, warn, info, debug, trace), or several TARGET=LEVEL with commas between them.
     log "log": LogFilter = LogFilter::default();

@@ -120,7 +120,7 @@ fn set_rights(path: &Path, group: Option<u32>) -> io::Result<()> {
 
 /// Opens the socket of the figures. The service is of use without them.
 fn listen_for_metrics(config: &Config) -> Option<UnixListener> {
-    let path = config.settings.run_folder.join("metrics.sock");
+    let path = config.settings.socket.with_file_name("metrics.sock");
     metrics::http::listen(&path)
         .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "there are no metrics"))
         .ok()

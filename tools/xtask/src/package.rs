@@ -77,6 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_package_for_development_asks_for_the_library_of_its_own_version() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../apps/capi/Cargo.toml");
+        let wanted = concat!("libcomputecore1 (= ", env!("CARGO_PKG_VERSION"), "-1)");
+        assert!(fs::read_to_string(manifest).unwrap().contains(wanted), "{wanted}");
+    }
+
+    #[test]
     fn a_package_is_made_of_what_is_built() {
         let workspace = Workspace { root: "/tree".into(), target: "/tree/target".into(), crates: Vec::new() };
         let shown = |programs| line(&workspace, "-p hcsd", programs).to_string();

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use hcs::schema::Any;
 use serde_json::{Map, Value};
 
-use crate::{Context, failure::Failure, output};
+use crate::{Context, failure::Failure, output, target};
 
 /// Make any call of the service's interface, and print its reply as JSON
 ///
@@ -32,14 +32,14 @@ impl Call {
         let mut parameters: Map<String, Value> = serde_json::from_str(&self.parameters)
             .map_err(|error| Failure::new(format!("the parameters are no JSON object: {error}")))?;
         let client = context.client()?;
-        let system = self.system.map(|id| client.open(&id).wait()).transpose()?;
+        let system = self.system.map(|name| target::open(&client, &name)).transpose()?;
         if let Some(system) = &system {
             parameters.insert("handle".to_owned(), system.handle().into());
         }
         let method =
             if self.method.contains('.') { self.method } else { format!("io.hcs.Compute.{}", self.method) };
         let reply = call(&client, &method, &parameters)?;
-        Ok(output::json(reply.get())?)
+        output::json(reply.get())
     }
 }
 

@@ -14,10 +14,8 @@ use std::{
 };
 
 use hcs::images;
-use hcs_core::mountinfo;
-use rustix::mount::UnmountFlags;
 
-use crate::{failure::Failure, output, private};
+use crate::{failure::Failure, output, private, programs};
 
 /// What temporary folders are called, each the root of a service: those of `hcs --private`, and of the demo, whose name ends
 /// with the process that has made it.
@@ -45,19 +43,25 @@ impl Cleanup {
         self.clean_up(None)?;
         self.sweep_images()?;
         let folder = std::env::temp_dir();
-        for prefix in TEMPORARY {
-            for path in temporary(&folder, prefix) {
-                if self.clean_up(Some(&path))? {
-                    self.remove(&path)?;
-                }
+        let mut outcome = Ok(());
+        for path in TEMPORARY.iter().flat_map(|prefix| temporary(&folder, prefix)) {
+            // What one resists with does not keep the others.
+            if let Err(failure) = self.clean_up_temporary(&path)
+                && let Err(before) = std::mem::replace(&mut outcome, Err(failure))
+            {
+                crate::tell(&before);
             }
         }
-        Ok(())
+        outcome
+    }
+
+    fn clean_up_temporary(&self, root: &Path) -> Result<(), Failure> {
+        if self.clean_up(Some(root))? { self.remove(root) } else { Ok(()) }
     }
 
     /// Has the service's program clean up a root, or that of the environment; whether nothing of it stays.
     fn clean_up(&self, root: Option<&Path>) -> Result<bool, Failure> {
-        let program = private::program();
+        let program = programs::find("hcsd");
         let mut command = Command::new(&program);
         command.arg("--clean-up").args(self.dry_run.then_some("--dry-run")).stdin(Stdio::null());
         if let Some(root) = root {
@@ -86,22 +90,15 @@ impl Cleanup {
     /// Removes a temporary folder of which nothing lives, with what is mounted in it.
     fn remove(&self, folder: &Path) -> Result<(), Failure> {
         if !self.dry_run {
-            for point in
-                mountinfo::points_below(&fs::read_to_string("/proc/self/mountinfo")?, &folder.canonicalize()?)
-            {
-                rustix::mount::unmount(&point, UnmountFlags::DETACH).map_err(|errno| {
-                    Failure::io(&errno.into(), &format!("unmounting {}", point.display()))
-                })?;
-            }
-            let failed = |error| Failure::io(&error, &format!("removing {}", folder.display()));
-            fs::remove_dir_all(folder).map_err(failed)?;
+            private::remove(folder)
+                .map_err(|error| Failure::io(&error, &format!("removing {}", folder.display())))?;
         }
         self.tell(folder, "the command that made it is gone")
     }
 
     fn tell(&self, what: &Path, why: &str) -> Result<(), Failure> {
         let done = if self.dry_run { "would remove" } else { "removed" };
-        Ok(output::line(&format!("{done} {}: {why}", what.display()))?)
+        output::line(&format!("{done} {}: {why}", what.display()))
     }
 }
 

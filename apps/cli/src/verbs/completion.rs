@@ -47,7 +47,9 @@ impl Completion {
             Shell::Zsh => &Zsh,
             Shell::Fish => &Fish,
         };
-        Ok(shell.write_registration(VARIABLE, "hcs", "hcs", "hcs", &mut std::io::stdout().lock())?)
+        shell
+            .write_registration(VARIABLE, "hcs", "hcs", "hcs", &mut std::io::stdout().lock())
+            .map_err(Failure::output)
     }
 }
 
@@ -57,10 +59,12 @@ pub fn answer_shell() {
 }
 
 /// Says of the arguments that name something where their candidates come from. An argument is known by its name: what
-/// is called `id` is a system, but in `create`, where it is a new one; and `image` is one of the store in `hcs image`.
+/// is called `id` is a system, but in `create` and `restore`, where it is a new one; and `image` is one of the store in
+/// `hcs image`.
 fn with_candidates(command: Command) -> Command {
     command.mut_subcommands(|verb| match verb.get_name() {
         "create" => verb,
+        "restore" => offering(verb, &["template"], systems),
         "image" => verb.mut_subcommands(|verb| {
             let named_by = if verb.get_name() == "remove" { "name" } else { "image" };
             offering(verb, &[named_by], images)
@@ -90,7 +94,9 @@ fn systems() -> Vec<CompletionCandidate> {
 
 /// The names of the images in the store.
 fn images() -> Vec<CompletionCandidate> {
-    let images = images::store().and_then(|store| Ok(store.list()?)).unwrap_or_default();
+    // Looking for a store would make one.
+    let store = images::existing_store().ok().flatten();
+    let images = store.and_then(|store| store.list().ok()).unwrap_or_default();
     let names = images.iter().flat_map(|image| image.names.iter());
     names.map(|name| CompletionCandidate::new(name.to_string())).collect()
 }
@@ -141,6 +147,6 @@ mod tests {
         };
         let verbs = ["start", "kill", "exec", "ps", "save", "events", "inspect", "wait", "top"];
         assert!(verbs.into_iter().all(offers));
-        assert!(!offers("create"));
+        assert!(!offers("create") && !offers("restore"));
     }
 }

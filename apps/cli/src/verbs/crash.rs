@@ -43,7 +43,7 @@ impl Crash {
             What::List { json } => list(context, json),
             What::Show { report } => {
                 let document = context.client()?.crash_report(&report).wait()?;
-                Ok(output::json(document.get())?)
+                output::json(document.get())
             }
             What::Guest { target } => Ok(target.open(context)?.crash(None).wait()?),
         }
@@ -57,11 +57,11 @@ fn list(context: &Context, json: bool) -> Result<(), Failure> {
             .iter()
             .map(|entry| json!({ "Report": entry.report, "Id": entry.id, "Time": entry.time }))
             .collect();
-        return Ok(output::json_array(rows)?);
+        return output::json_array(rows);
     }
     let mut table = Table::new(["REPORT", "SYSTEM", "SECONDS-SINCE-1970"]);
     for entry in reports {
         table.row([entry.report, entry.id, entry.time.to_string()]);
     }
-    Ok(table.print()?)
+    table.print()
 }

@@ -32,7 +32,7 @@ impl Create {
         let text = Any::from_text(text).map_err(|error| Failure::new(error.to_string()))?;
         let system = context.client()?.create_from(&self.id, text, !self.tolerant).wait()?;
         output::warn_of(&system);
-        Ok(output::line(system.runtime_id())?)
+        output::line(system.runtime_id())
     }
 
     fn check(&self, text: &str) -> Result<ComputeSystem, Failure> {

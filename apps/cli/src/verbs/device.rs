@@ -171,7 +171,7 @@ impl Device {
             }
         };
         system.modify(&request.document(kind)?).wait()?;
-        tell.map_or(Ok(()), |key| Ok(output::line(&key)?))
+        tell.map_or(Ok(()), |key| output::line(&key))
     }
 }
 
@@ -233,7 +233,7 @@ fn folder_request(
     }
     /// The bit of `Flags` that says so.
     const READ_ONLY: u32 = 1;
-    // A share is called after the place where it is mounted, which no other can be.
+    // A share is called after the place where it is mounted. `/a/b` and `/a-b` have one name: a machine has one of them at a time.
     let name = place.trim_matches('/').replace('/', "-");
     let flags = if is_read_only { READ_ONLY } else { 0 };
     let settings = json!({"Name": name, "AccessName": name, "Path": path, "Flags": flags});

@@ -48,12 +48,12 @@ impl Events {
         }
         if self.json {
             let text = serde_json::to_string(event).map_err(|error| Failure::new(error.to_string()))?;
-            return Ok(output::line(&text)?);
+            return output::line(&text);
         }
         let kind = serde_json::to_string(&event.r#type).unwrap_or_default();
         let data = event.data.as_ref().map(|data| data.get()).unwrap_or_default();
         let line = format!("{:14} {} {} {data}", kind.trim_matches('"'), event.id, event.state);
-        Ok(output::line(line.trim_end())?)
+        output::line(line.trim_end())
     }
 }
 

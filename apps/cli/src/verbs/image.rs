@@ -103,13 +103,14 @@ enum Form {
 
 impl Image {
     pub fn run(self) -> Result<(), Failure> {
-        let store = images::store()?;
+        // Only what needs one opens it: opening makes one, which needs root.
+        let store = images::store;
         match self.what {
             What::Import { source, name } => {
                 let name = name.as_deref().map(Name::new).transpose()?;
-                import(&store, &source, name.as_ref())?;
+                import(&store()?, &source, name.as_ref())?;
             }
-            What::Pull(pull) => pull.run(&store)?,
+            What::Pull(pull) => pull.run(&store()?)?,
             What::Export { image, target, form, compression } => {
                 let form = match form {
                     Form::Oci => images::Form::Tar,
@@ -119,39 +120,41 @@ impl Image {
                 // What has no name of its own is called by what it was found by.
                 let name = Name::new(&image)?;
                 let target = host_path::absolute(&target)?;
-                let found = store.find(&image)?;
+                let found = store()?.find(&image)?;
                 let _busy = Busy::with("writing the image");
                 found.export(&target, form, &name, compression.into())?;
             }
             What::List { source, json } => list(
                 match source {
                     Some(source) => images::look_into(&source)?,
-                    None => store.list()?,
+                    None => store()?.list()?,
                 },
                 json,
             )?,
             What::Inspect { image } => {
-                let found = store.find(&image)?;
+                let found = store()?.find(&image)?;
                 output::json(&String::from_utf8_lossy(&found.config))?;
             }
             What::Document { image, scratch, arguments } => {
-                let found = store.find(&image)?;
+                let found = store()?.find(&image)?;
                 let scratch = host_path::absolute(&scratch)?;
                 let document = found.document(&scratch, &arguments)?;
                 output::json(&super::text_of(&document)?)?;
             }
             What::Tag { image, name } => {
                 let name = Name::new(&name)?;
+                let store = store()?;
                 let found = store.find(&image)?;
                 store.name(&found, &name)?;
             }
             What::Remove { name } => {
                 let name = Name::new(&name)?;
+                let store = store()?;
                 store.remove_name(&name)?;
                 store.prune()?;
             }
             What::Prune => {
-                let pruned = store.prune()?;
+                let pruned = store()?.prune()?;
                 output::line(&format!(
                     "removed {} images and {} layers; {} layers are in use",
                     pruned.images, pruned.layers, pruned.in_use
@@ -189,7 +192,7 @@ fn list(listed: Vec<images::Listed>, json: bool) -> Result<(), Failure> {
                 })
             })
             .collect();
-        return Ok(output::json_array(images)?);
+        return output::json_array(images);
     }
     let mut table = Table::new(["NAME", "ID", "LAYERS", "CREATED"]);
     for image in listed {
@@ -205,5 +208,5 @@ fn list(listed: Vec<images::Listed>, json: bool) -> Result<(), Failure> {
             table.row([name, id.clone(), image.layers.to_string(), created.clone()]);
         }
     }
-    Ok(table.print()?)
+    table.print()
 }

@@ -9,7 +9,7 @@ use std::{
 use hcs::images::{Name, Store};
 
 use super::image::import;
-use crate::{failure::Failure, progress::Bars};
+use crate::{failure::Failure, programs, progress::Bars};
 
 /// Fetch an image from a registry.
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ impl Pull {
     pub fn run(self, store: &Store) -> Result<(), Failure> {
         let name = self.name.as_deref().map(Name::new).transpose()?;
         let folder = store.scratch()?;
-        let program = std::env::current_exe().unwrap_or_default().with_file_name("hcs-pull");
+        let program = programs::beside("hcs-pull");
         let mut command = Command::new(&program);
         command.arg(&self.image).arg(folder.path());
         for certificate in &self.ca {

@@ -21,6 +21,6 @@ impl Inspect {
         let types = super::named(SystemPropertyType::ALL, SystemPropertyType::as_str, &self.types);
         let query = SystemPropertyQuery { property_types: Some(types), ..Default::default() };
         let properties = self.target.open(context)?.properties(Some(&query)).wait()?;
-        Ok(output::json(&super::text_of(&properties)?)?)
+        output::json(&super::text_of(&properties)?)
     }
 }

@@ -25,13 +25,13 @@ impl Introspect {
         let client = context.client()?;
         if self.service {
             let about = call(&client, "org.varlink.service.GetInfo", &Map::new())?;
-            return Ok(output::json(about.get())?);
+            return output::json(about.get());
         }
         let mut parameters = Map::new();
         parameters.insert("interface".to_owned(), json!(self.interface));
         let reply = call(&client, "org.varlink.service.GetInterfaceDescription", &parameters)?;
         let reply: Value = serde_json::from_str(reply.get())
             .map_err(|error| Failure::new(format!("the reply of the service: {error}")))?;
-        Ok(output::line(reply["description"].as_str().unwrap_or_default().trim_end())?)
+        output::line(reply["description"].as_str().unwrap_or_default().trim_end())
     }
 }

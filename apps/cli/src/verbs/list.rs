@@ -25,17 +25,17 @@ impl List {
         let systems = context.client()?.list(None).wait()?;
         if self.json {
             let texts: Result<Vec<String>, Failure> = systems.iter().map(super::text_of).collect();
-            return Ok(output::json(&format!("[{}]", texts?.join(",")))?);
+            return output::json(&format!("[{}]", texts?.join(",")));
         }
         if self.quiet {
             let ids = systems.into_iter().filter_map(|system| system.id);
-            return Ok(output::lines(ids)?);
+            return output::lines(ids);
         }
         let mut table = Table::new(["ID", "STATE", "TYPE", "OWNER", "RUNTIME-ID"]);
         for system in systems {
             table.row(row(system));
         }
-        Ok(table.print()?)
+        table.print()
     }
 }
 

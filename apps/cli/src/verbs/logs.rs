@@ -45,19 +45,19 @@ impl Logs {
         if let Some(lines) = self.lines {
             // What is shown of now is known by its place when it comes once more.
             for said in last(system.output(self.process, false).wait()?, lines, &mut shown)? {
-                printer.print(&said)?;
+                printer.print(&said).map_err(Failure::output)?;
             }
             if !self.follow {
-                return Ok(printer.finish()?);
+                return printer.finish().map_err(Failure::output);
             }
         }
         for said in system.output(self.process, self.follow).wait()? {
             let said = said.map_err(|error| Failure::io(&error, "reading what was said"))?;
             if let Some(said) = without(said, &shown) {
-                printer.print(&said)?;
+                printer.print(&said).map_err(Failure::output)?;
             }
         }
-        Ok(printer.finish()?)
+        printer.finish().map_err(Failure::output)
     }
 }
 

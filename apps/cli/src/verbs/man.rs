@@ -4,7 +4,7 @@
 //! parses the command line; what is added here is true of every verb, and the examples, which a test parses.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,10 @@ use clap_mangen::{
     roff::{Roff, bold, roman},
 };
 
-use crate::{Arguments, failure::Failure};
+use crate::{
+    Arguments,
+    failure::{EXIT_CODES, Failure},
+};
 
 /// Write the manual: a page for this command and one for each verb, for man(1).
 ///
@@ -27,17 +30,6 @@ pub struct Man {
 
 /// A term and what it means.
 type Entry = (&'static str, &'static str);
-
-const EXIT_CODES: &[Entry] = &[
-    ("0", "Done."),
-    ("1", "The call failed; the standard error says what, where, why, and what to try."),
-    ("2", "The command line is wrong."),
-    ("3", "There is no such system, image or process."),
-    ("4", "No service can be reached."),
-    ("124", "A wait ran out of time."),
-    ("125", "A process could not be run. Else exec and run end with the code of their process,"),
-    ("128+N", "and with this if it died of signal N."),
-];
 
 const ENVIRONMENT: &[Entry] = &[
     ("HCS_SOCKET", "The socket of the service."),
@@ -106,14 +98,16 @@ impl Man {
 /// The pages of a command and of its verbs: their names and their text.
 fn pages(command: &Command) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
-    let mut all = vec![(name.clone(), page(command, &name)?)];
+    let text =
+        page(command, &name).map_err(|error| Failure::io(&error, &format!("writing the page {name}")))?;
+    let mut all = vec![(name, text)];
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
         all.extend(pages(verb)?);
     }
     Ok(all)
 }
 
-fn page(command: &Command, name: &str) -> Result<Vec<u8>, Failure> {
+fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     let page = Page::new(command.clone())
         .title(name.to_uppercase())
         .manual("Host Compute System")
@@ -148,7 +142,7 @@ fn list(page: &mut Roff, heading: &str, entries: &[Entry]) {
     for (term, meaning) in entries {
         page.control("TP", []);
         page.text([bold(*term)]);
-        page.text([roman(*meaning)]);
+        page.text([roman(meaning.replace('\n', " "))]);
     }
 }
 

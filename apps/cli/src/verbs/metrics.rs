@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
+    time::Duration,
 };
 
 use hcs_ipc::socket;
@@ -12,6 +13,9 @@ use crate::{
     failure::{Failure, NO_SERVICE},
     output,
 };
+
+/// How long a service may take to say the next of it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Print the figures of the service in the text form of Prometheus.
 ///
@@ -28,13 +32,12 @@ impl Metrics {
         let mut stream = UnixStream::from(socket::connect(&path).map_err(|error| failed(&error))?);
         let mut answer = String::new();
         stream
-            .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
+            .set_read_timeout(Some(PATIENCE))
+            .and_then(|()| stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n"))
             .and_then(|()| stream.read_to_string(&mut answer))
             .map_err(|error| failed(&error))?;
         match answer.split_once("\r\n\r\n") {
-            Some((head, figures)) if head.starts_with("HTTP/1.0 200 ") => {
-                Ok(output::line(figures.trim_end())?)
-            }
+            Some((head, figures)) if head.starts_with("HTTP/1.0 200 ") => output::line(figures.trim_end()),
             _ => Err(Failure::new(format!(
                 "{} answered {:?}, and no figures: is it the socket of another service?",
                 path.display(),

@@ -64,7 +64,7 @@ fn list(client: &hcs::Client, json: bool) -> Result<(), Failure> {
                 })
             })
             .collect();
-        return Ok(output::json_array(rows)?);
+        return output::json_array(rows);
     }
     let mut table = Table::new(["KEY", "METHOD", "ID", "STEP", "FOR", "CANCEL"]);
     for operation in operations {
@@ -79,5 +79,5 @@ fn list(client: &hcs::Client, json: bool) -> Result<(), Failure> {
             can_be_cancelled.to_owned(),
         ]);
     }
-    Ok(table.print()?)
+    table.print()
 }

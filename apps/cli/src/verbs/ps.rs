@@ -23,7 +23,7 @@ impl Ps {
         for process in properties.process_list.unwrap_or_default() {
             table.row(row(process));
         }
-        Ok(table.print()?)
+        table.print()
     }
 }
 

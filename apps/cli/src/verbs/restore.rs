@@ -61,6 +61,6 @@ impl Restore {
             let _ = system.terminate().wait();
             return Err(error.into());
         }
-        Ok(output::line(system.runtime_id())?)
+        output::line(system.runtime_id())
     }
 }

@@ -56,7 +56,7 @@ impl Run {
             None => unused_id()?,
         };
         let mut recipe =
-            Recipe::new(&self.source, &self.command, &self.how, &self.limits, &scratch::place(&id))?;
+            Recipe::new(&self.source, &self.command, &self.how, &self.limits, &scratch::place(&id)?)?;
         let scratch = match recipe.needs_scratch {
             true => Some(Scratch::make(&client, &context.options.socket, &id)?),
             false => None,
@@ -67,14 +67,16 @@ impl Run {
         let system = client.create(&id, document).wait()?;
         output::warn_of(&system);
         if self.detach {
-            let started = self.start_and_leave(&system, is_machine, recipe.parameters);
-            if started.is_err() {
+            if let Err(failure) = self.start_detached(&system, is_machine, recipe.parameters) {
                 // What failed is told; that it cannot be removed either would hide it.
                 let _ = system.terminate().wait();
-            } else if let Some(scratch) = scratch {
+                return Err(failure);
+            }
+            if let Some(scratch) = scratch {
                 scratch.leave_to_system();
             }
-            return started.map(|()| ExitCode::SUCCESS);
+            // It stays, also when nobody reads its id.
+            return output::line(system.id()).map(|()| ExitCode::SUCCESS);
         }
         system.start().wait()?;
         let outcome = if is_machine && self.command.is_empty() {
@@ -87,7 +89,7 @@ impl Run {
         outcome
     }
 
-    fn start_and_leave(
+    fn start_detached(
         &self,
         system: &System,
         is_machine: bool,
@@ -97,7 +99,7 @@ impl Run {
         if !is_machine || !self.command.is_empty() {
             system.run(&hcs::output::kept(parameters)).wait()?;
         }
-        Ok(output::line(system.id())?)
+        Ok(())
     }
 }
 

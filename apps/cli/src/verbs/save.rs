@@ -1,9 +1,12 @@
 //! `hcs save`
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use hcs::{
-    access, saved,
+    Cause, Error, System, access, saved,
     schema::{SaveOptions, SaveType},
 };
 
@@ -34,11 +37,22 @@ impl Save {
             return Ok(system.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait()?);
         };
         let file = host_path::absolute(&file)?;
-        if !file.exists() {
-            saved::create_empty_runtime_state(&file)?;
-            access::grant(&file, context.client()?.machine_user(system.id()).wait()?)?;
+        if file.exists() {
+            return Ok(save_to(&system, &file)?);
         }
-        let options = SaveOptions::default().save_type(SaveType::ToFile);
-        Ok(system.save(&options.save_state_file_path(file.display().to_string())).wait()?)
+        let client = context.client()?;
+        saved::create_empty_runtime_state(&file)?;
+        let granted = client.machine_user(system.id()).wait().and_then(|who| access::grant(&file, who));
+        let saved = granted.and_then(|()| save_to(&system, &file));
+        // Else the next try would take it for one that the machine may write already. Where the service is lost, it may be saved.
+        if saved.as_ref().is_err_and(|error| error.cause != Cause::ServiceDisconnect) {
+            let _ = fs::remove_file(&file);
+        }
+        Ok(saved?)
     }
+}
+
+fn save_to(system: &System, file: &Path) -> Result<(), Error> {
+    let options = SaveOptions::default().save_type(SaveType::ToFile);
+    system.save(&options.save_state_file_path(file.display().to_string())).wait()
 }

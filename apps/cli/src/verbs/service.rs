@@ -44,5 +44,5 @@ fn properties(context: &Context, names: &[String]) -> Result<(), Failure> {
     let query =
         ServicePropertyQuery { property_types: (!types.is_empty()).then_some(types), ..Default::default() };
     let properties = context.client()?.service_properties(Some(&query)).wait()?;
-    Ok(output::json(&super::text_of(&properties)?)?)
+    output::json(&super::text_of(&properties)?)
 }

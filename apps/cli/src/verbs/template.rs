@@ -6,7 +6,7 @@ use hcs::schema::{self, ComputeSystem};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    failure::Failure,
+    failure::{Failure, WRONG_USAGE},
     host_path,
     output::{self, Table},
     size,
@@ -46,7 +46,7 @@ struct Values {
     #[arg(long, value_name = "IMAGE")]
     disk: Option<PathBuf>,
     /// How much memory there is: bytes, or with K, M, G or T.
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", value_parser = size::megabytes)]
     memory: Option<u64>,
 }
 
@@ -70,7 +70,12 @@ const ALL: &[(Name, &str, &str, &str)] = &[
     ),
     (Name::LinuxVm, "linux-vm", "a machine that boots a kernel", "--kernel; maybe --initrd, --disk"),
     (Name::UefiVm, "uefi-vm", "a machine that boots its disk by UEFI", "--disk"),
-    (Name::UtilityVm, "utility-vm", "a machine with the agent, of hcs vm image build", "--kernel --initrd"),
+    (
+        Name::UtilityVm,
+        "utility-vm",
+        "a machine with the agent, of hcs vm image build",
+        "--kernel --initrd; maybe --disk",
+    ),
 ];
 
 impl Template {
@@ -80,10 +85,32 @@ impl Template {
             for (_, name, what, needs) in ALL {
                 table.row([*name, *what, *needs].map(str::to_owned));
             }
-            return Ok(table.print()?);
+            return table.print();
         };
+        self.values.check_place_in(name)?;
         let document = document(name, &self.values)?;
-        Ok(output::json(&super::text_of(&document)?)?)
+        output::json(&super::text_of(&document)?)
+    }
+}
+
+impl Values {
+    /// Refuses what a template has no place for.
+    fn check_place_in(&self, name: Name) -> Result<(), Failure> {
+        let given = [
+            ("--path", self.path.is_some()),
+            ("--layer", !self.layers.is_empty()),
+            ("--kernel", self.kernel.is_some()),
+            ("--initrd", self.initrd.is_some()),
+            ("--disk", self.disk.is_some()),
+        ];
+        let Some((_, listed, _, needs)) = ALL.iter().find(|(one, ..)| *one == name) else { return Ok(()) };
+        match given.iter().find(|(option, is_given)| *is_given && !needs.contains(option)) {
+            None => Ok(()),
+            Some((option, _)) => Err(Failure::new(format!(
+                "{option} has no place in the template {listed}; what has: {needs}; maybe --memory"
+            ))
+            .exit_with(WRONG_USAGE)),
+        }
     }
 }
 
@@ -93,7 +120,7 @@ fn document(name: Name, values: &Values) -> Result<ComputeSystem, Failure> {
     let body = match name {
         Name::Container => json!({ "Container": {
             "Storage": { "Path": path(&values.path)? },
-            "Memory": { "SizeInMB": megabytes(values, 256) },
+            "Memory": { "SizeInMB": values.memory.unwrap_or(256) },
         } }),
         Name::LayeredContainer => {
             let layers = match values.layers.as_slice() {
@@ -103,7 +130,7 @@ fn document(name: Name, values: &Values) -> Result<ComputeSystem, Failure> {
             let layers: Vec<Value> = layers.into_iter().map(|layer| json!({ "Path": layer })).collect();
             json!({ "Container": {
                 "Storage": { "Path": path(&values.path)?, "Layers": layers },
-                "Memory": { "SizeInMB": megabytes(values, 256) },
+                "Memory": { "SizeInMB": values.memory.unwrap_or(256) },
             } })
         }
         Name::LinuxVm => {
@@ -129,10 +156,6 @@ fn document(name: Name, values: &Values) -> Result<ComputeSystem, Failure> {
         whole.extend(body);
     }
     schema::read_strict(&whole.to_string()).map_err(|error| Failure::new(error.to_string()))
-}
-
-fn megabytes(values: &Values, usual: u64) -> u64 {
-    values.memory.map_or(usual, |bytes| bytes >> 20)
 }
 
 /// As the service will see it; what is to be filled in stays as it is.
@@ -162,7 +185,7 @@ fn machine(values: &Values, memory: u64, chipset: Value, more: Map<String, Value
         "StopOnReset": true,
         "Chipset": chipset,
         "ComputeTopology": {
-            "Memory": { "SizeInMB": megabytes(values, memory) },
+            "Memory": { "SizeInMB": values.memory.unwrap_or(memory) },
             "Processor": { "Count": 1 },
         },
         "Devices": devices,
@@ -195,6 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_template_has_no_place_for_is_refused() {
+        let values = Values { disk: Some("/d".into()), ..nothing() };
+        for (name, place) in [(Name::Container, false), (Name::LayeredContainer, false), (Name::UefiVm, true)]
+        {
+            assert_eq!(values.check_place_in(name).is_ok(), place, "{name:?}");
+        }
+        let values = Values { initrd: Some("/i".into()), memory: Some(64), ..nothing() };
+        assert!(values.check_place_in(Name::UtilityVm).is_ok());
+        assert!(values.check_place_in(Name::UefiVm).is_err());
+    }
+
+    #[test]
     fn what_is_given_is_filled_in() {
         let values = Values {
             path: Some("/srv/web".into()),
@@ -202,7 +237,7 @@ mod tests {
             kernel: Some("/k".into()),
             initrd: Some("/i".into()),
             disk: Some("/d".into()),
-            memory: Some(128 << 20),
+            memory: Some(128),
         };
         for (name, ..) in ALL {
             let text = crate::verbs::text_of(&document(*name, &values).unwrap()).unwrap();

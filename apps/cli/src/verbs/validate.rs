@@ -20,7 +20,7 @@ impl Validate {
             output::line(&mistake.to_string())?;
         }
         match mistakes.len() {
-            0 => Ok(output::line(&format!("{} is valid", self.document.name()))?),
+            0 => output::line(&format!("{} is valid", self.document.name())),
             1 => Err(Failure::new(format!("{} has a mistake", self.document.name()))),
             count => Err(Failure::new(format!("{} has {count} mistakes", self.document.name()))),
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hcs_initrd::Image;
 
-use crate::{failure::Failure, output, progress::Busy};
+use crate::{failure::Failure, output, programs, progress::Busy};
 
 /// Build what virtual machines boot from.
 #[derive(clap::Args)]
@@ -60,7 +60,7 @@ impl Vm {
         let image = Image {
             kernel: kernel.unwrap_or_else(|| Path::new("/boot").join(format!("vmlinuz-{version}"))),
             modules: modules.unwrap_or_else(|| Path::new("/lib/modules").join(&*version)),
-            agent: agent.unwrap_or_else(beside),
+            agent: agent.unwrap_or_else(|| programs::beside("hcs-guest")),
             more_modules,
             trees,
         };
@@ -74,8 +74,4 @@ impl Vm {
         output::line(&format!("size    {:.1} MB", built.bytes as f64 / 1e6))?;
         Ok(())
     }
-}
-
-fn beside() -> PathBuf {
-    std::env::current_exe().unwrap_or_default().with_file_name("hcs-guest")
 }

@@ -8,13 +8,18 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixDatagram, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{Outcome, command::Line, workspace::Workspace};
 
 /// How long the service may take until it can be used.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile whether it has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Variables that would put a service, or a part of it, elsewhere than below the folder that it is given.
+const ELSEWHERE: [&str; 5] = ["HCS_CONFIG", "HCS_ROOT", "HCS_RUN_FOLDER", "HCS_SOCKET", "HCS_STATE_FOLDER"];
 
 /// The stage.
 pub struct Stage {
@@ -41,16 +46,36 @@ impl Stage {
             let _ = fs::remove_dir_all(&folder);
             failed(error)
         })?;
-        let stage = Stage { programs, folder, service, hosts: Vec::new() };
-        ready.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-        let mut word = [0; 64];
-        match ready.recv(&mut word) {
-            Ok(_) => Ok(stage),
-            Err(error) => {
+        let mut stage = Stage { programs, folder, service, hosts: Vec::new() };
+        match stage.await_ready(&ready) {
+            Ok(()) => Ok(stage),
+            Err(why) => {
                 stage.show_log();
-                Err(format!("the service is not ready: {error}"))
+                stage.leave();
+                // There was no system yet, so nothing is in it but what we and the service have made.
+                let _ = fs::remove_dir_all(&stage.folder);
+                Err(why)
             }
         }
+    }
+
+    fn await_ready(&mut self, ready: &UnixDatagram) -> Outcome {
+        let failed = |error: std::io::Error| format!("waiting for the service: {error}");
+        ready.set_read_timeout(Some(LOOK)).map_err(failed)?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            match ready.recv(&mut [0; 64]) {
+                Ok(_) => return Ok(()),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            if let Some(status) = self.service.try_wait().map_err(failed)? {
+                return Err(format!("the service has ended: {status}"));
+            }
+        }
+        // It may never hear that its input has ended. It has no systems yet.
+        let _ = self.service.kill();
+        Err(format!("the service is not ready after {PATIENCE:?}"))
     }
 
     /// A path in the folder.
@@ -168,11 +193,14 @@ impl Drop for Stage {
 }
 
 fn start_service(programs: &Path, folder: &Path, workspace: &Workspace) -> std::io::Result<Child> {
-    Command::new(programs.join("hcsd"))
+    let mut command = Command::new(programs.join("hcsd"));
+    for variable in ELSEWHERE {
+        command.env_remove(variable);
+    }
+    command
         .arg("--temporary")
         .arg("--root")
         .arg(folder)
-        .env_remove("HCS_SOCKET")
         .env_remove("HCS_WORKER")
         .env("HCS_QEMU", crate::machines::qemu(workspace))
         .env("NOTIFY_SOCKET", folder.join("ready"))

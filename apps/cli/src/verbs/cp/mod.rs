@@ -12,7 +12,11 @@ use std::{
 
 use bounded::Bounded;
 use hcs::{Process, System, schema::ProcessParameters};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
 
 use crate::{Context, failure::Failure, host_path, random, target};
 
@@ -105,15 +109,44 @@ fn copy_out(system: &System, path: &Path, place: &Path) -> Result<(), Failure> {
             target.display()
         )));
     }
+    // Before there is anything that would stay.
+    let mut signals =
+        Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(|error| Failure::io(&error, "taking signals"))?;
     let aside = Aside::new(parent).map_err(failed)?;
-    let mut tar = Tar::start(system, &["-cf", "-", "-C", text_of(&folder)?, text_of(inner)?])?;
+    let mut tar = Tar::start(system, &["-cf", "-", "-C", text_of(&folder)?, &member(inner)?])?;
     let stdout = tar.process.pipes.stdout.take().map(File::from);
-    let unpacked = stdout.map_or(Ok(()), |stdout| unpack(stdout, &aside.held()));
+    let (unpacked, signal) = unless_signalled(&mut signals, &tar.process, || {
+        stdout.map_or(Ok(()), |stdout| unpack(stdout, &aside.held()))
+    });
     let ended = tar.wait();
+    if let Some(signal) = signal {
+        return Err(Failure::new(format!("interrupted; nothing of {} is copied", path.display()))
+            .exit_with(128 + signal as u8));
+    }
     // A tar that could not say everything ends with less than why nobody listened.
     unpacked.map_err(failed)?;
     ended?;
     aside.give(inner, name).map_err(failed)
+}
+
+/// Does something with what a process says, and what a signal did to it: that ends the process, and so its output.
+fn unless_signalled<T>(
+    signals: &mut Signals,
+    process: &Process,
+    act: impl FnOnce() -> T,
+) -> (T, Option<i32>) {
+    let no_more = signals.handle();
+    thread::scope(|scope| {
+        let signalled = scope.spawn(|| {
+            let signal = signals.forever().next()?;
+            // One that has ended says no more either.
+            let _ = process.kill().wait();
+            Some(signal)
+        });
+        let done = act();
+        no_more.close();
+        (done, signalled.join().ok().flatten())
+    })
 }
 
 /// Unpacks an archive of somebody who is not trusted.
@@ -128,23 +161,35 @@ fn unpack(from: File, folder: &Path) -> io::Result<()> {
 struct Aside {
     parent: OwnedFd,
     folder: OwnedFd,
-    path: PathBuf,
+    name: String,
 }
 
 impl Aside {
     fn new(parent: &Path) -> io::Result<Aside> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let name = format!(".hcs-cp-{:016x}", u64::from_ne_bytes(random::bytes()?));
-        let path = parent.join(&name);
         let parent = rustix::fs::open(parent, flags, Mode::empty())?;
         rustix::fs::mkdirat(&parent, &name, Mode::RWXU)?;
         let folder = rustix::fs::openat(&parent, &name, flags | OFlags::NOFOLLOW, Mode::empty())?;
-        Ok(Aside { parent, folder, path })
+        Ok(Aside { parent, folder, name })
     }
 
     /// A path to it that leads to nothing else.
     fn held(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.folder.as_raw_fd()).into()
+    }
+
+    /// Removes it, with what is in it.
+    fn remove(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.held())? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(rustix::fs::unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR)?)
     }
 
     /// Moves something in it to a name beside it.
@@ -155,8 +200,8 @@ impl Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("hcs: warning: {} stays: {error}", self.path.display());
+        if let Err(error) = self.remove() {
+            eprintln!("hcs: warning: {} stays: {error}", self.name);
         }
     }
 }
@@ -168,7 +213,7 @@ fn is_folder_in(system: &System, path: &Path) -> Result<bool, Failure> {
     }
     let (folder, name) = split(path)?;
     // A link to a folder is one too.
-    let mut tar = Tar::start(system, &["-chf", "-", "-C", text_of(&folder)?, text_of(name)?])?;
+    let mut tar = Tar::start(system, &["-chf", "-", "-C", text_of(&folder)?, &member(name)?])?;
     let mut header = tar::Header::new_old();
     let stdout = tar.process.pipes.stdout.take().map(File::from);
     let has_header = stdout.is_some_and(|mut stdout| stdout.read_exact(header.as_mut_bytes()).is_ok());
@@ -252,6 +297,11 @@ fn name_of(path: &Path) -> Result<&Path, Failure> {
         Some(Component::Normal(name)) => Ok(Path::new(name)),
         _ => Err(Failure::new(format!("{} has no name of its own to copy it by", path.display()))),
     }
+}
+
+/// A name for tar, to which one that begins with a dash would be an option.
+fn member(name: &Path) -> Result<String, Failure> {
+    Ok(format!("./{}", text_of(name)?))
 }
 
 fn text_of(path: &Path) -> Result<&str, Failure> {

@@ -12,7 +12,10 @@ use signal_hook::{
     low_level::pipe,
 };
 
-use crate::terminal::{self, Raw};
+use crate::{
+    failure::Failure,
+    terminal::{self, Raw},
+};
 
 /// Another screen than that of the shell, without a cursor; and back.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l";
@@ -35,11 +38,8 @@ pub struct Screen {
 
 impl Screen {
     /// Takes the terminal.
-    pub fn open() -> io::Result<Screen> {
-        let (signals, sender) = UnixStream::pair()?;
-        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
-            pipe::register(signal, sender.try_clone()?)?;
-        }
+    pub fn open() -> Result<Screen, Failure> {
+        let signals = signals().map_err(|error| Failure::io(&error, "taking signals"))?;
         let raw = Raw::enter();
         let screen = Screen { has_keys: raw.is_some(), _raw: raw, signals };
         write(ENTER)?;
@@ -47,7 +47,7 @@ impl Screen {
     }
 
     /// Draws lines in the place of what was there, as many and as much of them as there is room for.
-    pub fn draw(&self, lines: &[String]) -> io::Result<()> {
+    pub fn draw(&self, lines: &[String]) -> Result<(), Failure> {
         let (rows, columns) = terminal::size().unwrap_or((24, 80));
         let mut text = HOME.to_owned();
         for line in lines.iter().take(usize::from(rows).saturating_sub(1)) {
@@ -60,7 +60,7 @@ impl Screen {
     }
 
     /// Waits so long; whether a key or a signal says that it is enough.
-    pub fn is_left_within(&mut self, time: Duration) -> io::Result<bool> {
+    pub fn is_left_within(&mut self, time: Duration) -> Result<bool, Failure> {
         let deadline = Instant::now() + time;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -73,13 +73,14 @@ impl Screen {
             match poll(&mut sources, Some(&left)) {
                 // The signal is in the pipe by now.
                 Err(rustix::io::Errno::INTR) => continue,
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => return Err(Failure::io(&errno.into(), "waiting for a key")),
                 Ok(0) => return Ok(false),
                 Ok(_) if !sources[0].revents().is_empty() => return Ok(true),
                 Ok(_) => {}
             }
             let mut keys = [0; 16];
-            let count = rustix::io::read(&stdin, &mut keys)?;
+            let count = rustix::io::read(&stdin, &mut keys)
+                .map_err(|errno| Failure::io(&errno.into(), "reading a key"))?;
             // A terminal that is gone sends no more.
             self.has_keys = count > 0;
             if count == 0 || keys[..count].iter().any(|key| LEAVING.contains(key)) {
@@ -96,8 +97,16 @@ impl Drop for Screen {
     }
 }
 
-fn write(text: &str) -> io::Result<()> {
+/// From which the signals that end programs are heard.
+fn signals() -> io::Result<UnixStream> {
+    let (signals, sender) = UnixStream::pair()?;
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+        pipe::register(signal, sender.try_clone()?)?;
+    }
+    Ok(signals)
+}
+
+fn write(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::output)
 }
