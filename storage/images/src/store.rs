@@ -181,13 +181,16 @@ impl Store {
         };
         let threads = thread::available_parallelism().map_or(1, |number| number.get());
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            // Where there cannot be as many threads, fewer do it, at least this one.
+            let begin = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+            let workers: Vec<_> = (1..threads).filter_map(begin).collect();
+            let own = work();
             let ended = workers.into_iter().map(|worker| {
                 worker
                     .join()
                     .unwrap_or_else(|_| Err(Error::new(Cause::Unexpected, "unpacking a layer has failed")))
             });
-            ended.fold(Ok(()), Result::and)
+            ended.fold(own, Result::and)
         })
     }
 

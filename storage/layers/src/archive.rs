@@ -66,7 +66,8 @@ pub fn read(source: impl Read + Send, limits: Limits, sink: &mut dyn Sink) -> Re
     let bounded = Bounded { from: Hashed::new(plain), most: limits.bytes };
     let (source, ahead) = ahead::new(bounded);
     std::thread::scope(|scope| {
-        let reading = scope.spawn(|| source.run().from.finish().1);
+        let reading = std::thread::Builder::new().spawn_scoped(scope, || source.run().from.finish().1);
+        let reading = reading.map_err(|error| Error::from_io(&error, "starting a thread"))?;
         let taken = take_all(ahead, limits, sink);
         // A failure here ends the other as well: nobody takes what it reads.
         let digest = reading.join().map_err(|_| failure::invalid("the archive cannot be read"));

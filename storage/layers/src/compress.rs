@@ -55,14 +55,14 @@ struct Work {
 }
 
 impl<W: Write> Compressor<W> {
-    /// Writes to this.
-    pub fn new(to: W, compression: Compression) -> Compressor<W> {
+    /// Writes to this. Fails where there cannot be another thread.
+    pub fn new(to: W, compression: Compression) -> io::Result<Compressor<W>> {
         let work = match compression {
             Compression::None => None,
-            Compression::Gzip => Some(Work::begin(gzip)),
-            Compression::Zstd => Some(Work::begin(zstd)),
+            Compression::Gzip => Some(Work::begin(gzip)?),
+            Compression::Zstd => Some(Work::begin(zstd)?),
         };
-        Compressor { to, piece: Vec::new(), work }
+        Ok(Compressor { to, piece: Vec::new(), work })
     }
 
     /// Writes what is left, and gives back what was written to.
@@ -102,21 +102,26 @@ impl<W: Write> Write for Compressor<W> {
 }
 
 impl Work {
-    fn begin(compress: fn(&[u8]) -> Part) -> Work {
+    fn begin(compress: fn(&[u8]) -> Part) -> io::Result<Work> {
         let (jobs, receiver) = channel::<Job>();
         let receiver = Arc::new(Mutex::new(receiver));
         let processors = thread::available_parallelism().map_or(1, |number| number.get());
-        for _ in 0..processors {
+        for started in 0..processors {
             let receiver = receiver.clone();
-            thread::spawn(move || {
+            let begun = thread::Builder::new().spawn(move || {
                 let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 while let Ok((piece, reply)) = next() {
                     // Who does not wait any more has failed elsewhere.
                     let _ = reply.send(compress(&piece));
                 }
             });
+            match begun {
+                // What comes out does not depend on how many there are.
+                Err(_) if started > 0 => break,
+                begun => drop(begun?),
+            }
         }
-        Work { jobs, under_way: VecDeque::new(), most: 2 * processors, is_first: true }
+        Ok(Work { jobs, under_way: VecDeque::new(), most: 2 * processors, is_first: true })
     }
 
     fn take(&mut self, piece: Vec<u8>, to: &mut impl Write) -> io::Result<()> {
@@ -159,7 +164,7 @@ mod tests {
         for length in [0, 1, PIECE - 1, PIECE, 5 * PIECE + 17] {
             let text: Vec<u8> = (0..length).map(|at| (at / 100 % 251) as u8).collect();
             let through = |compression| {
-                let mut compressor = Compressor::new(Vec::new(), compression);
+                let mut compressor = Compressor::new(Vec::new(), compression).unwrap();
                 for part in text.chunks(70_001) {
                     compressor.write_all(part).unwrap();
                 }
@@ -185,7 +190,7 @@ mod tests {
                 Ok(())
             }
         }
-        let mut compressor = Compressor::new(Full, Compression::Zstd);
+        let mut compressor = Compressor::new(Full, Compression::Zstd).unwrap();
         let written = (0..200).try_for_each(|_| compressor.write_all(&[7; PIECE]));
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }

@@ -39,7 +39,14 @@ pub fn destroy_content(disk: &Path) -> Result<(), Error> {
 }
 
 /// Removes the layer at a path. What is no layer, is mounted, or has something mounted in it, stays.
+/// Where one was killed over it, the next goes on.
 pub fn destroy(path: &Path) -> Result<(), Error> {
+    // Under another name first: whoever looks meanwhile finds a layer or none.
+    let doomed = stage::beside(path, "destroyed")?;
+    if fs::symlink_metadata(path).is_err() && fs::symlink_metadata(&doomed).is_ok() {
+        let _held = stage::lock(&doomed)?;
+        return fs::remove_dir_all(&doomed).map_err(failure::io(&doomed, "removing"));
+    }
     let layer = layer::open(path)?;
     if let Some(mount) = union::mount_below(path)? {
         return Err(Error::new(Cause::InUse, format!("{mount} is mounted in the layer"))
@@ -55,8 +62,6 @@ pub fn destroy(path: &Path) -> Result<(), Error> {
         Err(Errno::WOULDBLOCK) => return in_use("a container".to_owned()),
         other => other.map_err(failure::on(path, "locking"))?,
     }
-    // Under another name first: whoever looks meanwhile finds a layer or none.
-    let doomed = stage::beside(path, "destroyed")?;
     if fs::symlink_metadata(&doomed).is_ok() {
         fs::remove_dir_all(&doomed).map_err(failure::io(&doomed, "removing"))?;
     }

@@ -29,10 +29,12 @@ pub struct Dresser {
 }
 
 impl Dresser {
-    /// Nothing yet.
-    pub fn begin() -> Dresser {
+    /// Nothing yet. Fails where there cannot be another thread.
+    pub fn begin() -> Result<Dresser, Error> {
         let (to, from) = sync_channel(WAITING);
-        Dresser { to, thread: thread::spawn(move || dress_all(&from)) }
+        let thread = thread::Builder::new().spawn(move || dress_all(&from));
+        let thread = thread.map_err(|error| Error::from_io(&error, "starting a thread"))?;
+        Ok(Dresser { to, thread })
     }
 
     /// Takes a file; false if it takes no more, because one before has failed. [`Dresser::finish`] says why.

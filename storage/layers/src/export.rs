@@ -47,7 +47,9 @@ pub fn export(
 
 /// Writes a layer as an archive. Returns what was written to, and the digest of the tar.
 pub fn pack<W: Write>(layer: &Layer, to: W, compression: Compression) -> Result<(W, String), Error> {
-    let mut packer = Packer::new(Compressor::new(to, compression));
+    let compressor = Compressor::new(to, compression);
+    let compressor = compressor.map_err(|error| Error::from_io(&error, "starting a thread"))?;
+    let mut packer = Packer::new(compressor);
     tree::read(layer.files()?.as_fd(), Deletions::ByOverlay, &mut packer)?;
     let (compressor, digest) = packer.finish()?;
     let to = compressor.finish().map_err(|error| Error::from_io(&error, "writing the archive"))?;

@@ -49,7 +49,7 @@ pub fn build(
     fs::create_dir(&files).map_err(failure::io(&files, "making"))?;
     let root =
         rustix::fs::openat(CWD, &files, FOLDER, Mode::empty()).map_err(failure::on(&files, "opening"))?;
-    let mut unpacker = Unpacker::new(root.as_fd());
+    let mut unpacker = Unpacker::new(root.as_fd())?;
     let brought = bring(&mut unpacker);
     // What failed first is told: a file that could not be written ends everything else.
     let diff_id = unpacker.finish().and(brought)?;

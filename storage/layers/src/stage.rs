@@ -130,7 +130,8 @@ pub(crate) fn beside(path: &Path, state: &str) -> Result<PathBuf, Error> {
     Ok(path.with_file_name(hidden))
 }
 
-fn lock(folder: &Path) -> Result<OwnedFd, Error> {
+/// Fails if somebody is at it.
+pub(crate) fn lock(folder: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder_fd =
         rustix::fs::openat(CWD, folder, flags, Mode::empty()).map_err(failure::on(folder, "opening"))?;

@@ -43,9 +43,9 @@ struct Places<'a> {
 
 impl<'a> Unpacker<'a> {
     /// Writes below this folder.
-    pub fn new(root: BorrowedFd<'a>) -> Unpacker<'a> {
+    pub fn new(root: BorrowedFd<'a>) -> Result<Unpacker<'a>, Error> {
         let places = Places { root, last: None };
-        Unpacker { places, folders: Vec::new(), files: Dresser::begin(), buffer: vec![0; 64 * BLOCK] }
+        Ok(Unpacker { places, folders: Vec::new(), files: Dresser::begin()?, buffer: vec![0; 64 * BLOCK] })
     }
 
     /// Says of all folders what is to hold at the end.

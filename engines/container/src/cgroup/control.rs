@@ -4,7 +4,7 @@ use std::{
     cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{self, Write},
+    io::{self, Read, Seek, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -249,29 +249,47 @@ impl Cgroup {
         }
     }
 
-    /// Stops or continues every process of the group, and returns when they have.
+    /// Stops or continues every process of the group, and returns when they have. On failure none of them is stopped: what it
+    /// takes is opened before anything is done.
     pub fn freeze(&self, frozen: bool) -> Result<(), Error> {
+        let (controller, orders, control, state) = match &self.layout {
+            Layout::V1 { .. } => ("freezer", ["THAWED", "FROZEN"], "freezer.state", "freezer.state"),
+            Layout::V2 { .. } => ("", ["0", "1"], "cgroup.freeze", "cgroup.events"),
+        };
+        let (control, state) = (self.path(controller, control)?, self.path(controller, state)?);
+        let open = |path: &Path, options: &fs::OpenOptions| {
+            options.open(path).map_err(|error| failed(&error, "opening", path))
+        };
+        let mut told = open(&state, fs::OpenOptions::new().read(true))?;
+        let mut asked = open(&control, fs::OpenOptions::new().write(true))?;
+        let mut order = |frozen: bool| asked.write_all(orders[usize::from(frozen)].as_bytes());
+        order(frozen)
+            .map_err(|error| failed(&error, "writing", &control))
+            .and_then(|()| self.await_frozen(frozen, &mut told, &state))
+            .inspect_err(|_| {
+                let _ = order(false);
+            })
+    }
+
+    /// v1 freezes while the file is read: each read moves it on, so this loop is the work itself.
+    fn await_frozen(&self, frozen: bool, told: &mut fs::File, path: &Path) -> Result<(), Error> {
         let deadline = Instant::now() + DEATH;
-        match &self.layout {
-            Layout::V1 { .. } => {
-                let wanted = if frozen { "FROZEN" } else { "THAWED" };
-                self.write("freezer", "freezer.state", wanted)?;
-                // v1 freezes while the file is read: each read moves it on, so this loop is the work itself.
-                while self.read("freezer", "freezer.state")?.trim() != wanted {
-                    self.expired(deadline, "freezing")?;
-                    std::thread::yield_now();
-                }
+        let wanted = match (&self.layout, frozen) {
+            (Layout::V1 { .. }, true) => "FROZEN",
+            (Layout::V1 { .. }, false) => "THAWED",
+            (Layout::V2 { .. }, true) => "frozen 1",
+            (Layout::V2 { .. }, false) => "frozen 0",
+        };
+        loop {
+            let mut text = String::new();
+            let read = told.rewind().and_then(|()| told.read_to_string(&mut text));
+            read.map_err(|error| failed(&error, "reading", path))?;
+            if text.lines().any(|line| line == wanted) {
+                return Ok(());
             }
-            Layout::V2 { .. } => {
-                self.write("", "cgroup.freeze", if frozen { "1" } else { "0" })?;
-                let wanted = format!("frozen {}", u8::from(frozen));
-                while !self.read("", "cgroup.events")?.lines().any(|line| line == wanted) {
-                    self.expired(deadline, "freezing")?;
-                    std::thread::yield_now();
-                }
-            }
+            self.expired(deadline, "freezing")?;
+            std::thread::yield_now();
         }
-        Ok(())
     }
 
     fn expired(&self, deadline: Instant, doing: &str) -> Result<(), Error> {

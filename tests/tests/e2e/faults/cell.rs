@@ -265,7 +265,8 @@ impl Place {
             let Some(listed) = listed else { return Ok(None) };
             let told = client.open(ID).wait().and_then(|system| system.properties(None).wait());
             match told {
-                Ok(told) if told.state == listed.state => Ok(told.state),
+                // That of a machine is told from its start on.
+                Ok(told) if told.state == listed.state => Ok(told.state.or(Some(State::Created))),
                 Ok(told) => Err(format!("listed as {:?}, but is {:?}", listed.state, told.state)),
                 // It has ended between the two questions.
                 Err(error) if error.cause == Cause::SystemNotFound => Ok(None),
@@ -383,7 +384,7 @@ fn end(client: &hcs::Client, kind: Kind, id: &str) -> Result<(), NotDone> {
     let deadline = Instant::now() + SOON;
     loop {
         let brought = match system.properties(None).wait()?.state {
-            Some(State::Created) => system.start().wait(),
+            Some(State::Created) | None => system.start().wait(),
             Some(State::Paused) => system.resume().wait(),
             _ => break,
         };
