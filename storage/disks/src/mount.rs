@@ -193,7 +193,7 @@ fn name(image: &File) -> Result<String, Error> {
 }
 
 fn is_mounted(point: &Path) -> Result<bool, Error> {
-    let text = fs::read_to_string("/proc/self/mountinfo")
+    let text = fs::read("/proc/self/mountinfo")
         .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
     Ok(mountinfo::points(&text).any(|mounted| mounted == point))
 }

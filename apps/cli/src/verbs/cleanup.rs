@@ -86,8 +86,7 @@ impl Cleanup {
     /// Removes a temporary folder of which nothing lives, with what is mounted in it.
     fn remove(&self, folder: &Path) -> Result<(), Failure> {
         if !self.dry_run {
-            for point in
-                mountinfo::points_below(&fs::read_to_string("/proc/self/mountinfo")?, &folder.canonicalize()?)
+            for point in mountinfo::points_below(&fs::read("/proc/self/mountinfo")?, &folder.canonicalize()?)
             {
                 rustix::mount::unmount(&point, UnmountFlags::DETACH).map_err(|errno| {
                     Failure::io(&errno.into(), &format!("unmounting {}", point.display()))
