@@ -65,7 +65,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
 /// Opens the socket for root and the group.
 fn listen(service: &Service) -> io::Result<OwnedFd> {
     let path = &service.config.settings.socket;
-    if socket::connect(path).is_ok() {
+    if socket::is_listened_at(path) {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another service listens there"));
     }
     match fs::remove_file(path) {
@@ -129,8 +129,10 @@ async fn accept(service: &Arc<Service>, listener: UnixListener, metrics: Option<
 fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std::cell::RefCell<Counts>>) {
     let Ok(socket) = socket.into_std().map(OwnedFd::from) else { return };
     let Ok(peer) = socket::peer(&socket) else { return };
+    // Before it is counted: what is counted here is given back by the task.
+    let Ok(stream) = Stream::new(socket) else { return };
     let settings = &service.config.settings;
-    let refusal = if !service.access.allows(peer, &socket) {
+    let refusal = if !service.access.allows(peer, stream.as_socket()) {
         Some(
             Error::new(Cause::NotPrivileged, format!("user {} may not use the service", peer.uid))
                 .hint(format!("Use it as root, or as a member of the group {}.", settings.group)),
@@ -149,7 +151,6 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std
             None
         }
     };
-    let Ok(stream) = Stream::new(socket) else { return };
     let (service, counts) = (service.clone(), counts.clone());
     tokio::task::spawn_local(async move {
         match refusal {
@@ -176,10 +177,17 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<std
     });
 }
 
+/// How long one that is refused may take to say what it wants. It is counted nowhere, and holds a descriptor.
+const REFUSED: Duration = Duration::from_secs(5);
+
 /// Answers the first call with the reason, so that the client can tell it.
 async fn refuse(mut stream: Stream, error: &Error) {
     tracing::warn!(%error, "a connection was refused");
-    if let (Ok(Some(_)), Ok(text)) = (stream.receive().await, varlink::encode_error(error)) {
-        let _ = stream.send(text, Vec::new()).await;
-    }
+    let answer = async {
+        if let (Ok(Some(_)), Ok(text)) = (stream.receive().await, varlink::encode_error(error)) {
+            let _ = stream.send(text, Vec::new()).await;
+        }
+    };
+    // Who is not there in time is told nothing.
+    let _ = tokio::time::timeout(REFUSED, answer).await;
 }
