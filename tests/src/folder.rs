@@ -44,7 +44,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
         for point in mountinfo::points_below(&mounts, &self.0) {
             let _ = rustix::mount::unmount(&point, UnmountFlags::DETACH);
         }

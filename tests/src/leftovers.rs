@@ -29,7 +29,7 @@ pub struct Leftovers {
 impl Leftovers {
     /// Looks for what the service with this root folder has on the host.
     pub fn of(root: &Path) -> Leftovers {
-        let mountinfo = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+        let mountinfo = fs::read("/proc/self/mountinfo").expect("mountinfo");
         let parent = cgroup_parent(root);
         Leftovers {
             mounts: mountinfo::points_below(&mountinfo, root),
@@ -80,7 +80,8 @@ pub fn remove_parents(root: &Path) -> bool {
 
 /// The service's folder below each controller, as far as there is one.
 pub fn parents(root: &Path) -> Vec<PathBuf> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+    let mountinfo = fs::read("/proc/self/mountinfo").expect("mountinfo");
+    let mountinfo = String::from_utf8_lossy(&mountinfo);
     let roots =
         mountinfo.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
     roots.map(|mount| Path::new(mount).join(cgroup_parent(root))).filter(|parent| parent.is_dir()).collect()

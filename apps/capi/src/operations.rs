@@ -121,9 +121,11 @@ extern "C" fn HcsSetOperationCallback(
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsCancelOperation(operation: Handle) -> Code {
-    let number = table::operation(operation).ok().and_then(|operation| operation.number());
-    let Some(number) = number else { return code(Cause::NotImplemented) };
-    let cancelled = link().and_then(|link| link.call_wait(&CancelOperation { operation: number }));
+    let pending = table::operation(operation).ok().and_then(|one| Some((one.number()?, one.subject().0)));
+    let Some((number, system)) = pending else { return code(Cause::NotImplemented) };
+    // Numbers are of a session: that of the system, which may be over, is not always the one of new calls.
+    let link = table::system(system).map_or_else(|_| link(), |system| Ok(system.link.clone()));
+    let cancelled = link.and_then(|link| link.call_wait(&CancelOperation { operation: number }));
     match cancelled {
         Ok(_) => 0,
         // It has ended meanwhile.

@@ -6,8 +6,9 @@ use hcs_core::Cause;
 use hcs_schema::Any;
 
 use crate::{
-    abi::{Code, Out, Owned, Text, utf16},
+    abi::{Code, Out, Owned, Text, code, utf16},
     call::tell,
+    systems::hand_out,
     vm_access::path,
 };
 
@@ -23,10 +24,11 @@ extern "C" fn HcsCreateEmptyRuntimeStateFile(file: Text) -> Code {
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsGetProcessorCompatibilityFromSavedState(file: Text, features: Out<Owned>) -> Code {
-    tell(|| {
+    features.clear();
+    let found = || -> Result<Any, hcs::Error> {
         let requirements = saved::processor_requirements(&path(file)?)?;
-        let text = Any::from_value(&requirements).map_err(|_| Cause::Unexpected)?;
-        features.set(Owned::copy(&utf16(text.get()))?);
-        Ok(())
-    })
+        Ok(Any::from_value(&requirements).map_err(|_| Cause::Unexpected)?)
+    };
+    let written = found().map_err(|error| code(error.cause));
+    written.and_then(|text| hand_out(&utf16(text.get()), features)).err().unwrap_or(0)
 }

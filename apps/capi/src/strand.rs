@@ -61,6 +61,9 @@ struct PoolState {
 static POOL: Pool =
     Pool { state: Mutex::new(PoolState { jobs: VecDeque::new(), idle: 0 }), work: Condvar::new() };
 
+/// How much room a callback has: it is a function of the program, and those are used to as much.
+const STACK: usize = 1 << 20;
+
 /// How long a thread without work stays.
 const REST: Duration = Duration::from_secs(5);
 
@@ -74,7 +77,7 @@ impl Pool {
         }
         drop(state);
         // Without a new thread the job waits for one of those there are.
-        if quiet::spawn("hcs-callback", || self.serve()).is_err() {
+        if quiet::spawn_with_stack("hcs-callback", STACK, || self.serve()).is_err() {
             self.work.notify_one();
         }
     }
@@ -123,6 +126,16 @@ mod tests {
         }
         let order: Vec<i32> = (0..1000).map(|_| receiver.recv_timeout(PATIENCE).unwrap()).collect();
         assert!(order.is_sorted());
+    }
+
+    #[test]
+    fn a_job_has_the_room_that_functions_of_programs_are_used_to() {
+        let (strand, (sender, receiver)) = (Arc::new(Strand::default()), mpsc::channel());
+        strand.push(move || {
+            let mut buffer = [1u8; 300 << 10];
+            sender.send(std::hint::black_box(&mut buffer).len()).unwrap();
+        });
+        assert_eq!(receiver.recv_timeout(PATIENCE), Ok(300 << 10));
     }
 
     #[test]

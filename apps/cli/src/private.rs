@@ -97,7 +97,7 @@ impl Drop for Private {
 /// already is no failure.
 pub fn remove(folder: &Path) -> io::Result<()> {
     let removed = folder.canonicalize().and_then(|real| {
-        for point in mountinfo::points_below(&fs::read_to_string("/proc/self/mountinfo")?, &real) {
+        for point in mountinfo::points_below(&fs::read("/proc/self/mountinfo")?, &real) {
             rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
         }
         fs::remove_dir_all(folder)

@@ -1,7 +1,7 @@
 //! hcs-pull: fetches an image from a registry, into an OCI layout in a folder. `hcs image pull` runs it.
 //!
 //! It is a program of its own because it speaks with strangers: before the first word it gives up root and every other
-//! privilege, and can write to its folder only. What it brings is checked again by who imports it.
+//! privilege, and owns nothing but its folder. What it brings is checked again by who imports it.
 //!
 //! Credentials come on the standard input: nothing, or a line with a user and a line with a password. How far each blob
 //! has come goes to the standard output: digest, bytes, all bytes.

@@ -152,8 +152,10 @@ impl AsyncWrite for Bounded<'_> {
         let length = self.file.write(bytes);
         if let Ok(length) = length {
             self.done += length as u64;
-            // Whoever does not read it any more is not interested.
-            let _ = writeln!(io::stdout(), "{} {} {}", self.digest, self.done, self.total);
+            // Who does not read it any more is gone, and the folder with him.
+            if let Err(error) = writeln!(io::stdout(), "{} {} {}", self.digest, self.done, self.total) {
+                return Poll::Ready(Err(error));
+            }
         }
         Poll::Ready(length)
     }

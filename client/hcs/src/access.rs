@@ -4,12 +4,16 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use hcs_core::{Cause, Error};
-use rustix::{fs::XattrFlags, io::Errno};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, XattrFlags},
+    io::Errno,
+};
 
 /// Whom an entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,16 +55,43 @@ pub fn closed_folder(path: &Path, user: u32) -> Option<PathBuf> {
     above.into_iter().find(|folder| !passes(folder)).map(Path::to_owned)
 }
 
+/// All is done to the file that is opened here, whatever comes to stand at its path meanwhile.
 fn change(path: &Path, act: impl Fn(&mut List, bool)) -> Result<(), Error> {
-    let about = fs::metadata(path).map_err(failed(path))?;
+    let opened = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let opened = opened.map_err(|errno| failed(path)(errno.into()))?;
+    let own = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+    let about = fs::metadata(&own).map_err(failed(path))?;
+    let _lock = if about.is_file() { lock(&own, path)? } else { None };
     let names: &[&str] = if about.is_dir() { &[ACCESS, DEFAULT] } else { &[ACCESS] };
     for name in names {
-        let list = List::read(path, name).map_err(failed(path))?;
+        let list = List::read(&own, name).map_err(failed(path))?;
         let mut list = list.unwrap_or_else(|| List::of_mode(about.permissions().mode()));
         act(&mut list, about.is_dir());
-        list.write(path, name).map_err(failed(path))?;
+        list.write(&own, name).map_err(failed(path))?;
     }
     Ok(())
+}
+
+/// Two who change the list of one file do so one after the other, or the entry of one is lost. Folders are not locked: that
+/// says of one that it is a layer in use. Anybody who may read a file can lock it, so this waits for so long at most.
+fn lock(own: &Path, path: &Path) -> Result<Option<fs::File>, Error> {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_millis(5);
+    // Its owner may say who may use it also if he may not read it.
+    let Ok(file) = fs::File::open(own) else { return Ok(None) };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(file)),
+            Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) => {
+                let detail = format!("somebody has locked {}", path.display());
+                return Err(Error::new(Cause::InUse, detail));
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed(path)(errno.into())),
+        }
+    }
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
@@ -203,6 +234,21 @@ mod tests {
         assert_eq!(list.0.iter().find(|entry| entry.0 == MASK), Some(&(MASK, 4, NOBODY)));
         list.remove(Who::Group(9));
         assert_eq!(list, before);
+    }
+
+    #[test]
+    fn nobody_is_lost_of_many_who_are_named_at_once() {
+        let path = std::env::temp_dir().join(format!("hcs-access-{}", std::process::id()));
+        fs::write(&path, "").unwrap();
+        std::thread::scope(|scope| {
+            for user in 70_000..70_032 {
+                let path = &path;
+                scope.spawn(move || grant(path, Who::User(user)).unwrap());
+            }
+        });
+        let list = List::read(&path, ACCESS).unwrap().unwrap();
+        assert_eq!(list.0.iter().filter(|entry| entry.0 == USER).count(), 32);
+        fs::remove_file(path).unwrap();
     }
 
     #[test]

@@ -55,6 +55,10 @@ pub fn destroy_layer(layer: &Path) -> Result<(), Error> {
         destroy::destroy_content(layer)?;
         return Ok(disks.release_at(layer)?);
     }
+    if fs::symlink_metadata(layer).is_err() {
+        // A crash may have left something of it.
+        return Ok(destroy::destroy(layer)?);
+    }
     // Before anything is released: what is no layer stays as it is.
     layer::open(layer)?;
     for entry in fs::read_dir(layer).map_err(|error| io(&error, layer))?.flatten() {
@@ -77,7 +81,13 @@ pub fn setup_base_layer(layer: &Path, disk: Option<&File>, options: &OsLayerOpti
             let was_mounted = disks.find(disk)?.is_some();
             let volume = disks.mount(disk)?;
             let result = setup_base_volume(layer, &volume, options);
-            if was_mounted { result } else { result.and(Ok(disks.unmount(disk)?)) }
+            if was_mounted {
+                return result;
+            }
+            // What failed first is told.
+            let unmounted = disks.unmount(disk);
+            result?;
+            Ok(unmounted?)
         }
         (false, Some(_)) => Err(wrong_disk("found a disk, expected none for a layer of containers")),
         (true, None) => Err(wrong_disk("found no disk, expected that of a layer of virtual machines")),

@@ -1,7 +1,8 @@
 //! The one table from causes to HRESULT, name and text.
 //!
 //! Every failure that the product reports is one of these causes. The name is also the name of the Varlink
-//! error, so a client in any language can match on it. Nothing else in the tree writes an HRESULT number.
+//! error, so a client in any language can match on it. No other table of the product has HRESULTs; those that the protocol of the
+//! agents has itself are in `wire/gcs/src/code.rs`.
 
 use crate::hresult::HResult;
 

@@ -8,11 +8,12 @@
 //! * [`state`]: the life of a compute system and the calls each state admits.
 //! * [`operation`]: the life of an operation handle.
 //! * [`id`]: system ids and the GUIDs derived from them.
-//! * [`cause`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
+//! * [`cause`], [`hresult`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
 //! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed; [`device_failure`]: what of
 //!   it is due to a device of an application.
 //! * [`complain!`]: a line for the log of a program, which is all the I/O here.
 //! * [`mountinfo`]: what the kernel says of mounts.
+//! * [`timestamp`]: times as documents write them.
 #![forbid(unsafe_code)]
 
 pub mod cause;

@@ -186,7 +186,7 @@ impl State {
         }
     }
 
-    /// The spelling of the Properties document. A virtual machine that never started shows none.
+    /// The spelling of the Properties document. Of a virtual machine that never started the service shows none.
     pub fn document(self) -> DocumentState {
         match self {
             State::Creating | State::Created => DocumentState::Created,

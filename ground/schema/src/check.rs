@@ -18,8 +18,14 @@ use std::collections::HashSet;
 /// Values of an enumeration that are all named in an error; of longer ones, as many nearest.
 const NAMED: usize = 12;
 
+/// The most bytes of paths that one document's members are told with. A name that is long stands in the path of every member
+/// below it, so a small document could ask for more memory than there is.
+const MOST_PATHS: usize = 64 << 20;
+
 /// What a walk has found so far.
 pub(crate) struct Check {
+    /// How many bytes of paths may still be told.
+    room: usize,
     /// Whether an unknown member is a mistake.
     strict: bool,
     /// The mistakes so far, if all are wanted; otherwise the first one ends the walk.
@@ -30,7 +36,7 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn new(strict: bool) -> Self {
-        Self { strict, mistakes: None, unknown: Vec::new(), present: Vec::new() }
+        Self { room: MOST_PATHS, strict, mistakes: None, unknown: Vec::new(), present: Vec::new() }
     }
 
     /// Every mistake in `node`, unknown members among them, in document order.
@@ -110,8 +116,9 @@ impl Check {
                 Some(_) if matches!(node, Node::Null) => {}
                 Some(member) => {
                     let kind = (member.kind)();
+                    let path = self.told(at)?;
                     self.present.push(PresentMember {
-                        path: at.to_string(),
+                        path,
                         owner: shape.name,
                         name: member.name,
                         is_default: is_default(kind, node),
@@ -131,10 +138,27 @@ impl Check {
         )
     }
 
+    /// The text of a path, as long as there is room for it.
+    fn told(&mut self, at: Path<'_>) -> Result<String, DocumentError> {
+        let path = at.to_string();
+        match self.room.checked_sub(path.len()) {
+            Some(room) => {
+                self.room = room;
+                Ok(path)
+            }
+            None => {
+                let found = "names of members that are too long, or too many";
+                let expected = format!("no more than {MOST_PATHS} bytes in the paths of all members");
+                Err(DocumentError::new(DocumentErrorKind::TooDeep, "$", found, expected))
+            }
+        }
+    }
+
     fn unknown(&mut self, shape: &'static Shape, name: &str, at: Path<'_>) -> Result<(), DocumentError> {
         let suggestion = nearest(name, shape.members.iter().map(|member| member.name));
         if !self.strict {
-            self.unknown.push(UnknownMember { path: at.to_string(), suggestion });
+            let path = self.told(at)?;
+            self.unknown.push(UnknownMember { path, suggestion });
             return Ok(());
         }
         let mut expected = format!("a member of {}", shape.name);

@@ -36,7 +36,7 @@ pub enum DocumentErrorKind {
     Duplicate,
     /// A member the type does not have (strict reading only).
     Unknown,
-    /// More nested objects and arrays than any real document has.
+    /// More nested objects and arrays, or longer names of members, than any real document has.
     TooDeep,
 }
 

@@ -403,3 +403,18 @@ fn all_mistakes_of_a_document_are_told_in_its_order() {
     assert_eq!(hcs_schema::mistakes::<ComputeSystem>("[]").len(), 1);
     assert_eq!(hcs_schema::mistakes::<ComputeSystem>("{}"), []);
 }
+
+#[test]
+fn a_long_name_above_many_members_is_refused() {
+    use std::fmt::Write;
+    let mut attachments = String::new();
+    for number in 0..20_000 {
+        write!(attachments, r#"{}"{number}":{{"Type":"Iso"}}"#, if number == 0 { "" } else { "," }).unwrap();
+    }
+    let document = |name: &str| {
+        let scsi = format!(r#""Scsi":{{"{name}":{{"Attachments":{{{attachments}}}}}}}"#);
+        format!(r#"{{"VirtualMachine":{{"Devices":{{{scsi}}}}}}}"#)
+    };
+    assert!(read::<ComputeSystem>(&document("a")).is_ok());
+    assert_eq!(error::<ComputeSystem>(&document(&"a".repeat(1 << 20))).kind, TooDeep);
+}

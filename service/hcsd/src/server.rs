@@ -160,8 +160,10 @@ async fn accept(service: &Arc<Service>, listener: UnixListener, metrics: Option<
 fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<RefCell<Counts>>) {
     let Ok(socket) = socket.into_std().map(OwnedFd::from) else { return };
     let Ok(peer) = socket::peer(&socket) else { return };
+    // Before it is counted: what is counted here is given back by the task.
+    let Ok(stream) = Stream::new(socket) else { return };
     let settings = &service.config.settings;
-    let refusal = if !service.access.allows(peer, &socket) {
+    let refusal = if !service.access.allows(peer, stream.as_socket()) {
         Some(
             Error::new(Cause::NotPrivileged, format!("user {} may not use the service", peer.uid))
                 .hint(format!("Use it as root, or as a member of the group {}.", settings.group)),
@@ -180,7 +182,6 @@ fn admit(service: &Arc<Service>, socket: tokio::net::UnixStream, counts: &Rc<Ref
             None
         }
     };
-    let Ok(stream) = Stream::new(socket) else { return };
     let (service, counts) = (service.clone(), counts.clone());
     tokio::task::spawn_local(async move {
         match refusal {

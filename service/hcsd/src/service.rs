@@ -128,8 +128,9 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn open_cpu_groups(config: &Config) -> Option<CpuGroups> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let mount = CpusetMount::find(&mountinfo)?;
+    let mountinfo = fs::read("/proc/self/mountinfo").ok()?;
+    // What is mounted at a place that is no UTF-8 is no hierarchy.
+    let mount = CpusetMount::find(&String::from_utf8_lossy(&mountinfo))?;
     let folder = format!("{}/cpu-groups", config.cgroup_parent);
     match CpuGroups::open(
         mount,

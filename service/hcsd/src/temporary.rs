@@ -53,7 +53,7 @@ pub async fn leave(service: &Service, root: &Path) -> Result<(), Error> {
 
 /// What somebody has mounted there is not ours to remove.
 fn unmount_below(root: &Path) -> io::Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let mounts = fs::read("/proc/self/mountinfo")?;
     for point in mountinfo::points_below(&mounts, &root.canonicalize()?) {
         rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
     }

@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     os::{
         fd::OwnedFd,
-        unix::fs::{FileTypeExt, MetadataExt},
+        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -110,6 +110,10 @@ impl Disks {
     /// The folder of an image's disk, locked. It is there afterwards.
     pub(crate) fn place(&self, image: &File) -> Result<Place, Error> {
         fs::create_dir_all(&self.folder).map_err(failure::io(&self.folder, "making"))?;
+        // A disk is a stranger's: its programs may run as their owners, its devices be anybody's. Nobody on the host comes
+        // to it by its place but root.
+        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700))
+            .map_err(failure::io(&self.folder, "closing"))?;
         let base = fs::canonicalize(&self.folder).map_err(failure::io(&self.folder, "looking at"))?;
         Place::lock(&base.join(name(image)?))
     }
@@ -193,7 +197,7 @@ fn name(image: &File) -> Result<String, Error> {
 }
 
 fn is_mounted(point: &Path) -> Result<bool, Error> {
-    let text = fs::read_to_string("/proc/self/mountinfo")
+    let text = fs::read("/proc/self/mountinfo")
         .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
     Ok(mountinfo::points(&text).any(|mounted| mounted == point))
 }

@@ -5,20 +5,31 @@
 
 use std::{
     fs::{self, File},
-    os::fd::OwnedFd,
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt, fs::MetadataExt},
+    },
     path::{Path, PathBuf},
     process::Stdio,
+    time::{Duration, Instant},
 };
 
-use hcs_core::Error;
+use hcs_core::{Cause, Error};
 use rustix::{
-    event::{PollFd, PollFlags},
+    event::{PollFd, PollFlags, Timespec},
     io::Errno,
     mount::UnmountFlags,
     process::{Pid, PidfdFlags, Signal},
 };
 
 use crate::{failure, host_program, image::Format};
+
+/// Its program.
+const PROGRAM: &str = "qemu-storage-daemon";
+/// How long it may take to write back what is left, before it is killed.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one that is killed may take to be gone: as long as its file system holds it.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is served in a folder.
 pub struct Server {
@@ -41,7 +52,7 @@ impl Server {
         let node =
             |name: &str, more: &str| format!("node-name={name},read-only={fixed},discard=unmap,{more}");
         let disk = format!("driver={},file=file", format.driver());
-        let mut command = host_program::find("qemu-storage-daemon", "qemu-utils")?;
+        let mut command = host_program::find(PROGRAM, "qemu-utils")?;
         command
             // It opens its standard input anew, so whoever has the file open for reading only stays with that.
             .stdin(Stdio::from(image))
@@ -66,9 +77,11 @@ impl Server {
         // Until none is found: one that is beginning becomes another process.
         while let Some(process) = self.process()? {
             // It writes back what is left, and then ends.
-            let _ = rustix::process::pidfd_send_signal(&process, Signal::TERM);
-            let mut death = [PollFd::new(&process, PollFlags::IN)];
-            while rustix::event::poll(&mut death, None) == Err(Errno::INTR) {}
+            if !ends_by(&process, Signal::TERM, PATIENCE) && !ends_by(&process, Signal::KILL, LAST_PATIENCE) {
+                let detail = format!("the server of {} does not end", self.disk.display());
+                return Err(Error::new(Cause::DeadlineExceeded, detail)
+                    .hint("What its image is on does not answer. Try again when it does."));
+            }
         }
         match rustix::mount::unmount(&self.disk, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
             // Nothing is mounted there, or nothing is there.
@@ -83,12 +96,16 @@ impl Server {
         format!("mountpoint={}", self.disk.display())
     }
 
-    /// Its process, if there is one.
+    /// Its process, if there is one. Anybody can give a process such arguments, so it must be that program, and of our user.
     fn process(&self) -> Result<Option<OwnedFd>, Error> {
         let sign = self.sign();
+        let own = rustix::process::geteuid().as_raw();
         let is_ours = |number: i32| {
-            let arguments = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+            let process = PathBuf::from(format!("/proc/{number}"));
+            let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
             arguments.split(|byte| *byte == 0).any(|argument| argument.ends_with(sign.as_bytes()))
+                && fs::metadata(&process).is_ok_and(|about| about.uid() == own)
+                && fs::read_link(process.join("exe")).is_ok_and(|program| is_program(&program))
         };
         let processes = fs::read_dir("/proc").map_err(failure::io(Path::new("/proc"), "reading"))?;
         for number in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
@@ -102,5 +119,73 @@ impl Server {
             }
         }
         Ok(None)
+    }
+}
+
+/// Whether a process runs the program; the kernel tells so of one that was replaced since.
+fn is_program(path: &Path) -> bool {
+    let name = path.file_name().map_or(&b""[..], OsStrExt::as_bytes);
+    name.strip_suffix(b" (deleted)").unwrap_or(name) == PROGRAM.as_bytes()
+}
+
+/// Sends a signal; whether the process has ended in time.
+fn ends_by(process: &OwnedFd, signal: Signal, patience: Duration) -> bool {
+    // One that has ended already takes none.
+    let _ = rustix::process::pidfd_send_signal(process, signal);
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut death = [PollFd::new(process, PollFlags::IN)];
+        match rustix::event::poll(&mut death, Timespec::try_from(left).ok().as_ref()) {
+            Err(Errno::INTR) => {}
+            found => return found.is_ok_and(|found| found > 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::process::CommandExt,
+        process::{Command, Stdio},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_only_says_it_is_the_server_is_none() {
+        let folder = std::env::temp_dir().join(format!("hcs-disks-server-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let server = Server::of(&folder);
+        let mut stranger =
+            Command::new("/bin/cat").arg0(server.sign()).stdin(Stdio::piped()).spawn().unwrap();
+        assert!(server.process().unwrap().is_none());
+        drop(stranger.stdin.take());
+        assert!(stranger.wait().unwrap().success());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_is_still_the_one() {
+        assert!(is_program(Path::new("/usr/bin/qemu-storage-daemon")));
+        assert!(is_program(Path::new("/usr/bin/qemu-storage-daemon (deleted)")));
+        assert!(!is_program(Path::new("/usr/bin/sudo")) && !is_program(Path::new("/")));
+    }
+
+    #[test]
+    fn who_does_not_listen_to_a_signal_is_waited_for_no_longer_than_was_said() {
+        let mut deaf = Command::new("/bin/sh")
+            .args(["-c", "trap '' TERM; echo; read line"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0];
+        std::io::Read::read_exact(deaf.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        let pid = Pid::from_raw(deaf.id().try_into().unwrap()).unwrap();
+        let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        assert!(!ends_by(&process, Signal::TERM, Duration::from_millis(50)));
+        assert!(ends_by(&process, Signal::KILL, LAST_PATIENCE));
+        deaf.wait().unwrap();
     }
 }

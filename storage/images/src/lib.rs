@@ -3,7 +3,7 @@
 //! ```text
 //!   OCI layout, docker archive ──┐                                    ┌── container: documents for one ([`defaults`])
 //!   (a folder or a tar, [`source`]) ── read ([`mod@read`]) ── [`store`] ──┤
-//!   a registry's (crate hcs-registry) ──┘                             └── OCI layout, docker archive ([`export`])
+//!   a registry's (program hcs-pull) ──┘                               └── OCI layout, docker archive ([`export`])
 //! ```
 //!
 //! The store keeps each layer once, unpacked, under the digest of its tar, and each image as its configuration, which

@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -133,24 +133,48 @@ impl Store {
             only.names = vec![name.clone()];
         }
         let lock = self.lock()?;
-        let before = self.layer_names()?;
-        let brought = self.unpack(&source, &found, limits, watcher).and_then(|()| {
-            found.iter().try_for_each(|image| {
-                let file = self.image_file(&image.id);
-                stage::replace_file(&file, &image.config)?;
-                image.names.iter().try_for_each(|name| self.put_name(name, &image.id))
-            })
-        });
+        let (layers, ids, names) = (self.layer_names()?, self.ids()?, self.names()?);
+        let brought = self.unpack(&source, &found, limits, watcher).and_then(|()| self.note(&found));
         if let Err(error) = brought {
-            for name in self.layer_names()?.difference(&before) {
-                let _ = destroy::destroy(&self.folder.join("layers").join(name));
-            }
-            // An image of which not all layers are there is none.
-            self.drop_incomplete()?;
+            self.take_back(&found, &layers, &ids, &names);
             return Err(error);
         }
         drop(lock);
         Ok(found.into_iter().map(listed).collect())
+    }
+
+    /// Writes down images whose layers are there, the names last: they are of images that are whole.
+    fn note(&self, images: &[Found]) -> Result<(), Error> {
+        for image in images {
+            stage::replace_file(&self.image_file(&image.id), &image.config)?;
+        }
+        let mut named = images.iter().flat_map(|image| image.names.iter().map(move |name| (name, &image.id)));
+        named.try_for_each(|(name, id)| self.put_name(name, id))
+    }
+
+    /// Leaves what was there before an import that has failed. Why it has failed is told, so what resists here is not; the
+    /// next [`Store::prune`] removes it.
+    fn take_back(
+        &self,
+        found: &[Found],
+        layers: &BTreeSet<String>,
+        ids: &[Digest],
+        names: &BTreeMap<Name, Digest>,
+    ) {
+        for name in found.iter().flat_map(|image| &image.names) {
+            let _ = match names.get(name) {
+                Some(id) => self.put_name(name, id),
+                None => self.remove_name_locked(name),
+            };
+        }
+        for image in found.iter().filter(|image| !ids.contains(&image.id)) {
+            let _ = fs::remove_file(self.image_file(&image.id));
+        }
+        for name in self.layer_names().unwrap_or_default().difference(layers) {
+            let _ = destroy::destroy(&self.folder.join("layers").join(name));
+        }
+        // An image of which not all layers are there is none.
+        let _ = self.drop_incomplete();
     }
 
     /// Unpacks what is missing, as many layers at a time as there are processors.
@@ -279,6 +303,10 @@ impl Store {
     /// Takes a name away. The image stays until [`Store::prune`].
     pub fn remove_name(&self, name: &Name) -> Result<(), Error> {
         let _lock = self.lock()?;
+        self.remove_name_locked(name)
+    }
+
+    fn remove_name_locked(&self, name: &Name) -> Result<(), Error> {
         let file = self.folder.join("names").join(name.as_file());
         match fs::remove_file(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -330,13 +358,21 @@ impl Store {
         for entry in fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(b".") {
                 let path = entry.path();
-                let lock = File::open(&path).map_err(io(&path, "opening"))?;
+                let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+                let lock = match File::open(&path) {
+                    // Who made it has removed it meanwhile.
+                    Err(error) if is_gone(&error) => continue,
+                    opened => opened.map_err(io(&path, "opening"))?,
+                };
                 // Somebody is at it.
                 if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
                     continue;
                 }
                 if !only_look {
-                    fs::remove_dir_all(&path).map_err(io(&path, "removing"))?;
+                    match fs::remove_dir_all(&path) {
+                        Err(error) if is_gone(&error) => continue,
+                        removed => removed.map_err(io(&path, "removing"))?,
+                    }
                 }
                 left.push(path);
             }
@@ -349,11 +385,20 @@ impl Store {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join("layers").join(format!(".fetched-{}-{number}", std::process::id()));
-        let made = || {
-            fs::create_dir(&path)?;
-            let lock = File::open(&path)?;
-            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-            Ok(lock)
+        let made = || -> io::Result<File> {
+            loop {
+                fs::create_dir(&path)?;
+                let lock = match File::open(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    opened => opened?,
+                };
+                rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+                let own = lock.metadata()?.ino();
+                // Who sweeps may have taken it for what a crash has left, before it was locked.
+                if fs::metadata(&path).is_ok_and(|there| there.ino() == own) {
+                    return Ok(lock);
+                }
+            }
         };
         let lock = made().map_err(io(&path, "making"))?;
         Ok(Scratch { path, _lock: lock })
@@ -475,5 +520,43 @@ impl<R: Read> Read for Watched<'_, R> {
             (self.watcher)(Progress { layer: self.layer, done: self.from.length(), total: self.total });
         }
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, comment: &str) -> Found {
+        let config = format!(r#"{{"comment":"{comment}","rootfs":{{"type":"layers","diff_ids":[]}}}}"#);
+        Found {
+            id: Digest::of(config.as_bytes()),
+            config: config.into_bytes(),
+            names: vec![Name::new(name).unwrap()],
+            layers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_import_that_fails_takes_no_name_from_another_image() {
+        let folder = std::env::temp_dir().join(format!("hcs-images-store-{}", std::process::id()));
+        let store = Store::open(&folder).unwrap();
+        let old = found("web", "old");
+        store.note(std::slice::from_ref(&old)).unwrap();
+        let (layers, ids, names) =
+            (store.layer_names().unwrap(), store.ids().unwrap(), store.names().unwrap());
+        let new = [found("web", "new"), found("other", "cannot be written")];
+        // There is something in its place that no file takes.
+        fs::create_dir(store.image_file(&new[1].id)).unwrap();
+        store.note(&new).unwrap_err();
+        assert_eq!(store.names().unwrap(), names);
+        // As if it had failed at the very last.
+        store.put_name(&new[0].names[0], &new[0].id).unwrap();
+        store.put_name(&new[1].names[0], &new[1].id).unwrap();
+        store.take_back(&new, &layers, &ids, &names);
+        assert_eq!(store.names().unwrap(), names);
+        assert_eq!(store.find("web").unwrap().id, old.id);
+        assert!(!store.image_file(&new[0].id).exists());
+        fs::remove_dir_all(folder).unwrap();
     }
 }

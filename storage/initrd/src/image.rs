@@ -7,6 +7,7 @@ use std::{
 };
 
 use hcs_core::{Cause, Error, error::io_failure};
+use hcs_layers::stage;
 
 use crate::{Archive, Modules};
 
@@ -73,8 +74,8 @@ impl Image {
             initrd: folder.join("initrd"),
             bytes: (kernel.len() + archive.len()) as u64,
         };
-        replace(&built.kernel, &kernel)?;
-        replace(&built.initrd, &archive)?;
+        stage::replace_file(&built.kernel, &kernel)?;
+        stage::replace_file(&built.initrd, &archive)?;
         Ok(built)
     }
 
@@ -107,16 +108,6 @@ impl Image {
     }
 }
 
-/// Whoever reads it finds the old one or the new one.
-fn replace(file: &Path, content: &[u8]) -> Result<(), Error> {
-    let partial = file.with_extension("partial");
-    let written = fs::write(&partial, content).and_then(|()| fs::rename(&partial, file));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&partial);
-        io_failure(file, "writing")(error)
-    })
-}
-
 /// Adds what is in a folder, in an order that does not depend on its file system.
 fn add(archive: &mut Archive, folder: &Path, place: &str) -> Result<(), Error> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -135,7 +126,11 @@ fn add(archive: &mut Archive, folder: &Path, place: &str) -> Result<(), Error> {
             add(archive, &path, &place)?;
         } else if about.is_symlink() {
             let target = fs::read_link(&path).map_err(&failed)?;
-            archive.link(&place, &target.to_string_lossy());
+            let target = target.to_str().ok_or_else(|| {
+                let detail = format!("the target of the link {} is no UTF-8", path.display());
+                Error::new(Cause::InvalidData, detail)
+            })?;
+            archive.link(&place, target);
         } else if about.is_file() {
             let rights = about.permissions().mode() & 0o7777;
             archive.file(&place, rights, &fs::read(&path).map_err(failed)?);

@@ -93,7 +93,8 @@ fn read(file: &Path) -> Result<Vec<u8>, Error> {
             let unpacked = Command::new("xz").arg("-dc").arg(file).output();
             let unpacked = unpacked.map_err(|error| failed(error).hint("Install the package xz-utils."))?;
             if !unpacked.status.success() {
-                let detail = format!("xz cannot unpack {}", file.display());
+                let said = String::from_utf8_lossy(&unpacked.stderr);
+                let detail = format!("xz cannot unpack {}: {}", file.display(), said.trim());
                 return Err(Error::new(Cause::InvalidData, detail));
             }
             content = unpacked.stdout;

@@ -151,10 +151,11 @@ fn copy(from: &File, to: &Path) -> Result<(), Error> {
 
 /// Every machine that boots from it gets an id of its own at its first start.
 fn forget_identity(root: BorrowedFd<'_>) -> Result<(), Errno> {
-    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
+    // Without waiting for who reads, should it be a pipe.
+    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     match rustix::fs::openat2(root, "etc/machine-id", flags, Mode::empty(), resolve) {
-        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO) => Ok(()),
         Err(errno) => Err(errno),
     }
 }
@@ -162,6 +163,20 @@ fn forget_identity(root: BorrowedFd<'_>) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_in_the_place_of_the_machine_id_is_not_waited_for() {
+        let folder = std::env::temp_dir().join(format!("hcs-layers-base-{}", std::process::id()));
+        fs::create_dir_all(folder.join("etc")).unwrap();
+        let pipe = folder.join("etc/machine-id");
+        rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        forget_identity(open_folder(&folder).unwrap().as_fd()).unwrap();
+        fs::remove_file(&pipe).unwrap();
+        fs::write(&pipe, "0123\n").unwrap();
+        forget_identity(open_folder(&folder).unwrap().as_fd()).unwrap();
+        assert_eq!(fs::read(&pipe).unwrap(), b"");
+        fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn the_newest_kernel_is_the_one_with_the_highest_numbers() {

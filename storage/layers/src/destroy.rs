@@ -41,30 +41,29 @@ pub fn destroy_content(disk: &Path) -> Result<(), Error> {
 /// Removes the layer at a path. What is no layer, is mounted, or has something mounted in it, stays.
 /// Where one was killed over it, the next goes on.
 pub fn destroy(path: &Path) -> Result<(), Error> {
-    // Under another name first: whoever looks meanwhile finds a layer or none.
-    let doomed = stage::beside(path, "destroyed")?;
-    if fs::symlink_metadata(path).is_err() && fs::symlink_metadata(&doomed).is_ok() {
-        let _held = stage::lock(&doomed)?;
-        return fs::remove_dir_all(&doomed).map_err(failure::io(&doomed, "removing"));
-    }
-    let layer = layer::open(path)?;
+    let layer = match layer::open(path) {
+        // A crash has cut off what is asked for here.
+        Err(_) if fs::symlink_metadata(path).is_err() && stage::remove_destroyed(path)? => return Ok(()),
+        opened => opened?,
+    };
     if let Some(mount) = union::mount_below(path)? {
         return Err(Error::new(Cause::InUse, format!("{mount} is mounted in the layer"))
             .hint("HcsDetachLayerStorageFilter takes a union away."));
     }
     let in_use =
         |by: String| Err(Error::new(Cause::InUse, format!("the layer {} is in use by {by}", path.display())));
+    // Held until the end, so that no container begins to use it.
+    match rustix::fs::flock(&layer.folder, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => return in_use("a container, or by who attaches it".to_owned()),
+        other => other.map_err(failure::on(path, "locking"))?,
+    }
+    // With the lock: who is just attaching it has noted that, and attached nothing yet.
     if let Some(user) = union::user_of(&layer)? {
         return in_use(format!("what is attached at {}", user.display()));
     }
-    // Held until the end, so that no container begins to use it.
-    match rustix::fs::flock(&layer.folder, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return in_use("a container".to_owned()),
-        other => other.map_err(failure::on(path, "locking"))?,
-    }
-    if fs::symlink_metadata(&doomed).is_ok() {
-        fs::remove_dir_all(&doomed).map_err(failure::io(&doomed, "removing"))?;
-    }
+    // Under another name first: whoever looks meanwhile finds a layer or none.
+    stage::remove_destroyed(path)?;
+    let doomed = stage::beside(path, "destroyed")?;
     fs::rename(path, &doomed).map_err(failure::io(path, "removing"))?;
     // Links in it are removed and never followed.
     fs::remove_dir_all(&doomed).map_err(failure::io(&doomed, "removing"))

@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    os::fd::AsFd,
+    os::fd::{AsFd, BorrowedFd},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread::{self, JoinHandle},
 };
@@ -52,21 +52,20 @@ impl Dresser {
 }
 
 fn dress_all(from: &Receiver<(File, Entry)>) -> Result<(), Error> {
-    // Who makes a file is its owner.
-    let own = (rustix::process::geteuid(), rustix::process::getegid());
     for (file, entry) in from {
-        dress(&file, &entry, own).map_err(|errno| unpack::failed(&entry.path, errno))?;
+        dress(file.as_fd(), &entry).map_err(|errno| unpack::failed(&entry.path, errno))?;
     }
     Ok(())
 }
 
-/// In the order in which none undoes another.
-fn dress(file: &File, entry: &Entry, own: (Uid, Gid)) -> Result<(), Errno> {
-    let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));
-    if (uid, gid) != own {
-        rustix::fs::fchown(file, Some(uid), Some(gid))?;
+/// Says of a file or a folder what it is, in the order in which none undoes another.
+pub fn dress(file: BorrowedFd<'_>, entry: &Entry) -> Result<(), Errno> {
+    // Mostly it is who makes it; in a folder with the group's bit it is not.
+    let there = rustix::fs::fstat(file)?;
+    if (there.st_uid, there.st_gid) != (entry.uid, entry.gid) {
+        rustix::fs::fchown(file, Some(Uid::from_raw(entry.uid)), Some(Gid::from_raw(entry.gid)))?;
     }
-    rustix::fs::fchmod(file.as_fd(), Mode::from_raw_mode(entry.mode))?;
+    rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
     for (attribute, value) in &entry.attributes {
         rustix::fs::fsetxattr(file, &attribute[..], value, XattrFlags::empty())?;
     }

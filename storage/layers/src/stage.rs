@@ -2,8 +2,11 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
-    os::fd::{AsFd, OwnedFd},
+    io::{ErrorKind, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -21,12 +24,16 @@ pub struct Stage {
     place: PathBuf,
     /// Locked, so that nobody takes it for what a crash has left.
     folder: OwnedFd,
+    /// The rights that it is to have at its place. While it is built nobody else comes into it, who could change what is said
+    /// of a folder in an archive into something said of another.
+    mode: Mode,
     is_put: bool,
 }
 
 impl Stage {
     /// Begins to build what will be at `target`. What a crash has left of the same target is removed.
     pub fn begin(target: &Path) -> Result<Stage, Error> {
+        remove_destroyed(target)?;
         if fs::symlink_metadata(target).is_ok() {
             let detail = format!("{} is there already", target.display());
             return Err(Error::new(Cause::AlreadyExists, detail));
@@ -40,10 +47,16 @@ impl Stage {
             fs::remove_dir_all(&place).map_err(failure::io(&place, "removing"))?;
         }
         fs::create_dir(&place).map_err(failure::io(&place, "making"))?;
-        let folder = lock(&place).inspect_err(|_| {
+        let begin = || {
+            let folder = lock(&place)?;
+            let made = rustix::fs::fstat(&folder).map_err(failure::on(&place, "looking at"))?;
+            rustix::fs::fchmod(&folder, Mode::RWXU).map_err(failure::on(&place, "closing"))?;
+            Ok((folder, Mode::from_raw_mode(made.st_mode & 0o7777)))
+        };
+        let (folder, mode) = begin().inspect_err(|_: &Error| {
             let _ = fs::remove_dir(&place);
         })?;
-        Ok(Stage { target: target.to_owned(), place, folder, is_put: false })
+        Ok(Stage { target: target.to_owned(), place, folder, mode, is_put: false })
     }
 
     /// Where it is built.
@@ -55,6 +68,7 @@ impl Stage {
     pub fn put(mut self) -> Result<(), Error> {
         let failed = |doing| failure::on(&self.target, doing);
         let rename = |from, to| rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+        rustix::fs::fchmod(&self.folder, self.mode).map_err(failed("opening to others what becomes"))?;
         rustix::fs::syncfs(&self.folder).map_err(failed("making durable what becomes"))?;
         rename(&self.place, &self.target).map_err(failed("putting in its place"))?;
         // What is not told as done is not there. If it can be taken back it is removed with this.
@@ -95,8 +109,8 @@ fn put_file<T>(
 ) -> Result<T, Error> {
     let partial = beside(target, "partial")?;
     let is_new = flags.contains(RenameFlags::NOREPLACE);
+    let file = begin_file(&partial)?;
     let put = || {
-        let file = File::create(&partial).map_err(failure::io(&partial, "making"))?;
         let result = write(&file)?;
         file.sync_all().map_err(failure::io(&partial, "writing"))?;
         rustix::fs::renameat_with(CWD, &partial, CWD, target, flags)
@@ -112,6 +126,42 @@ fn put_file<T>(
     put().inspect_err(|_| {
         let _ = fs::remove_file(&partial);
     })
+}
+
+/// Makes a file that nobody else writes, whatever was there: one that a crash has left goes, and so does a link that somebody
+/// has planted. It is locked as long as it is open.
+fn begin_file(partial: &Path) -> Result<File, Error> {
+    loop {
+        match File::create_new(partial) {
+            Ok(file) => {
+                let is_locked = try_lock(&file, partial)?;
+                let own = file.metadata().map_err(failure::io(partial, "looking at"))?;
+                let is_there = fs::symlink_metadata(partial).is_ok_and(|there| there.ino() == own.ino());
+                // Otherwise somebody has taken it for what a crash has left.
+                if is_locked && is_there {
+                    return Ok(file);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => remove_left(partial)?,
+            Err(error) => return Err(failure::io(partial, "making")(error)),
+        }
+    }
+}
+
+/// Removes what is there, unless somebody is writing it.
+fn remove_left(partial: &Path) -> Result<(), Error> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // What cannot be opened, as a link, nobody writes.
+    let left = rustix::fs::openat(CWD, partial, flags, Mode::empty());
+    if let Ok(left) = &left
+        && !try_lock(left, partial)?
+    {
+        return Err(Error::new(Cause::InUse, format!("somebody is writing {}", partial.display())));
+    }
+    match fs::remove_file(partial) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failure::io(partial, "removing")(error)),
+        _ => Ok(()),
+    }
 }
 
 fn sync_parent(target: &Path) -> Result<(), Error> {
@@ -135,12 +185,82 @@ pub(crate) fn lock(folder: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder_fd =
         rustix::fs::openat(CWD, folder, flags, Mode::empty()).map_err(failure::on(folder, "opening"))?;
-    match rustix::fs::flock(folder_fd.as_fd(), FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(folder_fd),
-        Err(Errno::WOULDBLOCK) => {
-            let detail = format!("somebody is building in {}", folder.display());
-            Err(Error::new(Cause::InUse, detail))
-        }
-        Err(errno) => Err(failure::on(folder, "locking")(errno)),
+    match try_lock(&folder_fd, folder)? {
+        true => Ok(folder_fd),
+        false => Err(Error::new(Cause::InUse, format!("somebody is at work in {}", folder.display()))),
+    }
+}
+
+/// Whether it is ours alone now.
+fn try_lock(file: impl AsFd, path: &Path) -> Result<bool, Error> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(failure::on(path, "locking")(errno)),
+    }
+}
+
+/// Removes what a crash has left of the layer that was at a place, unless somebody is removing it; whether there was some.
+pub(crate) fn remove_destroyed(path: &Path) -> Result<bool, Error> {
+    let doomed = beside(path, "destroyed")?;
+    if fs::symlink_metadata(&doomed).is_err() {
+        return Ok(false);
+    }
+    let _lock = lock(&doomed)?;
+    // Links in it are removed and never followed.
+    fs::remove_dir_all(&doomed).map_err(failure::io(&doomed, "removing"))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("hcs-layers-stage-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_link_that_was_planted_is_not_followed() {
+        let folder = folder("link");
+        fs::write(folder.join("shadow"), "secret").unwrap();
+        symlink(folder.join("shadow"), folder.join(".x.partial")).unwrap();
+        replace_file(&folder.join("x"), b"new").unwrap();
+        assert_eq!(fs::read(folder.join("x")).unwrap(), b"new");
+        assert_eq!(fs::read(folder.join("shadow")).unwrap(), b"secret");
+        // What a crash has left is written over.
+        fs::write(folder.join(".y.partial"), "a crash has left this").unwrap();
+        replace_file(&folder.join("y"), b"y").unwrap();
+        assert_eq!(fs::read(folder.join("y")).unwrap(), b"y");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn two_who_write_one_file_are_told_so() {
+        let folder = folder("two");
+        let target = folder.join("x");
+        write_file(&target, |_| {
+            let second = write_file(&target, |_| Ok(())).unwrap_err();
+            assert_eq!(second.cause, Cause::InUse);
+            Ok(())
+        })
+        .unwrap();
+        assert!(target.exists() && !folder.join(".x.partial").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_comes_into_what_is_being_built() {
+        let folder = folder("closed");
+        let stage = Stage::begin(&folder.join("x")).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(stage.place()), 0o700);
+        stage.put().unwrap();
+        assert_ne!(mode(&folder.join("x")), 0o700);
+        fs::remove_dir_all(folder).unwrap();
     }
 }

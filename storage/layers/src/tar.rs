@@ -8,8 +8,14 @@ use std::io::{self, Read, Seek};
 use crate::entry::{Content, Time};
 
 const BLOCK: usize = 512;
-/// The most of what is said of one member beside its header.
+/// The most of what is said of one member beside its header, by however many headers.
 const MOST_SAID: u64 = 4 << 20;
+/// The most bytes of names of attributes that a file has; the kernel holds no more.
+const MOST_NAMES: usize = 64 << 10;
+/// The most that is said of all members: it is looked at for each.
+const MOST_SAID_OF_ALL: u64 = 64 << 10;
+/// What each header before a member counts at least: it takes a block, and time to be read.
+const HEADER: u64 = BLOCK as u64;
 /// The most pieces of a sparse file.
 const MOST_PIECES: usize = 1 << 18;
 
@@ -62,6 +68,7 @@ impl<R: Read> Reader<R> {
     /// The next member; `None` at the end mark. The content of the one before must have been read.
     pub fn next(&mut self) -> io::Result<Option<Member>> {
         let mut said = Said { pairs: self.of_all.clone(), ..Said::default() };
+        let mut room = MOST_SAID;
         loop {
             let mut header = [0; BLOCK];
             self.from.read_exact(&mut header)?;
@@ -71,23 +78,25 @@ impl<R: Read> Reader<R> {
             check_sum(&header)?;
             let size = number(&header[124..136])?;
             match header[156] {
-                b'x' => said.pairs.extend(pairs(&self.said(size)?)?),
+                b'x' => said.pairs.extend(pairs(&self.said(size, &mut room)?)?),
+                b'g' if size > MOST_SAID_OF_ALL => {
+                    return Err(damaged(format!("{size} bytes are said of all members")));
+                }
                 b'g' => {
-                    self.of_all = pairs(&self.said(size)?)?;
+                    self.of_all = pairs(&self.said(size, &mut room)?)?;
                     said.pairs.extend(self.of_all.clone());
                 }
-                b'L' => said.path = Some(text(&self.said(size)?)),
-                b'K' => said.link = Some(text(&self.said(size)?)),
+                b'L' => said.path = Some(text(&self.said(size, &mut room)?)),
+                b'K' => said.link = Some(text(&self.said(size, &mut room)?)),
                 _ => return self.member(&header, size, said).map(Some),
             }
         }
     }
 
-    /// Bytes that say something of the next member.
-    fn said(&mut self, size: u64) -> io::Result<Vec<u8>> {
-        if size > MOST_SAID {
-            return Err(damaged(format!("{size} bytes are said of one member")));
-        }
+    /// Bytes that say something of the next member, as long as there is room for them.
+    fn said(&mut self, size: u64, room: &mut u64) -> io::Result<Vec<u8>> {
+        let left = room.checked_sub(HEADER).and_then(|room| room.checked_sub(size));
+        *room = left.ok_or_else(|| damaged(format!("more than {MOST_SAID} bytes are said of one member")))?;
         let mut bytes = vec![0; size as usize];
         self.from.read_exact(&mut bytes)?;
         self.skip_padding(size)?;
@@ -132,6 +141,14 @@ impl<R: Read> Reader<R> {
         let mut sparse = Sparse::default();
         for (key, value) in said.pairs {
             extend(&mut member, &mut sparse, &key, value)?;
+        }
+        // Of those with the same name the last one counts.
+        member.attributes.reverse();
+        member.attributes.sort_by(|(left, _), (right, _)| left.cmp(right));
+        member.attributes.dedup_by(|(later, _), (kept, _)| later == kept);
+        let names: usize = member.attributes.iter().map(|(name, _)| name.len() + 1).sum();
+        if names > MOST_NAMES {
+            return Err(damaged(format!("{names} bytes of names of attributes are said of one member")));
         }
         // Only files have content, whatever the header says.
         if !matches!(member.kind, 0 | b'0' | b'7' | b'S') {
@@ -275,8 +292,6 @@ fn extend(member: &mut Member, sparse: &mut Sparse, key: &[u8], value: Vec<u8>) 
         b"GNU.sparse.name" => sparse.name = Some(value),
         _ => {
             if let Some(name) = key.strip_prefix(ATTRIBUTE) {
-                // One that comes again takes the place of the one before.
-                member.attributes.retain(|(other, _)| other != name);
                 member.attributes.push((name.to_vec(), value));
             } else {
                 sparse.is_old |= key.starts_with(b"GNU.sparse.");
@@ -491,6 +506,62 @@ mod tests {
         assert_eq!(signed(&[0xff; 8]).unwrap(), -1);
         assert!(number(b"0000789\0").is_err());
         assert!(number(&[0xbf; 12]).is_err());
+    }
+
+    /// A header of this kind with these bytes behind it.
+    fn member(kind: u8, content: &[u8]) -> Vec<u8> {
+        let mut header = [0; BLOCK];
+        header[0] = b'a';
+        header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = kind;
+        let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let padding = vec![0; content.len().next_multiple_of(BLOCK) - content.len()];
+        [&header[..], content, &padding].concat()
+    }
+
+    fn line(key: &str, value: &str) -> String {
+        let rest = format!(" {key}={value}\n");
+        let mut length = rest.len();
+        while format!("{length}{rest}").len() != length {
+            length = format!("{length}{rest}").len();
+        }
+        format!("{length}{rest}")
+    }
+
+    #[test]
+    fn what_is_said_of_a_member_is_limited_however_it_is_cut() {
+        let said = line("comment", &"x".repeat(1 << 20));
+        let archive = |count: usize| {
+            let headers = (0..count).flat_map(|_| member(b'x', said.as_bytes()));
+            headers.chain(member(b'0', b"")).chain([0; 2 * BLOCK]).collect::<Vec<u8>>()
+        };
+        let read = |archive: &[u8]| Reader::new(archive).next().map(|member| member.is_some());
+        assert!(read(&archive(3)).unwrap());
+        assert!(read(&archive(4)).unwrap_err().to_string().contains("are said of one member"));
+        let of_all = [member(b'g', said.as_bytes()), member(b'0', b"")].concat();
+        assert!(read(&of_all).unwrap_err().to_string().contains("are said of all members"));
+        let empty: Vec<u8> = (0..MOST_SAID / HEADER + 1).flat_map(|_| member(b'x', b"")).collect();
+        assert!(read(&empty).unwrap_err().to_string().contains("are said of one member"));
+    }
+
+    #[test]
+    fn attributes_are_limited_and_of_each_the_last_counts() {
+        let said = |count: usize| -> Vec<u8> {
+            let lines = (0..count).map(|number| line(&format!("SCHILY.xattr.user.{number}"), "old"));
+            let again = line("SCHILY.xattr.user.0", "new");
+            let lines: String = lines.chain([again]).collect();
+            [member(b'x', lines.as_bytes()), member(b'0', b"")].concat()
+        };
+        let few = Reader::new(&said(3)[..]).next().unwrap().unwrap();
+        let expected = [("user.0", "new"), ("user.1", "old"), ("user.2", "old")];
+        assert_eq!(
+            few.attributes,
+            expected.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+        );
+        let many = Reader::new(&said(50_000)[..]).next().unwrap_err();
+        assert!(many.to_string().contains("names of attributes"), "{many}");
     }
 
     #[test]

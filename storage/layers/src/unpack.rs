@@ -57,7 +57,10 @@ impl<'a> Unpacker<'a> {
             let (folder, name) = entry::split(&entry.path);
             let parent = open_folder(self.places.root, folder).map_err(failed)?;
             let name = if name.is_empty() { b"." } else { name };
-            dress(parent.as_fd(), name, entry).map_err(failed)?;
+            // Never what a link that has taken its place leads to.
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let folder = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(failed)?;
+            dresser::dress(folder.as_fd(), entry).map_err(failed)?;
         }
         Ok(())
     }
@@ -227,7 +230,7 @@ fn runs(bytes: &[u8]) -> Vec<(usize, usize)> {
     runs
 }
 
-/// Owner, mode, attributes and time, in the order in which none undoes another.
+/// Owner, mode, attributes and time of what cannot be opened (a link, a node), in the order in which none undoes another.
 fn dress(folder: BorrowedFd<'_>, name: &[u8], entry: &Entry) -> Result<(), Errno> {
     let no_link = AtFlags::SYMLINK_NOFOLLOW;
     let (uid, gid) = (Uid::from_raw(entry.uid), Gid::from_raw(entry.gid));

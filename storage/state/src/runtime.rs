@@ -81,7 +81,7 @@ pub fn create_empty(path: &Path) -> Result<(), Error> {
         .map_err(|error| Error::from_io(&error, format!("making the file {}", path.display())))
 }
 
-/// Writes a machine: the state of its devices, and its memory. What is in the file before is not looked at.
+/// Writes a machine: the state of its devices, and its memory. The file must be empty: where memory is zero, nothing is written.
 pub fn write(file: &File, description: &Description, state: &File, regions: &[&File]) -> Result<(), Error> {
     let failed = |error: io::Error| Error::from_io(&error, "writing the saved machine");
     let text = serde_json::to_vec(description).map_err(|error| failed(error.into()))?;

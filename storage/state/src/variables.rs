@@ -44,6 +44,10 @@ fn wrong(detail: &str) -> Error {
 
 /// Packs variables.
 pub fn pack(variables: &[Variable]) -> Result<Vec<u8>, Error> {
+    let too_much = || {
+        Error::new(Cause::DiskFull, "the variables of the firmware are more than a guest state file takes")
+    };
+    let length_of = |part: &[u8]| u16::try_from(part.len()).map_err(|_| too_much());
     let mut packed = Vec::new();
     for variable in variables {
         let length = PACKED + variable.name.len() + variable.data.len();
@@ -52,17 +56,14 @@ pub fn pack(variables: &[Variable]) -> Result<Vec<u8>, Error> {
         packed.extend(variable.attributes.to_le_bytes());
         packed.extend(variable.time);
         packed.extend(variable.vendor);
-        packed.extend((variable.name.len() as u16).to_le_bytes());
-        packed.extend((variable.data.len() as u16).to_le_bytes());
+        packed.extend(length_of(&variable.name)?.to_le_bytes());
+        packed.extend(length_of(&variable.data)?.to_le_bytes());
         packed.extend(&variable.name);
         packed.extend(&variable.data);
     }
     match packed.len() <= MOST {
         true => Ok(packed),
-        false => Err(Error::new(
-            Cause::DiskFull,
-            "the variables of the firmware are more than a guest state file takes",
-        )),
+        false => Err(too_much()),
     }
 }
 
@@ -191,6 +192,11 @@ mod tests {
         volume[72..88].copy_from_slice(&STORE_GUID);
         volume[88..92].copy_from_slice(&(32u32 << 10).to_le_bytes());
         volume
+    }
+
+    #[test]
+    fn a_variable_that_is_too_long_for_its_length_is_refused() {
+        assert_eq!(pack(&[variable("Long", &[9; 1 << 16])]).unwrap_err().cause, Cause::DiskFull);
     }
 
     #[test]

@@ -36,6 +36,15 @@ fn a_service_runs_by_its_file() {
 }
 
 #[test]
+fn a_call_for_which_there_is_no_room_is_told_so() {
+    // There is room for the connection for events.
+    let service = Service::start_configured("max-connections = 1\n");
+    let client = service.client();
+    let refused = client.link().call_wait(&hcs::compute::ListCrashReports {}).unwrap_err();
+    assert_eq!(refused.cause, hcs::Cause::NotEnoughQuota, "{refused}");
+}
+
+#[test]
 fn an_argument_beats_a_variable_and_a_variable_the_file() {
     let service = Service::start_configured("max-connections = 3\ngroup = \"root\"\n");
     let show = |variable: &str| {

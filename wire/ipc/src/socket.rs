@@ -6,9 +6,11 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
+    time::Duration,
 };
 
 use rustix::fs::{Mode, OFlags};
+use rustix::net::sockopt::Timeout;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
@@ -40,6 +42,10 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
             fds.extend(rights);
         }
+    }
+    // The kernel says so of more descriptors than there is room for here, and of those that the process may not have.
+    if received.flags.contains(ReturnFlags::CTRUNC) && fds.len() <= MAX_FDS_PER_MESSAGE {
+        return Err(rustix::io::Errno::MFILE.into());
     }
     if received.flags.contains(ReturnFlags::CTRUNC) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "too many file descriptors in one message"));
@@ -134,18 +140,34 @@ fn with_address<T>(path: &Path, with: impl FnOnce(&SocketAddrUnix) -> io::Result
     with(&SocketAddrUnix::new(&short)?)
 }
 
-/// Connects to a Unix socket; the result does not block on reads and writes by these functions.
+/// How long [`connect`] waits for a peer that does not accept.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Connects to a Unix socket; the result does not block on reads and writes by these functions. Fails with `WouldBlock`
+/// where the peer has not accepted others before us for ten seconds.
 pub fn connect(path: &Path) -> io::Result<OwnedFd> {
     connect_with(path, SocketFlags::CLOEXEC)
 }
 
-/// Connects, and fails with `WouldBlock` where [`connect`] would wait for a peer that does not accept.
+/// Connects, and fails with `WouldBlock` where [`connect`] would wait.
 pub fn connect_at_once(path: &Path) -> io::Result<OwnedFd> {
     connect_with(path, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }
 
+/// Whether somebody listens there, also one who does not accept at this moment.
+pub fn is_listened_at(path: &Path) -> bool {
+    match connect_at_once(path) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
 fn connect_with(path: &Path, flags: SocketFlags) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    if !flags.contains(SocketFlags::NONBLOCK) {
+        // Of a Unix socket this is also the limit of a connect; what is sent later waits for nothing.
+        rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(PATIENCE))?;
+    }
     with_address(path, |address| Ok(rustix::net::connect(&socket, address)?))?;
     Ok(socket)
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, HResult};
 use hcs_schema::{Any, DocumentError, ResultError};
 use serde::{Deserialize, Serialize};
 
@@ -163,10 +163,12 @@ pub fn decode_reply(text: &[u8], fds: Vec<OwnedFd>) -> Result<Received, Failure>
             Error::new(cause_of_varlink(of_varlink), format!("{of_varlink} {}", parameters.get())).into()
         );
     }
-    let cause = name.strip_prefix(NAME).and_then(|rest| Cause::from_name(rest.trim_start_matches('.')));
-    match (cause, serde_json::from_str::<ErrorParameters>(parameters.get())) {
-        (Some(cause), Ok(particulars)) => {
-            Err(Failure { cause, message: particulars.message, document: particulars.document })
+    let ours = name.strip_prefix(NAME).and_then(|rest| rest.strip_prefix('.'));
+    match (ours, serde_json::from_str::<ErrorParameters>(parameters.get())) {
+        (Some(name), Ok(ErrorParameters { hresult, message, document })) => {
+            // A newer service may have causes that we do not know.
+            let cause = Cause::from_name(name).or_else(|| Cause::from_hresult(HResult(hresult)));
+            Err(Failure { cause: cause.unwrap_or(Cause::Unexpected), message, document })
         }
         _ => Err(unusable(format!("the service answered {name} {}", parameters.get()))),
     }
@@ -178,5 +180,26 @@ fn cause_of_varlink(name: &str) -> Cause {
         "InvalidParameter" | "ExpectedMore" => Cause::InvalidArgument,
         "PermissionDenied" => Cause::NotPrivileged,
         _ => Cause::NotImplemented,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_of_a_newer_service_is_told_with_what_came_with_it() {
+        let told = |name: &str, hresult: i32| {
+            let error = Error::new(Cause::DiskFull, "no room").hint("Make some.");
+            let particulars =
+                ErrorParameters { hresult, message: error.to_string(), document: error.document() };
+            let text = encode_named_error(&format!("{NAME}.{name}"), &particulars).unwrap();
+            decode_reply(&text, Vec::new()).unwrap_err()
+        };
+        assert_eq!(told("DiskFull", 0).cause, Cause::DiskFull);
+        assert_eq!(told("DiskIsFullToday", Cause::DiskFull.hresult().0).cause, Cause::DiskFull);
+        let unknown = told("Newer", 0x8037_7777_u32 as i32);
+        assert_eq!(unknown.cause, Cause::Unexpected);
+        assert!(unknown.message.contains("no room"), "{}", unknown.message);
     }
 }

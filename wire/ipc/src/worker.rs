@@ -80,7 +80,7 @@ pub struct ProcessExit {
     pub out_of_memory: bool,
 }
 
-/// A request of hcsd.
+/// A request of hcsd, or its reply.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Numbered<T> {
     /// Chosen by hcsd; the reply repeats it.

@@ -4,7 +4,6 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -28,9 +27,8 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Connects and asks for the session.
-    pub fn open(path: &Path, call: &Attach) -> io::Result<Attachment> {
-        let socket = socket::connect(path)?;
+    /// Asks for the session, over a socket that is connected.
+    pub fn begin(socket: OwnedFd, call: &Attach) -> io::Result<Attachment> {
         let mut outbox = Outbox::default();
         outbox.push(varlink::encode_call(Attach::NAME, call, true)?, Vec::new());
         let mut attachment = Attachment { socket, decoder: Decoder::default(), outbox, next_sequence: 1 };

@@ -8,6 +8,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use hcs_core::Cause;
@@ -28,6 +29,15 @@ pub struct Pending {
     pub text: Vec<u8>,
     /// Who waits.
     pub done: Done,
+    /// Of a call that was postponed: when it is given up, and what it is told then.
+    pub postponed: Option<(Instant, Error)>,
+}
+
+impl Pending {
+    /// A call that is new.
+    pub fn new(text: Vec<u8>, done: Done) -> Pending {
+        Pending { text, done, postponed: None }
+    }
 }
 
 /// Reads are as large as most replies.
@@ -61,16 +71,16 @@ struct Inner {
 pub struct Pumped {
     /// A call that has its outcome.
     pub finished: Option<(Done, Result<Received, Error>)>,
-    /// A call that the service has certainly not seen, because the session was not there to be joined.
-    pub unseen: Option<Pending>,
+    /// A call that the service has certainly not seen, because the session was not there to be joined; and why not.
+    pub unseen: Option<(Pending, Error)>,
     /// The connection is of no use any more.
     pub closed: bool,
 }
 
 impl Connection {
-    /// Connects. The first message is the one that makes the connection part of the session.
+    /// Connects, at once or not at all: whoever makes a call may be the link's thread. The first message is the one that makes the connection part of the session.
     pub fn open(key: u64, path: &Path, join: Vec<u8>) -> io::Result<Connection> {
-        let socket = socket::connect(path)?;
+        let socket = socket::connect_at_once(path)?;
         let mut outbox = Outbox::default();
         outbox.push(join, Vec::new());
         let inner = Inner {
@@ -103,7 +113,7 @@ impl Connection {
             }
             _ => {
                 let text = if inner.joined { Vec::new() } else { call.text };
-                inner.call = Some(Pending { text, done: call.done });
+                inner.call = Some(Pending { text, ..call });
                 inner.calls += 1;
                 // Any other failure is seen as the end of the connection by whoever waits for the reply.
                 Ok(inner.calls)
@@ -126,7 +136,9 @@ impl Connection {
             inner.closed = true;
             pumped.closed = true;
             match inner.call.take() {
-                Some(pending) if !inner.joined => pumped.unseen = Some(pending),
+                Some(pending) if !inner.joined && is_of_no_session(&lost) => {
+                    pumped.unseen = Some((pending, lost));
+                }
                 Some(Pending { done, .. }) => pumped.finished = Some((done, Err(lost))),
                 None => {}
             }
@@ -204,8 +216,19 @@ impl AsFd for Connection {
     }
 }
 
+/// Whether a failure to join says that the service is gone, or has been restarted and does not know the session yet. Any other
+/// answer is a refusal, and asking again would bring the same.
+fn is_of_no_session(error: &Error) -> bool {
+    matches!(error.cause, Cause::ServiceDisconnect | Cause::NotFound)
+}
+
 /// How a lost connection is told.
 pub fn lost(error: io::Error) -> Error {
     let detail = format!("the connection to the host compute service was lost: {error}");
-    hcs_core::Error::new(Cause::ServiceDisconnect, detail).into()
+    let cause = match Cause::from_errno(error.raw_os_error().unwrap_or(0)) {
+        // What has come brought descriptors, for which this process has no room.
+        Cause::TooManyOpenFiles => Cause::TooManyOpenFiles,
+        _ => Cause::ServiceDisconnect,
+    };
+    hcs_core::Error::new(cause, detail).into()
 }

@@ -102,8 +102,8 @@ impl Link {
         self.0.shared.catch_up();
     }
 
-    /// Makes a call. `done` runs exactly once, on a thread that is not to be held up; the ticket lets the caller
-    /// wait for that.
+    /// Makes a call. `done` runs once, on a thread that is not to be held up; the ticket lets the caller wait for that. If
+    /// the last clone of the link is dropped before there is a reply, `done` is dropped with it.
     pub fn call<M: Method>(
         &self,
         parameters: &M,
@@ -121,7 +121,7 @@ impl Link {
     ) -> Ticket {
         match varlink::encode_call(method, parameters, false) {
             Ok(text) if text.len() <= hcs_ipc::limits::MAX_MESSAGE => {
-                let call = connection::Pending { text, done: Box::new(done) };
+                let call = connection::Pending::new(text, Box::new(done));
                 Ticket::new(&self.0.shared, self.0.shared.begin(call))
             }
             Ok(text) => {
@@ -149,19 +149,6 @@ impl Link {
         });
         ticket.wait(None);
         receiver.recv().unwrap_or_else(|_| Err(connection::lost(io::ErrorKind::BrokenPipe.into())))
-    }
-
-    /// Makes a call and gives a future of its reply, for any runtime.
-    pub async fn call_async<M: Method>(&self, parameters: &M) -> Result<Replied<M::Reply>, Error>
-    where
-        M::Reply: Send + 'static,
-    {
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.call(parameters, move |result| {
-            // Who drops the future does not want to know.
-            let _ = sender.send(result);
-        });
-        receiver.await.unwrap_or_else(|_| Err(connection::lost(io::ErrorKind::BrokenPipe.into())))
     }
 
     /// Has `listener` told of the events of a system's handle, those that have come already first. The handle

@@ -22,7 +22,7 @@ use std::{
 use hcs_core::Cause;
 use hcs_ipc::{
     compute::{AttachReply, CloseComputeSystem, Join, Method},
-    varlink,
+    socket, varlink,
 };
 use rustix::event::{EventfdFlags, epoll::EventFlags, eventfd};
 
@@ -87,7 +87,9 @@ impl Shared {
         };
         let mut watched = Watched::default();
         let unreachable = |error: io::Error| unreachable(&path, &error);
-        let mut attachment = Attachment::open(&path, &watched.claim(None)).map_err(unreachable)?;
+        let connected =
+            socket::connect(&path).and_then(|socket| Attachment::begin(socket, &watched.claim(None)));
+        let mut attachment = connected.map_err(unreachable)?;
         let mut token = None;
         let mut early = Vec::new();
         for reply in attachment.first(FIRST_REPLY)? {
@@ -156,7 +158,7 @@ impl Shared {
                 Ok(connection) => connection,
                 Err(error) if is_absence(&error) => {
                     // The thread has not noticed yet. It will, or the call's time runs out there.
-                    self.postpone(call);
+                    self.postpone(call, unreachable(&self.path, &error));
                     return None;
                 }
                 Err(error) => {
@@ -215,8 +217,8 @@ impl Shared {
                 self.discard(connection);
             }
         }
-        if let Some(call) = pumped.unseen {
-            self.postpone(call);
+        if let Some((call, why)) = pumped.unseen {
+            self.postpone(call, why);
         }
         if let Some((done, outcome)) = pumped.finished {
             done(outcome);
@@ -231,8 +233,10 @@ impl Shared {
         self.poller.remove(connection);
     }
 
-    /// Keeps a call that the service cannot have seen for when it is back.
-    fn postpone(&self, call: Pending) {
+    /// Keeps a call that the service cannot have seen for when it is back, from the first time on for so long at most.
+    fn postpone(&self, mut call: Pending, why: Error) {
+        let until = call.postponed.map_or_else(|| Instant::now() + PATIENCE, |(until, _)| until);
+        call.postponed = Some((until, why));
         let mut state = self.lock();
         if state.phase == Phase::Over {
             drop(state);
@@ -281,7 +285,13 @@ impl Shared {
     }
 
     fn run(self: Arc<Self>, attachment: Attachment) {
-        let mut way = WayBack { attachment: Some(attachment), attached: true, pause: FIRST_PAUSE };
+        let mut way = WayBack {
+            attachment: Some(attachment),
+            attached: true,
+            pause: FIRST_PAUSE,
+            next_try: Instant::now(),
+            why: None,
+        };
         let mut ready = Vec::new();
         loop {
             self.poller.wait(self.next_look(&way), &mut ready);
@@ -309,7 +319,7 @@ impl Shared {
             }
             if self.lock().stopped {
                 // Dropping the attachment ends the session, and with it whatever is under way.
-                self.give_up();
+                self.give_up(None);
                 return;
             }
             self.find_the_way(&mut way);
@@ -319,13 +329,12 @@ impl Shared {
     /// How long the thread may sleep.
     fn next_look(&self, way: &WayBack) -> Option<Duration> {
         let state = self.lock();
+        let until_then = |then: Instant| then.saturating_duration_since(Instant::now());
         match state.phase {
-            Phase::Away { until } => {
-                let left = until.saturating_duration_since(Instant::now());
-                Some(if way.attachment.is_some() { left } else { left.min(way.pause) })
-            }
+            Phase::Away { until } if way.attachment.is_some() => Some(until_then(until)),
+            Phase::Away { until } => Some(until_then(until.min(way.next_try))),
             // A call was postponed although the service seems to be there: the socket is gone, or was for a moment.
-            Phase::Attached if !state.waiting.is_empty() => Some(way.pause),
+            Phase::Attached if !state.waiting.is_empty() => Some(until_then(way.next_try)),
             _ => None,
         }
     }
@@ -335,10 +344,11 @@ impl Shared {
             match attachment.receive() {
                 Ok(replies) if replies.is_empty() => return,
                 Ok(replies) => replies.into_iter().for_each(|reply| self.hear(reply, way)),
-                Err(_) => {
+                Err(error) => {
                     way.attachment = None;
+                    way.why = Some(error);
                     if std::mem::take(&mut way.attached) {
-                        way.pause = FIRST_PAUSE;
+                        way.try_soon();
                         self.lose();
                     }
                 }
@@ -349,6 +359,7 @@ impl Shared {
     fn hear(self: &Arc<Self>, reply: AttachReply, way: &mut WayBack) {
         if let Some(attached) = reply.attached {
             way.attached = true;
+            way.try_soon();
             let (news, superfluous, waiting) = {
                 let mut state = self.lock();
                 state.phase = Phase::Attached;
@@ -363,7 +374,7 @@ impl Shared {
                 if let Ok(text) =
                     varlink::encode_call(CloseComputeSystem::NAME, &CloseComputeSystem { handle }, false)
                 {
-                    self.begin(Pending { text, done: Box::new(|_| ()) });
+                    self.begin(Pending::new(text, Box::new(|_| ())));
                 }
             }
         }
@@ -385,15 +396,20 @@ impl Shared {
 
     /// Tries to get back, sends what was postponed, or gives up.
     fn find_the_way(self: &Arc<Self>, way: &mut WayBack) {
-        let phase = self.lock().phase;
+        let (phase, is_idle) = {
+            let state = self.lock();
+            (state.phase, state.waiting.is_empty())
+        };
         match phase {
-            Phase::Away { until } if Instant::now() >= until => self.give_up(),
-            Phase::Away { .. } if way.attachment.is_none() => {
+            Phase::Away { until } if Instant::now() >= until => self.give_up(way.why.as_ref()),
+            Phase::Away { .. } if way.attachment.is_none() && way.is_time() => {
                 let call = {
                     let state = self.lock();
                     state.watched.claim(Some(state.token.clone()))
                 };
-                match Attachment::open(&self.path, &call) {
+                // At once, or not now: this thread has a time to keep.
+                let connected = socket::connect_at_once(&self.path);
+                match connected.and_then(|socket| Attachment::begin(socket, &call)) {
                     Ok(attachment) => {
                         let mut flags = EventFlags::IN;
                         flags.set(EventFlags::OUT, attachment.wants_to_write());
@@ -401,16 +417,17 @@ impl Shared {
                             way.attachment = Some(attachment);
                         }
                     }
-                    Err(_) => way.pause = (way.pause * 2).min(LONGEST_PAUSE),
+                    Err(error) => way.why = Some(unreachable(&self.path, &error)),
                 }
             }
-            Phase::Attached => {
+            Phase::Attached if is_idle => way.rest(),
+            Phase::Attached if way.is_time() => {
                 let waiting = std::mem::take(&mut self.lock().waiting);
-                if waiting.is_empty() {
-                    way.pause = FIRST_PAUSE;
-                } else {
-                    way.pause = (way.pause * 2).min(LONGEST_PAUSE);
-                    waiting.into_iter().for_each(|call| drop(self.begin(call)));
+                for call in waiting {
+                    match call.postponed {
+                        Some((until, why)) if Instant::now() >= until => (call.done)(Err(why)),
+                        postponed => drop(self.begin(Pending { postponed, ..call })),
+                    }
                 }
             }
             _ => {}
@@ -418,13 +435,13 @@ impl Shared {
     }
 
     /// The session is over: everybody is told.
-    fn give_up(&self) {
+    fn give_up(&self, why: Option<&Error>) {
         let (news, waiting) = {
             let mut state = self.lock();
             state.phase = Phase::Over;
             (state.watched.over(), std::mem::take(&mut state.waiting))
         };
-        waiting.into_iter().for_each(|call| (call.done)(Err(over())));
+        waiting.into_iter().for_each(|call| (call.done)(Err(over_because(why))));
         tell(news);
     }
 
@@ -437,7 +454,38 @@ impl Shared {
 struct WayBack {
     attachment: Option<Attachment>,
     attached: bool,
+    /// Between two attempts.
     pause: Duration,
+    /// Not before this: whatever wakes the thread, the service is asked no more often.
+    next_try: Instant,
+    /// Why the latest attempt has failed.
+    why: Option<Error>,
+}
+
+impl WayBack {
+    /// Whether it is time for an attempt; then the next one is later.
+    fn is_time(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.next_try {
+            return false;
+        }
+        self.next_try = now + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        true
+    }
+
+    /// Nothing is to be attempted. What the latest attempt has come to may be heard only in a while.
+    fn rest(&mut self) {
+        if Instant::now() >= self.next_try + LONGEST_PAUSE {
+            self.try_soon();
+        }
+    }
+
+    /// There is no failed attempt behind us.
+    fn try_soon(&mut self) {
+        self.pause = FIRST_PAUSE;
+        self.next_try = Instant::now();
+    }
 }
 
 fn tell(news: News) {
@@ -447,14 +495,21 @@ fn tell(news: News) {
 }
 
 fn over() -> Error {
-    hcs_core::Error::new(Cause::ServiceDisconnect, "the host compute service was away for too long")
+    over_because(None)
+}
+
+fn over_because(why: Option<&Error>) -> Error {
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    let detail = format!("the host compute service was away for too long{why}");
+    hcs_core::Error::new(Cause::ServiceDisconnect, detail)
         .hint("Connect anew and open the systems again.")
         .into()
 }
 
-/// Whether a failed connect says that the service is not running.
+/// Whether a failed connect says that the service is not running, or takes nobody in.
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+    use io::ErrorKind::{ConnectionRefused, NotFound, WouldBlock};
+    matches!(error.kind(), NotFound | ConnectionRefused | WouldBlock)
 }
 
 /// How a failed connect is told.

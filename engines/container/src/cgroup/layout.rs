@@ -36,9 +36,10 @@ pub enum Layout {
 impl Layout {
     /// Looks at this host.
     pub fn of_this_host() -> Result<Layout, Error> {
-        let text = std::fs::read_to_string("/proc/self/mountinfo")
+        let text = std::fs::read("/proc/self/mountinfo")
             .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
-        Layout::from_mountinfo(&text, |mount| {
+        // What is mounted at a place that is no UTF-8 is no hierarchy.
+        Layout::from_mountinfo(&String::from_utf8_lossy(&text), |mount| {
             std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
         })
     }
@@ -52,7 +53,7 @@ impl Layout {
             let (Some(kind), Some(options)) = (after.next(), after.nth(1)) else { continue };
             let mut before = before.split(' ');
             let (Some(root), Some(mount)) = (before.nth(3), before.next()) else { continue };
-            let mount = PathBuf::from(hcs_core::mountinfo::unescaped(mount));
+            let mount = PathBuf::from(hcs_core::mountinfo::unescaped(mount.as_bytes()));
             match kind {
                 "cgroup2" => {
                     let offered = controllers_of(&mount);

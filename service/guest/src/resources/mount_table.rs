@@ -11,8 +11,7 @@ const FILE: &str = "/proc/self/mountinfo";
 
 /// The places at which something is mounted, in the order in which it was.
 pub fn places() -> Result<Vec<PathBuf>, Error> {
-    let table =
-        fs::read_to_string(FILE).map_err(|error| Error::from_io(&error, format!("reading {FILE}")))?;
+    let table = fs::read(FILE).map_err(|error| Error::from_io(&error, format!("reading {FILE}")))?;
     Ok(mountinfo::points(&table).collect())
 }
 

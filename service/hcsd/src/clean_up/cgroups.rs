@@ -21,14 +21,20 @@ const UNTOUCHED: Duration = Duration::from_secs(60);
 /// Removes the folders of services of other roots that nothing is in, and of whose roots nothing lives.
 pub fn remove_orphans(living: &Living, work: &mut Work) {
     let mut names = BTreeSet::new();
-    for mount in mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()) {
+    let mounts = match mounts_of_this_host() {
+        Ok(mounts) => mounts,
+        Err(error) => return work.keep("cgroups", &format!("reading /proc/self/mountinfo: {error}")),
+    };
+    for mount in mounts {
         let entries = fs::read_dir(mount).into_iter().flatten().flatten();
         names.extend(
             entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_ours(name)),
         );
     }
     let alive = living.cgroup_parents();
-    for name in names.difference(&alive).filter(|name| folders(name).iter().all(|folder| is_old(folder))) {
+    let is_untouched =
+        |name: &&String| folders(name).is_ok_and(|folders| folders.iter().all(|folder| is_old(folder)));
+    for name in names.difference(&alive).filter(is_untouched) {
         remove(name, "nothing of its service lives", work);
     }
 }
@@ -40,11 +46,14 @@ fn is_old(folder: &Path) -> bool {
 
 /// Removes the folder of this name in every hierarchy, unless a process is in one.
 pub fn remove(name: &str, why: &str, work: &mut Work) {
-    let folders = folders(name);
+    let what = format!("the cgroups {name}");
+    let folders = match folders(name) {
+        Ok(folders) => folders,
+        Err(error) => return work.keep(&what, &format!("reading /proc/self/mountinfo: {error}")),
+    };
     if folders.is_empty() {
         return;
     }
-    let what = format!("the cgroups {name}");
     if folders.iter().any(|folder| has_processes(folder)) {
         return work.keep(&what, "processes are in them");
     }
@@ -54,14 +63,21 @@ pub fn remove(name: &str, why: &str, work: &mut Work) {
 }
 
 /// The folders of this name.
-fn folders(name: &str) -> Vec<PathBuf> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    mounts(&mountinfo).into_iter().map(|mount| mount.join(name)).filter(|folder| folder.is_dir()).collect()
+fn folders(name: &str) -> std::io::Result<Vec<PathBuf>> {
+    let mounts = mounts_of_this_host()?;
+    Ok(mounts.into_iter().map(|mount| mount.join(name)).filter(|folder| folder.is_dir()).collect())
+}
+
+/// Where hierarchies are mounted here.
+fn mounts_of_this_host() -> std::io::Result<BTreeSet<PathBuf>> {
+    Ok(mounts(&fs::read("/proc/self/mountinfo")?))
 }
 
 /// Where hierarchies are mounted.
-fn mounts(mountinfo: &str) -> BTreeSet<PathBuf> {
-    let of_cgroups = mountinfo.lines().filter(|line| line.contains(" - cgroup"));
+fn mounts(mountinfo: &[u8]) -> BTreeSet<PathBuf> {
+    const SIGN: &[u8] = b" - cgroup";
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    let of_cgroups = lines.filter(|line| line.windows(SIGN.len()).any(|part| part == SIGN));
     of_cgroups.filter_map(mountinfo::point).collect()
 }
 
@@ -116,6 +132,6 @@ mod tests {
                     31 30 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
                     40 1 0:30 / /tmp rw - tmpfs tmpfs rw\n";
         let expected = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"].map(PathBuf::from);
-        assert_eq!(mounts(text), expected.into());
+        assert_eq!(mounts(text.as_bytes()), expected.into());
     }
 }

@@ -43,7 +43,7 @@ impl Living {
     /// holds the lock on its run folder, wherever its settings put them.
     pub fn has_service_at(&self, config: &Config) -> bool {
         self.services.contains(&config.settings.run_folder)
-            || socket::connect(&config.settings.socket).is_ok()
+            || socket::is_listened_at(&config.settings.socket)
             || run_lock::is_held(&config.settings.run_folder)
     }
 

@@ -62,7 +62,8 @@ impl Mount {
     fn parse(line: &str) -> Option<Self> {
         let (before, after) = line.split_once(" - ")?;
         let mut before = before.split(' ').skip(4);
-        let (path, options) = (PathBuf::from(hcs_core::mountinfo::unescaped(before.next()?)), before.next()?);
+        let (path, options) =
+            (PathBuf::from(hcs_core::mountinfo::unescaped(before.next()?.as_bytes())), before.next()?);
         let mut after = after.split(' ');
         let (kind, super_options) = (after.next()?, after.nth(1)?);
         let writable = |options: &str| !options.split(',').any(|option| option == "ro");

@@ -38,7 +38,7 @@ impl Host {
 
     /// The text of a file; nothing if it cannot be read.
     pub fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.path(path)).unwrap_or_default()
+        String::from_utf8_lossy(&fs::read(self.path(path)).unwrap_or_default()).into_owned()
     }
 
     /// The number that a file holds.
