@@ -23,10 +23,13 @@ extern "C" fn HcsCreateEmptyRuntimeStateFile(file: Text) -> Code {
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsGetProcessorCompatibilityFromSavedState(file: Text, features: Out<Owned>) -> Code {
+    features.clear();
     tell(|| {
         let requirements = saved::processor_requirements(&path(file)?)?;
         let text = Any::from_value(&requirements).map_err(|_| Cause::Unexpected)?;
-        features.set(Owned::copy(&utf16(text.get()))?);
+        if !features.is_null() {
+            features.set(Owned::copy(&utf16(text.get()))?);
+        }
         Ok(())
     })
 }

@@ -181,8 +181,12 @@ extern "C" fn HcsTerminateComputeSystem(system: Handle, operation: Handle, optio
             system.link.call(&CancelOperation { operation: number }, |_| ());
             0
         }
-        Err(_) => match system.remote.get() {
-            Ok(handle) => terminate(&system, &operation, handle, None),
+        Err(task) => match system.remote.get() {
+            // It has been made since.
+            Ok(handle) => {
+                task(Some(handle));
+                0
+            }
             Err(error) => operation.fail(error),
         },
     }
