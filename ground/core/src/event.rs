@@ -1,7 +1,5 @@
 //! The events that systems and processes report to the callers that hold handles to them.
 
-use hcs_schema::{CrashReport, ProcessStatus, SystemExitStatus};
-
 /// The event numbers of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -39,37 +37,4 @@ impl EventType {
         EventType::OperationCallback,
         EventType::ServiceDisconnect,
     ];
-
-    /// The event with this number.
-    pub fn from_number(number: u32) -> Option<EventType> {
-        EventType::ALL.iter().copied().find(|event| *event as u32 == number)
-    }
-}
-
-/// An event with its data, as it is born in a worker or in the service.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// The system ended.
-    SystemExited(SystemExitStatus),
-    /// A guest crash began.
-    CrashInitiated(CrashReport),
-    /// A guest crash was reported.
-    CrashReport(CrashReport),
-    /// The guest service's connection closed.
-    GuestConnectionClosed,
-    /// A process ended.
-    ProcessExited(ProcessStatus),
-}
-
-impl Event {
-    /// The number of this event.
-    pub fn event_type(&self) -> EventType {
-        match self {
-            Event::SystemExited(_) => EventType::SystemExited,
-            Event::CrashInitiated(_) => EventType::SystemCrashInitiated,
-            Event::CrashReport(_) => EventType::SystemCrashReport,
-            Event::GuestConnectionClosed => EventType::SystemGuestConnectionClosed,
-            Event::ProcessExited(_) => EventType::ProcessExited,
-        }
-    }
 }
