@@ -7,6 +7,7 @@
 
 mod book;
 mod command;
+mod coverage;
 mod demo;
 #[cfg(test)]
 mod folder;
@@ -32,6 +33,7 @@ cargo xtask <verb>
   demo             install what is missing, build, show containers, machines and a device, remove it all
   test [--full]    install what the tests need, run all of them; --full adds the long ones
   install [--demo] install what the tests (or only what the demo) need
+  coverage [--end-to-end [FILTER]] count the lines of each crate that the tests go through
   fuzz SECONDS     feed each reader of foreign bytes with mutations for so long
   machines [--relock] fetch what the tests of virtual machines need
   package [--no-build | --development] make the Debian packages, in target/debian
@@ -49,6 +51,9 @@ fn main() -> ExitCode {
         ["test", "--full"] => test::run(true),
         ["install"] => install::run(install::Purpose::Test),
         ["install", "--demo"] => install::run(install::Purpose::Demo),
+        ["coverage"] => coverage::run(None),
+        ["coverage", "--end-to-end"] => coverage::run(Some("")),
+        ["coverage", "--end-to-end", filter] => coverage::run(Some(filter)),
         ["fuzz", seconds] => fuzz::run(seconds),
         ["machines"] => machines::run(false),
         ["machines", "--relock"] => machines::run(true),
