@@ -180,12 +180,12 @@ int main(void)
     unlink(file);
 
     /* A file that a machine can be saved to is made once, and says that nothing was saved to it. */
-    PWSTR needed = NULL;
+    PWSTR needed = (PWSTR)list;
     CHECK_HR(S_OK, HcsCreateEmptyRuntimeStateFile(wide("%s", file).text));
     CHECK_FAILS(HcsCreateEmptyRuntimeStateFile(wide("%s", file).text));
     CHECK_HR(HRESULT_FROM_WIN32(ERROR_INVALID_DATA),
              HcsGetProcessorCompatibilityFromSavedState(wide("%s", file).text, &needed));
-    CHECK(needed == NULL);
+    CHECK(needed == NULL); /* whatever was there before */
     CHECK_HR(E_INVALIDARG, HcsCreateEmptyRuntimeStateFile(TEXT16("relative")));
     unlink(file);
     CHECK_HR(S_OK, HcsCreateEmptyGuestStateFile(wide("%s", file).text));

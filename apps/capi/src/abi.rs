@@ -284,6 +284,87 @@ impl Buffer {
 mod tests {
     use super::*;
 
+    fn terminated(units: &[u16]) -> Vec<u16> {
+        [units, &[0]].concat()
+    }
+
+    #[test]
+    fn a_text_ends_at_its_zero() {
+        let units = terminated(&[utf16("web"), vec![0], utf16("behind")].concat());
+        assert_eq!(Text(units.as_ptr()).id().as_deref(), Ok("web"));
+        let alone = terminated(&[]);
+        assert_eq!(Text(alone.as_ptr()).id(), Err(Cause::InvalidArgument));
+        assert_eq!(Text(alone.as_ptr()).options(), Ok(None));
+        assert_eq!(Text(ptr::null()).options(), Ok(None));
+    }
+
+    #[test]
+    fn half_a_character_is_no_text_and_is_found() {
+        for (units, place) in
+            [(&[0xD800, 0x61][..], 0), (&[0x61, 0x62, 0xDC00], 2), (&[0xD83D, 0xDE00, 0xD83D], 1)]
+        {
+            let units = terminated(units);
+            let text = Text(units.as_ptr());
+            assert_eq!(text.id(), Err(Cause::InvalidArgument));
+            let error = text.document().unwrap_err();
+            assert_eq!(error.cause, Cause::InvalidJson);
+            assert!(error.detail.ends_with(&format!("at {place}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_document_that_must_be_there_is_no_json_when_it_is_not() {
+        for units in [None, Some(terminated(&[])), Some(terminated(&utf16("{")))] {
+            let text = Text(units.as_ref().map_or(ptr::null(), |units| units.as_ptr()));
+            assert_eq!(text.document().unwrap_err().cause, Cause::InvalidJson);
+        }
+        let units = terminated(&utf16("{}"));
+        assert_eq!(Text(units.as_ptr()).document().unwrap().get(), "{}");
+    }
+
+    #[test]
+    fn a_place_is_written_if_there_is_one() {
+        let mut place = 7usize;
+        let out = Out(&raw mut place);
+        out.required().unwrap().set(9);
+        assert_eq!(place, 9);
+        Out(&raw mut place).clear();
+        assert_eq!(place, 0);
+        Out::<usize>::none().set(9);
+        assert!(Out::<usize>::none().required().is_err());
+    }
+
+    #[test]
+    fn a_text_for_the_caller_ends_with_a_zero_and_is_freed() {
+        for text in ["", "web"] {
+            let owned = Owned::copy(&utf16(text)).unwrap();
+            assert_eq!(Text(owned.0).read(), Ok(Some(text.to_owned())));
+            free(owned.0.cast());
+        }
+        free(ptr::null_mut());
+    }
+
+    #[test]
+    fn a_value_of_the_caller_may_lie_anywhere() {
+        let bytes = [0u8, 1, 0, 0, 0];
+        let value: In<u32> = In(bytes[1..].as_ptr().cast());
+        assert_eq!(value.get(), Ok(1));
+        assert_eq!(value.cast::<[u8; 4]>().get(), Ok([1, 0, 0, 0]));
+        assert_eq!(In::<u32>(ptr::null()).get(), Err(Cause::InvalidArgument));
+    }
+
+    #[test]
+    fn a_buffer_is_as_long_as_the_caller_says() {
+        let mut bytes = [1u8, 2, 3];
+        let buffer = Buffer((&raw mut bytes).cast());
+        buffer.room(2).unwrap().fill(9);
+        assert_eq!(buffer.content(3), Some(&[9, 9, 3][..]));
+        buffer.bytes(3).unwrap()[2].write(4);
+        assert_eq!(bytes, [9, 9, 4]);
+        let none = Buffer(ptr::null_mut());
+        assert!(none.room(1).is_none() && none.content(1).is_none() && none.bytes(1).is_none());
+    }
+
     #[test]
     fn a_guid_of_c_is_the_one_that_its_text_shows() {
         let guid = CGuid {

@@ -4,8 +4,8 @@
 //!   exports    operations.rs  systems.rs  processes.rs  host.rs  win32/     storage.rs: one function per export, all alike:
 //!      │       devices/                                                     check, begin the operation, make a call
 //!   objects    operation.rs   system.rs   process.rs    listener.rs         what handles stand for
-//!      │                                                                    table.rs gives out the handles
-//!   machinery  call.rs  target.rs  strand.rs  link.rs                       calls, events, threads, connection
+//!      │                                                                    table.rs, handles.rs give out the handles
+//!   machinery  call.rs  target.rs  strand.rs  pool.rs  link.rs              calls, events, threads, connection
 //!      │
 //!   edge       abi.rs                                                       pointers and texts of the caller
 //! ```
@@ -17,20 +17,29 @@
 mod abi;
 mod call;
 mod devices;
+mod handles;
 mod host;
 mod link;
 mod listener;
 mod operation;
 mod operations;
+mod pool;
 mod process;
 mod processes;
 mod remote;
 mod saved;
 mod storage;
 mod strand;
+mod sync;
 mod system;
 mod systems;
 mod table;
 mod target;
 mod vm_access;
 mod win32;
+
+/// How many handles a program has not closed, for the one that looks for leaks.
+#[cfg(fuzzing)]
+pub fn live_handles() -> usize {
+    table::count()
+}

@@ -2,11 +2,16 @@
 
 use std::{
     ptr,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, ThreadId},
+    sync::{Arc, PoisonError},
 };
 
-use crate::abi::{self, Context, EventCallback, Handle, NotificationCallback};
+use crate::{
+    abi::{self, Context, EventCallback, Handle, NotificationCallback},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        thread::{self, ThreadId},
+    },
+};
 
 /// `HcsEventOptionEnableOperationCallbacks`.
 const OPERATION_CALLBACKS: u32 = 1;

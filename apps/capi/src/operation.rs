@@ -4,7 +4,7 @@
 
 use std::{
     os::fd::OwnedFd,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     abi::{Code, Completion, Context, Handle, Out, Owned, ProcessInformation, code, utf16},
     listener::News,
     strand::Strand,
+    sync::{Condvar, Mutex, MutexGuard},
     target::Target,
 };
 
@@ -86,6 +87,8 @@ struct Inner {
     ticket: Option<Arc<Ticket>>,
     /// Somebody has read the outcome.
     is_read: bool,
+    /// Somebody is told of it.
+    is_told: bool,
     is_closed: bool,
 }
 
@@ -100,6 +103,7 @@ impl Operation {
             number: None,
             ticket: None,
             is_read: false,
+            is_told: false,
             is_closed: false,
         };
         Arc::new(Operation { handle, inner: Mutex::new(inner), changed: Condvar::new() })
@@ -125,6 +129,7 @@ impl Operation {
         inner.number = None;
         inner.ticket = None;
         inner.is_read = false;
+        inner.is_told = false;
         Ok(())
     }
 
@@ -159,15 +164,16 @@ impl Operation {
         inner.number = None;
         self.changed.notify_all();
         if !inner.is_closed {
-            self.tell(&inner);
+            self.tell(&mut inner);
         }
     }
 
     /// Tells one party: the operation's callback, or else that of the handle.
-    fn tell(self: &Arc<Self>, inner: &Inner) {
+    fn tell(self: &Arc<Self>, inner: &mut Inner) {
         let operation = self.clone();
         if let Some(callback) = inner.callback {
             let context = inner.context;
+            inner.is_told = true;
             let strand =
                 inner.subject.target.as_ref().map_or_else(Arc::<Strand>::default, |one| one.strand.clone());
             strand.push(move || {
@@ -177,16 +183,19 @@ impl Operation {
             });
         } else if let Some(target) = inner.subject.target.as_ref().filter(|target| target.wants_completions())
         {
-            target.tell_completion(move || !operation.lock().is_closed, News::Completed(self.handle));
+            let news = News::Completed(self.handle);
+            inner.is_told = target.tell_completion(move || !operation.lock().is_closed, news);
         }
     }
 
-    /// Tells a callback that was set on the system of a completed creation, if nobody knows of its outcome.
+    /// Tells a callback that was set on the system of a completed creation, if nobody knows of its outcome. The creation may
+    /// have completed, and have told that callback, since it was set.
     pub fn tell_late(self: &Arc<Self>) {
-        let inner = self.lock();
+        let mut inner = self.lock();
         let is_creation = inner.life.tracked() == OperationType::Create && inner.life.result().is_ok();
-        if is_creation && !inner.is_read && !inner.is_closed && inner.callback.is_none() {
-            self.tell(&inner);
+        let is_known = inner.is_read || inner.is_told;
+        if is_creation && !is_known && !inner.is_closed && inner.callback.is_none() {
+            self.tell(&mut inner);
         }
     }
 

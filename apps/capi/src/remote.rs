@@ -1,8 +1,10 @@
 //! The service's handle behind a handle of the C API, which exists before the service has answered.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use hcs_core::{Cause, Error};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// The service's handle, as far as there is one.
 pub struct Remote(Mutex<State>);

@@ -1,19 +1,13 @@
-//! Handles: numbers that look like pointers, are checked at every use and never given out again.
+//! What each handle of the program stands for.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::{
-        Arc, LazyLock, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::sync::{Arc, LazyLock};
 
 use hcs_core::Cause;
 use hdv::Device;
 
 use crate::{
-    abi::Handle, devices::host::DeviceHost, operation::Operation, process::Process, system::System,
-    target::Registration,
+    abi::Handle, devices::host::DeviceHost, handles::Handles, operation::Operation, process::Process,
+    system::System, target::Registration,
 };
 
 /// What a handle stands for.
@@ -32,63 +26,49 @@ pub enum Object {
     Device(Arc<Device>),
 }
 
-static TABLE: LazyLock<RwLock<HashMap<Handle, Object>>> = LazyLock::new(RwLock::default);
-static NEXT: AtomicUsize = AtomicUsize::new(1);
+static TABLE: LazyLock<Handles<Object>> = LazyLock::new(Handles::new);
 
-/// A new handle; it is valid once something is inserted. Multiples of 16, as pointers to structs are.
+/// A new handle; it is valid once something is inserted.
 pub fn reserve() -> Handle {
-    NEXT.fetch_add(1, Ordering::Relaxed) << 4
+    TABLE.reserve()
 }
 
 /// Makes a handle valid.
 pub fn insert(handle: Handle, object: Object) {
-    TABLE.write().unwrap_or_else(PoisonError::into_inner).insert(handle, object);
+    TABLE.insert(handle, object);
 }
 
-macro_rules! getters {
-    ($( $get:ident $variant:ident; )+) => {
+/// How many handles are valid.
+#[cfg(fuzzing)]
+pub fn count() -> usize {
+    TABLE.count()
+}
+
+macro_rules! accessors {
+    ($( $access:ident $name:ident $variant:ident $type:ident; )+) => {
         $(
-            /// What a handle of this kind stands for.
-            pub fn $get(handle: Handle) -> Result<Arc<$variant>, Cause> {
-                match TABLE.read().unwrap_or_else(PoisonError::into_inner).get(&handle) {
-                    Some(Object::$variant(object)) => Ok(object.clone()),
-                    _ => Err(Cause::InvalidArgument),
-                }
+            /// What a handle of this kind stands for; `remove` ends it, and of two threads only one gets the object.
+            pub fn $name(handle: Handle) -> Result<Arc<$type>, Cause> {
+                let found = TABLE.$access(handle, |object| match object {
+                    Object::$variant(object) => Some(object.clone()),
+                    _ => None,
+                });
+                found.ok_or(Cause::InvalidArgument)
             }
         )+
     };
 }
 
-macro_rules! removers {
-    ($( $remove:ident $variant:ident $type:ident; )+) => {
-        $(
-            /// Ends a handle of this kind. Of two threads only one gets the object.
-            pub fn $remove(handle: Handle) -> Result<Arc<$type>, Cause> {
-                match TABLE.write().unwrap_or_else(PoisonError::into_inner).entry(handle) {
-                    Entry::Occupied(entry) if matches!(entry.get(), Object::$variant(_)) => match entry.remove() {
-                        Object::$variant(object) => Ok(object),
-                        _ => Err(Cause::InvalidArgument),
-                    },
-                    _ => Err(Cause::InvalidArgument),
-                }
-            }
-        )+
-    };
-}
-
-getters! {
-    operation Operation;
-    system System;
-    process Process;
-    device_host DeviceHost;
-    device Device;
-}
-
-removers! {
-    remove_operation Operation Operation;
-    remove_system System System;
-    remove_process Process Process;
-    remove_callback Callback Registration;
-    remove_device_host DeviceHost DeviceHost;
-    remove_device Device Device;
+accessors! {
+    get operation Operation Operation;
+    get system System System;
+    get process Process Process;
+    get device_host DeviceHost DeviceHost;
+    get device Device Device;
+    remove remove_operation Operation Operation;
+    remove remove_system System System;
+    remove remove_process Process Process;
+    remove remove_callback Callback Registration;
+    remove remove_device_host DeviceHost DeviceHost;
+    remove remove_device Device Device;
 }

@@ -1,7 +1,7 @@
 //! What a system and a process handle have in common: listeners, the news of the exit, and waiting for it.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, PoisonError, Weak},
     time::Instant,
 };
 
@@ -12,6 +12,7 @@ use crate::{
     abi::Code,
     listener::{Listener, News},
     strand::Strand,
+    sync::{Condvar, Mutex, MutexGuard},
 };
 
 /// How it ended: an exit with its document, or the loss of what the handle stood for.
@@ -101,14 +102,15 @@ impl Target {
         self.strand.push(move || listener.tell(&news));
     }
 
-    /// Tells the event callback of a completed call.
-    pub fn tell_completion(&self, is_wanted: impl Fn() -> bool + Send + 'static, news: News) {
-        let Some(listener) = self.lock().events.clone() else { return };
+    /// Tells the event callback of a completed call. False when there is none.
+    pub fn tell_completion(&self, is_wanted: impl Fn() -> bool + Send + 'static, news: News) -> bool {
+        let Some(listener) = self.lock().events.clone() else { return false };
         self.strand.push(move || {
             if is_wanted() {
                 listener.tell(&news);
             }
         });
+        true
     }
 
     /// An event that is no exit.
@@ -152,7 +154,8 @@ impl Target {
         }
     }
 
-    fn wait_until(&self, deadline: Option<Instant>) -> Result<Arc<[u16]>, Code> {
+    /// The same without a look at what the service has told meanwhile.
+    pub fn wait_until(&self, deadline: Option<Instant>) -> Result<Arc<[u16]>, Code> {
         let mut inner = self.lock();
         loop {
             match &inner.exit {

@@ -203,4 +203,26 @@ mod tests {
             assert_eq!(Cause::from_hresult(cause.hresult()), Some(*cause));
         }
     }
+
+    #[test]
+    fn what_the_operating_system_says_has_a_cause() {
+        // The numbers of Linux, as errno(3) names them.
+        let expected = [
+            (1, Cause::AccessDenied),
+            (2, Cause::FileNotFound),
+            (12, Cause::OutOfMemory),
+            (13, Cause::AccessDenied),
+            (16, Cause::InUse),
+            (17, Cause::FileExists),
+            (20, Cause::PathNotFound),
+            (22, Cause::InvalidArgument),
+            (24, Cause::TooManyOpenFiles),
+            (28, Cause::DiskFull),
+            (32, Cause::BrokenPipe),
+            (95, Cause::NotSupported),
+            (110, Cause::DeadlineExceeded),
+            (5, Cause::Unexpected),
+        ];
+        assert_eq!(expected.map(|(number, _)| (number, Cause::from_errno(number))), expected);
+    }
 }

@@ -180,3 +180,68 @@ pub fn io_failure(path: &std::path::Path, doing: &str) -> impl Fn(std::io::Error
     let what = format!("{doing} {}", path.display());
     move |error| Error::from_io(&error, &what)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_tells_what_where_why_and_what_to_do() {
+        let error = Error::from_errno(2, "opening /x")
+            .at("$.Container.Storage.Path")
+            .hint("Name a folder that is there.");
+        let error = error.during(OperationFailureDetail::Construct).during(OperationFailureDetail::Start);
+        let document = error.document();
+        assert_eq!(document.error, Some(Cause::FileNotFound.hresult().0));
+        assert_eq!(document.error_message.as_deref(), Some(Cause::FileNotFound.text()));
+        let event = document.error_events.unwrap().remove(0);
+        assert_eq!(
+            event.message.as_deref(),
+            Some(
+                "$.Container.Storage.Path: opening /x: No such file or directory (os error 2). Name a folder that is there."
+            )
+        );
+        let data = event.data.unwrap().into_iter().filter_map(|one| one.value);
+        assert_eq!(data.collect::<Vec<_>>(), ["0x80070002", "$.Container.Storage.Path", "errno 2"]);
+        let operation = document.attribution.unwrap().remove(0).operation_failure.unwrap();
+        assert_eq!(operation.detail, Some(OperationFailureDetail::Construct), "the first that was named");
+    }
+
+    #[test]
+    fn an_error_without_particulars_blames_nobody() {
+        let document = Error::from(Cause::InvalidState).document();
+        assert_eq!(document.attribution, None);
+        assert_eq!(document.error_events.unwrap()[0].message.as_deref(), Some(Cause::InvalidState.text()));
+    }
+
+    #[test]
+    fn a_device_that_failed_is_told_beside_the_call() {
+        use hcs_schema::{Guid, VirtualDeviceFailureDetail};
+        let (class, instance) = (Guid::from_bytes([1; 16]), Guid::from_bytes([2; 16]));
+        let failure = DeviceFailure { phase: VirtualDeviceFailureDetail::None, class, instance };
+        let document = Error::from(Cause::Unexpected).of_device(failure).document();
+        let device = document.attribution.unwrap().remove(0).virtual_device_failure.unwrap();
+        assert_eq!(device.instance_id, Some(instance));
+    }
+
+    #[test]
+    fn an_error_of_the_operating_system_keeps_its_number() {
+        let refused =
+            io_failure(std::path::Path::new("/x"), "reading")(std::io::Error::from_raw_os_error(13));
+        assert_eq!((refused.cause, refused.errno), (Cause::AccessDenied, Some(13)));
+        assert!(refused.detail.starts_with("reading /x: "), "{refused}");
+        let other = Error::from_io(&std::io::Error::other("odd"), "reading");
+        assert_eq!((other.cause, other.errno), (Cause::Unexpected, None));
+    }
+
+    #[test]
+    fn text_that_is_no_json_is_told_apart_from_a_wrong_document() {
+        let read = |text: &str| Error::from(hcs_schema::read::<hcs_schema::ComputeSystem>(text).unwrap_err());
+        assert_eq!(read("{").cause, Cause::InvalidJson);
+        let wrong = read(r#"{"Container":{"Memory":{"SizeInMB":"x"}}}"#);
+        assert_eq!(
+            (wrong.cause, wrong.path.as_deref()),
+            (Cause::InvalidData, Some("$.Container.Memory.SizeInMB"))
+        );
+    }
+}

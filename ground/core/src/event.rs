@@ -37,9 +37,4 @@ impl EventType {
         EventType::OperationCallback,
         EventType::ServiceDisconnect,
     ];
-
-    /// The event with this number.
-    pub fn from_number(number: u32) -> Option<EventType> {
-        EventType::ALL.iter().copied().find(|event| *event as u32 == number)
-    }
 }

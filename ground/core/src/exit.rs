@@ -188,6 +188,55 @@ mod tests {
     }
 
     #[test]
+    fn every_end_has_its_class_its_status_and_its_author() {
+        use ExitInitiator::{Client, GuestOS, Internal};
+        use NotificationType::{ForcedExit, GracefulExit, UnexpectedExit};
+        use SystemExitDetail as Detail;
+        let unexpected = Cause::UnexpectedExit.hresult().0;
+        let no_memory = Cause::OutOfMemory.hresult().0;
+        let crashed = Exit::GuestCrashed { parameters: vec![1, 2] };
+        let expected = [
+            (Exit::ShutDownByClient, GracefulExit, 0, Detail::Shutdown, Client),
+            (Exit::ShutDownForced, ForcedExit, 0, Detail::Shutdown, Client),
+            (Exit::ShutDownByGuest, GracefulExit, 0, Detail::Shutdown, GuestOS),
+            (Exit::TerminatedByClient, ForcedExit, 0, Detail::Terminate, Client),
+            (Exit::TerminatedByService, ForcedExit, 0, Detail::ServiceStop, Internal),
+            (Exit::StoppedOnReset, GracefulExit, 0, Detail::Shutdown, GuestOS),
+            (Exit::OutOfMemory, UnexpectedExit, no_memory, Detail::UnexpectedExit, GuestOS),
+            (crashed, UnexpectedExit, unexpected, Detail::UnexpectedExit, GuestOS),
+            (Exit::TripleFault, UnexpectedExit, unexpected, Detail::UnexpectedExit, GuestOS),
+            (Exit::InitDied { code: 1 }, UnexpectedExit, unexpected, Detail::UnexpectedExit, GuestOS),
+            (Exit::HostEnded, UnexpectedExit, unexpected, Detail::UnexpectedExit, Internal),
+            (Exit::WorkerDied { code: None }, UnexpectedExit, unexpected, Detail::UnexpectedExit, Internal),
+        ];
+        for (exit, class, code, detail, initiator) in expected {
+            let status = exit.status();
+            assert_eq!((status.exit_type, status.status), (Some(class), Some(code)), "{exit:?}");
+            let author = SystemExit { detail: Some(detail), initiator: Some(initiator) };
+            let told: Vec<_> =
+                status.attribution.unwrap().into_iter().filter_map(|one| one.system_exit).collect();
+            assert_eq!(told, [author], "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_the_guests_own_doing_is_told_beside_its_end() {
+        let first = |exit: Exit| exit.status().attribution.unwrap().remove(0);
+        let crash = first(Exit::GuestCrashed { parameters: vec![1, 2] }).guest_crash.unwrap();
+        assert_eq!(crash.crash_parameters, Some(vec![1, 2]));
+        assert!(first(Exit::TripleFault).triple_fault.is_some());
+        let reset = first(Exit::StoppedOnReset).worker_exit.unwrap();
+        assert_eq!((reset.exit_code, reset.type_), (Some(0), Some(WorkerExitType::StoppedOnReset)));
+    }
+
+    #[test]
+    fn a_call_that_was_pending_learns_how_the_system_ended() {
+        assert_eq!(Exit::TerminatedByClient.cause_for_pending(true), Cause::TerminatedDuringStart);
+        assert_eq!(Exit::TerminatedByClient.cause_for_pending(false), Cause::Terminated);
+        assert_eq!(Exit::OutOfMemory.cause_for_pending(false), Cause::UnexpectedExit);
+    }
+
+    #[test]
     fn a_vanished_worker_is_never_a_success() {
         let status = Exit::WorkerDied { code: Some(137) }.status();
         assert_eq!(status.exit_type, Some(NotificationType::UnexpectedExit));

@@ -87,15 +87,19 @@ fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
 /// The process and our end of its connection.
 fn spawn(program: &OwnedFd) -> io::Result<(Child, OwnedFd)> {
     let (ours, theirs) = connection()?;
-    let mut child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+    let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+    command
         .arg0("hcs-worker")
         // The place of the system's GUID.
         .arg(Guid::NIL.to_string())
         .env_clear()
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
-        .current_dir("/")
-        .spawn()?;
+        .current_dir("/");
+    // What is built to count its lines counts into the file that it is told.
+    #[cfg(coverage)]
+    command.envs(std::env::vars_os().filter(|(name, _)| name == "LLVM_PROFILE_FILE"));
+    let mut child = command.spawn()?;
     if let Err(error) = child.id().map_or(Ok(()), descriptor_limit::give_back) {
         // It is buried by the runtime.
         child.start_kill()?;

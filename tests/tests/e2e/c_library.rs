@@ -1,10 +1,11 @@
 //! The C library, as C and C++ programs see it: the programs of `tests/c`, built against the shipped headers.
 //!
-//! Each is built with every kind of wide literal, and run by itself and under valgrind.
+//! Each is built with every kind of wide literal, and run by itself and under valgrind; or on a library that
+//! AddressSanitizer watches, where `HCS_WATCHED_LIBRARY` names one (`cargo xtask test --full` makes it).
 
 use std::{
     collections::BTreeSet,
-    fs,
+    env, fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -32,11 +33,17 @@ pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
 }
 
+/// The library that AddressSanitizer watches. Programs that use it must be watched too, and valgrind must not.
+fn watched() -> Option<PathBuf> {
+    env::var_os("HCS_WATCHED_LIBRARY").map(PathBuf::from)
+}
+
 /// A folder with the library under the names that the linker and the loader look for.
 fn library(at: &Path) {
+    let file = watched().unwrap_or_else(|| binaries::find("libcomputecore.so"));
     // Programs that name the library of storage get the same one.
     for name in ["libcomputecore.so", "libcomputecore.so.1", "libcomputestorage.so", "libvmdevicehost.so"] {
-        symlink(binaries::find("libcomputecore.so"), at.join(name)).expect("linking to the library");
+        symlink(&file, at.join(name)).expect("linking to the library");
     }
 }
 
@@ -53,6 +60,9 @@ fn build(source: &str, how: Build, at: &Path) -> PathBuf {
         .arg(folder("apps/capi/include"));
     if short_wchar {
         command.arg("-fshort-wchar");
+    }
+    if watched().is_some() {
+        command.args(["-fsanitize=address", "-fno-omit-frame-pointer"]);
     }
     let library = match source {
         "storage.c" => "-lcomputestorage",
@@ -119,6 +129,7 @@ fn passes(source: &str, builds: [Build; 2]) {
 fn passes_under(source: &str, builds: [Build; 2], valgrind: &[bool]) {
     let service = Service::start();
     let at = place(&service);
+    let valgrind: &[bool] = if watched().is_some() { &[false] } else { valgrind };
     for how in builds {
         let program = build(source, how, &at);
         let run = |mut command: Command| {

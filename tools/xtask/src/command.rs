@@ -26,6 +26,12 @@ impl Line {
         Line::new(text.split_whitespace())
     }
 
+    /// Adds words.
+    pub fn and<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Line {
+        self.words.extend(words.into_iter().map(str::to_owned));
+        self
+    }
+
     /// Sets an environment variable.
     pub fn with(mut self, name: &str, value: &Path) -> Line {
         self.variables.push((name.to_owned(), value.display().to_string()));

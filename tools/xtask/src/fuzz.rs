@@ -5,8 +5,22 @@
 
 use crate::{Outcome, command::Line, workspace::Workspace};
 
-const TARGETS: &[&str] =
-    &["tar", "image", "disk", "document", "state", "gcs_guest", "gcs_host", "mux", "vfio"];
+const TARGETS: &[&str] = &[
+    "tar",
+    "image",
+    "disk",
+    "document",
+    "plan",
+    "config",
+    "state",
+    "varlink",
+    "worker",
+    "capi",
+    "gcs_guest",
+    "gcs_host",
+    "mux",
+    "vfio",
+];
 
 /// What tells the fuzzer which way the code goes.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -76,10 +76,27 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
         },
     ];
     if full {
+        steps.extend(address_sanitizer(workspace));
         // Not always: a machine that is busy with something else keeps no promise.
         steps.push(step("bench", "cargo xtask bench --known"));
     }
     steps
+}
+
+/// The C library under AddressSanitizer, used by the programs in C. The compiler's instrumentation goes with the sanitizer of
+/// gcc, which builds the programs; its switch is not a stable one.
+fn address_sanitizer(workspace: &Workspace) -> [Step; 2] {
+    let folder = workspace.target.join("asan");
+    let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let build = Line::of(&format!("cargo build -p computecore --locked --quiet --target {triple}"))
+        .with("RUSTC_BOOTSTRAP", "1".as_ref())
+        .with("RUSTFLAGS", "-Zsanitizer=address".as_ref())
+        .with("CARGO_TARGET_DIR", &folder);
+    // pkg-config says nothing of sanitizers.
+    let run = Line::of("cargo test -p hcs-tests --locked --test e2e -- c_library --skip pkg_config")
+        .with("HCS_BIN_DIR", &workspace.release())
+        .with("HCS_WATCHED_LIBRARY", &folder.join(triple).join("debug/libcomputecore.so"));
+    [Step { name: "asan build", line: build }, Step { name: "asan", line: run }]
 }
 
 /// The times of the steps, and their sum.
@@ -109,6 +126,16 @@ mod tests {
         let full = lines(true);
         assert_eq!(full.iter().filter(|line| line.ends_with("-- --include-ignored")).count(), 2);
         assert_eq!(full.last().unwrap(), "cargo xtask bench --known");
+    }
+
+    #[test]
+    fn full_runs_the_programs_in_c_on_a_library_that_is_watched() {
+        let full = lines(true);
+        let build =
+            full.iter().position(|line| line.starts_with("RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address "));
+        let run = full.iter().position(|line| line.contains("/debug/libcomputecore.so cargo test"));
+        assert!(build.is_some() && build.map(|index| index + 1) == run);
+        assert!(!lines(false).iter().any(|line| line.contains("sanitizer")));
     }
 
     #[test]

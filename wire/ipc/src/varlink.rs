@@ -185,6 +185,8 @@ fn cause_of_varlink(name: &str) -> Cause {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -201,5 +203,60 @@ mod tests {
         let unknown = told("Newer", 0x8037_7777_u32 as i32);
         assert_eq!(unknown.cause, Cause::Unexpected);
         assert!(unknown.message.contains("no room"), "{}", unknown.message);
+    }
+
+    fn failure(text: &[u8]) -> Failure {
+        decode_reply(text, Vec::new()).unwrap_err()
+    }
+
+    #[test]
+    fn a_call_says_only_what_is_asked() {
+        let text = |more| {
+            String::from_utf8(encode_call("io.hcs.Compute.Attach", &json!({"a": 1}), more).unwrap()).unwrap()
+        };
+        assert_eq!(text(false), r#"{"method":"io.hcs.Compute.Attach","parameters":{"a":1}}"#);
+        assert_eq!(text(true), r#"{"method":"io.hcs.Compute.Attach","parameters":{"a":1},"more":true}"#);
+        let call: Call = serde_json::from_str(r#"{"method":"m"}"#).unwrap();
+        assert!(call.parameters.is_none() && !call.more && !call.oneway && !call.upgrade);
+    }
+
+    #[test]
+    fn a_reply_comes_with_its_descriptors_and_says_whether_more_follow() {
+        for continues in [false, true] {
+            let text = encode_reply(&json!({"handle": 7}), continues).unwrap();
+            let fd = std::fs::File::open("/dev/null").unwrap().into();
+            let received = decode_reply(&text, vec![fd]).unwrap();
+            assert_eq!((received.parameters.get(), received.continues), (r#"{"handle":7}"#, continues));
+            assert_eq!(received.fds.len(), 1);
+        }
+    }
+
+    #[test]
+    fn an_error_arrives_as_what_it_was() {
+        let error = Error::new(Cause::InvalidData, "found a, expected b").at("$.Container").hint("Write b.");
+        let arrived = failure(&encode_error(&error).unwrap());
+        assert_eq!((arrived.cause, arrived.message), (error.cause, error.to_string()));
+        assert_eq!(arrived.document, error.document());
+    }
+
+    #[test]
+    fn errors_of_varlink_have_causes() {
+        let cause = |name: &str| {
+            let text = encode_named_error(&format!("org.varlink.service.{name}"), &json!({})).unwrap();
+            failure(&text).cause
+        };
+        assert_eq!(cause("InvalidParameter"), Cause::InvalidArgument);
+        assert_eq!(cause("ExpectedMore"), Cause::InvalidArgument);
+        assert_eq!(cause("PermissionDenied"), Cause::NotPrivileged);
+        assert_eq!(cause("MethodNotFound"), Cause::NotImplemented);
+    }
+
+    #[test]
+    fn what_is_no_reply_of_ours_is_a_lost_service() {
+        let strange = encode_named_error("io.hcs.Compute.NoSuchCause", &json!({})).unwrap();
+        let without_particulars = encode_named_error("io.hcs.Compute.InvalidState", &json!({})).unwrap();
+        for text in [&b"no JSON"[..], b"[]", &strange, &without_particulars] {
+            assert_eq!(failure(text).cause, Cause::ServiceDisconnect);
+        }
     }
 }
