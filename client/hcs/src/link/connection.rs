@@ -30,7 +30,7 @@ pub struct Pending {
     /// Who waits.
     pub done: Done,
     /// Of a call that was postponed: when it is given up, and what it is told then.
-    pub postponed: Option<(Instant, Error)>,
+    pub postponed: Option<(Instant, Box<Error>)>,
 }
 
 impl Pending {

@@ -236,7 +236,7 @@ impl Shared {
     /// Keeps a call that the service cannot have seen for when it is back, from the first time on for so long at most.
     fn postpone(&self, mut call: Pending, why: Error) {
         let until = call.postponed.map_or_else(|| Instant::now() + PATIENCE, |(until, _)| until);
-        call.postponed = Some((until, why));
+        call.postponed = Some((until, Box::new(why)));
         let mut state = self.lock();
         if state.phase == Phase::Over {
             drop(state);
@@ -425,7 +425,7 @@ impl Shared {
                 let waiting = std::mem::take(&mut self.lock().waiting);
                 for call in waiting {
                     match call.postponed {
-                        Some((until, why)) if Instant::now() >= until => (call.done)(Err(why)),
+                        Some((until, why)) if Instant::now() >= until => (call.done)(Err(*why)),
                         postponed => drop(self.begin(Pending { postponed, ..call })),
                     }
                 }
