@@ -408,10 +408,7 @@ fn victims(victim: Victim, service: u32, root: &std::path::Path, client: Option<
         Victim::Service => vec![service],
         Victim::Worker => workers().collect(),
         Victim::Inside => {
-            let is_inside = |pid: &u32| {
-                let name = processes::read(*pid, "comm");
-                name.trim() == "hcs-init" || name.starts_with("qemu-system")
-            };
+            let is_inside = |pid: &u32| matches!(processes::read(*pid, "comm").trim(), "hcs-init" | "hcs-vm");
             workers().flat_map(processes::children).filter(is_inside).collect()
         }
         Victim::Spare => processes::children(service)
