@@ -163,6 +163,11 @@ impl Place {
             state = self.state(wrong, operation, &ended)?;
         }
         let told = super::judge::judge(operation, wrong, &ended_as(&ended), state.clone())?;
+        if operation.from == Some(State::Created) && matches!(ended, Ended::NotDone(_)) {
+            // A start that has failed behind the mount of the root file system cannot be repeated: what is left to do with
+            // the container is to end it, which follows.
+            return Ok(Outcome::Held(told));
+        }
         self.end_all(operation.kind, system.filter(|_| state.is_none()))?;
         Ok(Outcome::Held(told))
     }
