@@ -24,6 +24,9 @@ use crate::{
     user_namespace::UserNamespace,
 };
 
+/// How a process ends that SIGKILL has ended.
+const KILLED: u32 = 128 + libc::SIGKILL as u32;
+
 /// A container that exists. It does not end by being dropped: [`Container::kill`] and then
 /// [`Container::remove`] end it, because its end takes time and can fail.
 pub struct Container {
@@ -96,28 +99,35 @@ impl Container {
     pub fn start(&mut self) -> Result<(), Error> {
         let State::Created(materials) = &self.state else { return Err(Cause::InvalidState.into()) };
         let launched = launch::start(&self.plan, materials, &self.cgroup)?;
-        let (network, owner) = (&self.plan.network, &self.plan.runtime_id);
-        match connection::connect(network, owner, launched.pidfd.as_fd(), &self.cgroup) {
-            Ok(helper) => self.helper = helper,
-            Err(error) => {
-                // Init ends with its control pipe.
-                drop(launched.control);
-                let _ = process::wait(launched.pidfd.as_fd());
-                return Err(error);
-            }
-        }
-        // From now on every child of this process is born in the container's pid namespace.
-        match sys::enter_namespaces(launched.pidfd.as_fd(), libc::CLONE_NEWPID) {
-            Ok(()) => {
+        match self.settle_in(launched.pidfd.as_fd()) {
+            Ok(helper) => {
+                self.helper = helper;
                 self.state = State::Started(launched);
                 Ok(())
             }
-            Err(errno) => {
-                process::end(launched.pidfd.as_fd());
-                let doing = "entering the container's pid namespace";
-                Err(Error::from_errno(errno.raw_os_error(), doing))
+            Err(error) => {
+                // Init ends with its control pipe, unless somebody has ended it before.
+                drop(launched.control);
+                match process::wait(launched.pidfd.as_fd()) {
+                    Ok(Some(KILLED)) => Err(launch::killed()),
+                    _ => Err(error),
+                }
             }
         }
+    }
+
+    /// Connects the container to its network, and has every child of this process born in its pid namespace from now on.
+    fn settle_in(&self, init: BorrowedFd<'_>) -> Result<Option<Helper>, Error> {
+        let (network, owner) = (&self.plan.network, &self.plan.runtime_id);
+        let helper = connection::connect(network, owner, init, &self.cgroup)?;
+        let entered = sys::enter_namespaces(init, libc::CLONE_NEWPID);
+        if let (Err(_), Some(helper)) = (&entered, &helper) {
+            helper.end();
+        }
+        entered.map_err(|errno| {
+            Error::from_errno(errno.raw_os_error(), "entering the container's pid namespace")
+        })?;
+        Ok(helper)
     }
 
     fn launched(&self) -> Result<&Launched, Error> {

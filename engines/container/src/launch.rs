@@ -108,16 +108,25 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
                 }
                 let _ = rustix::io::write(&tell, b"1");
             }
-            match listener.until_ready().into_result("starting the container") {
+            let outcome = listener.until_ready();
+            let killed = outcome.is_silence().then(killed);
+            match outcome.into_result("starting the container") {
                 Ok(_) => Ok(Launched { pidfd, control: control_of_worker }),
                 Err(error) => {
-                    process::end(pidfd.as_fd());
-                    Err(error)
+                    // It has ended, or does so without its control pipe.
+                    drop(control_of_worker);
+                    let _ = process::wait(pidfd.as_fd());
+                    Err(killed.unwrap_or(error))
                 }
             }
         }
         Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "making the container's namespaces")),
     }
+}
+
+/// What is told of a container whose init was killed before anything was in it.
+pub fn killed() -> Error {
+    Error::new(Cause::TerminatedDuringStart, "the container's first process was killed")
 }
 
 fn settings(plan: &Plan) -> Result<Vec<(CString, CString)>, Error> {

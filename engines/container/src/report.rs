@@ -156,7 +156,14 @@ impl Outcome {
                 Err(Error::from_errno(errno.raw_os_error(), format!("{doing}: {}", step.text())))
             }
             (None, Some(process_id)) => Ok(process_id),
-            (None, None) => Err(Error::new(Cause::Unexpected, format!("{doing}: the new process died"))),
+            (None, None) => {
+                Err(Error::new(Cause::ProcessAlreadyStopped, format!("{doing}: the new process died")))
+            }
         }
+    }
+
+    /// Whether the child has died without a word, because somebody has killed it.
+    pub fn is_silence(&self) -> bool {
+        self.failure.is_none() && self.process_id.is_none()
     }
 }

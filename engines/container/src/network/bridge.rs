@@ -7,7 +7,7 @@
 //! for one.
 
 use std::{
-    fs,
+    fs, io,
     net::Ipv4Addr,
     os::fd::{BorrowedFd, OwnedFd},
     path::Path,
@@ -77,8 +77,8 @@ pub fn connect(bridge: &str, owner: &str, inside: &Netlink, namespace: BorrowedF
 /// Removes what connected the container with this name, and our bridge if nobody is there any more. Nothing to remove
 /// is success.
 pub fn disconnect(owner: &str) -> Result<(), Error> {
-    let ours: Vec<String> = interfaces().filter(|name| name.starts_with(OUR_ENDS)).collect();
-    if ours.is_empty() && alias(OWN_BRIDGE).is_none() {
+    let ours: Vec<String> = interfaces()?.into_iter().filter(|name| name.starts_with(OUR_ENDS)).collect();
+    if ours.is_empty() && alias(OWN_BRIDGE)?.is_none() {
         return Ok(());
     }
     let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "removing a network interface");
@@ -88,11 +88,14 @@ pub fn disconnect(owner: &str) -> Result<(), Error> {
         Ok(()) | Err(Errno::NODEV) => Ok(()),
         Err(errno) => Err(failed(errno)),
     };
-    for name in ours.iter().filter(|name| alias(name).as_deref() == Some(owner)) {
-        remove(name)?;
+    for name in &ours {
+        if alias(name)?.as_deref() == Some(owner) {
+            remove(name)?;
+        }
     }
     let _lock = lock()?;
-    if alias(OWN_BRIDGE).as_deref() == Some(READY) && ports() == 0 {
+    // Under the lock nobody is making it, so one that is not complete is what a failure or a crash has left.
+    if alias(OWN_BRIDGE)?.is_some_and(|said| said.is_empty() || said == READY) && ports()? == 0 {
         nat::remove()?;
         remove(OWN_BRIDGE)?;
     }
@@ -111,7 +114,7 @@ fn ensure(host: &Netlink) -> Result<u32, Error> {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
         Err(errno) => Err(Error::from_errno(errno.raw_os_error(), format!("making the bridge {OWN_BRIDGE}"))),
     };
-    if alias(OWN_BRIDGE).as_deref() != Some(READY) {
+    if alias(OWN_BRIDGE)?.as_deref() != Some(READY) {
         done(host.add_bridge(OWN_BRIDGE))?;
         done(host.add_address(OWN_BRIDGE, GATEWAY, PREFIX))?;
         done(host.bring_up(OWN_BRIDGE))?;
@@ -141,19 +144,34 @@ fn take_name(
     Err(Errno::ADDRNOTAVAIL)
 }
 
-fn interfaces() -> impl Iterator<Item = String> {
-    let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok())
+fn interfaces() -> Result<Vec<String>, Error> {
+    let entries = fs::read_dir("/sys/class/net").map_err(|error| unseen(&error))?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
 /// What an interface says of itself; `None` if there is no such interface.
-fn alias(interface: &str) -> Option<String> {
-    let text = fs::read_to_string(format!("/sys/class/net/{interface}/ifalias")).ok()?;
-    Some(text.trim_end().to_owned())
+fn alias(interface: &str) -> Result<Option<String>, Error> {
+    match fs::read_to_string(format!("/sys/class/net/{interface}/ifalias")) {
+        Err(error) if is_gone(&error) => Ok(None),
+        text => Ok(Some(text.map_err(|error| unseen(&error))?.trim_end().to_owned())),
+    }
 }
 
-fn ports() -> usize {
-    fs::read_dir(format!("/sys/class/net/{OWN_BRIDGE}/brif")).map_or(0, Iterator::count)
+/// How many are connected to our bridge. Where they cannot be counted nobody may think that there are none.
+fn ports() -> Result<usize, Error> {
+    match fs::read_dir(format!("/sys/class/net/{OWN_BRIDGE}/brif")) {
+        Err(error) if is_gone(&error) => Ok(0),
+        ports => Ok(ports.map_err(|error| unseen(&error))?.count()),
+    }
+}
+
+/// Whether an interface is not there, or is just going.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EINVAL))
+}
+
+fn unseen(error: &io::Error) -> Error {
+    Error::from_io(error, "looking at the network interfaces")
 }
 
 /// Held by one process of the host at a time, and let go with it. The file goes with the bridge.

@@ -163,6 +163,11 @@ impl Place {
             state = self.state(wrong, operation, &ended)?;
         }
         let told = super::judge::judge(operation, wrong, &ended_as(&ended), state.clone())?;
+        if operation.from == Some(State::Created) && matches!(ended, Ended::NotDone(_)) {
+            // A start that has failed behind the mount of the root file system cannot be repeated: what is left to do with
+            // the container is to end it, which follows.
+            return Ok(Outcome::Held(told));
+        }
         self.end_all(operation.kind, system.filter(|_| state.is_none()))?;
         Ok(Outcome::Held(told))
     }
@@ -408,10 +413,7 @@ fn victims(victim: Victim, service: u32, root: &std::path::Path, client: Option<
         Victim::Service => vec![service],
         Victim::Worker => workers().collect(),
         Victim::Inside => {
-            let is_inside = |pid: &u32| {
-                let name = processes::read(*pid, "comm");
-                name.trim() == "hcs-init" || name.starts_with("qemu-system")
-            };
+            let is_inside = |pid: &u32| matches!(processes::read(*pid, "comm").trim(), "hcs-init" | "hcs-vm");
             workers().flat_map(processes::children).filter(is_inside).collect()
         }
         Victim::Spare => processes::children(service)

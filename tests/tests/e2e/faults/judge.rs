@@ -32,7 +32,8 @@ pub fn judge(
         // Half of it may have been done by somebody who lives.
         None => state == *from || state == *to,
         Some(Ok(())) => state == *to || (ends && is_ended),
-        Some(Err(_)) if ends => is_ended,
+        // A container whose init was killed in its start has not been started.
+        Some(Err(_)) if ends => is_ended || (*from == Some(State::Created) && state == *from),
         Some(Err(_)) if matches!(wrong, Wrong::Kill(Victim::Service) | Wrong::Cut) => {
             state == *from || state == *to || (wrong == Wrong::Cut && is_ended)
         }
@@ -57,9 +58,13 @@ pub fn causes(wrong: Wrong) -> &'static [Cause] {
     use Cause::*;
     match wrong {
         Wrong::Kill(Victim::Service) => &[ServiceDisconnect],
-        Wrong::Kill(Victim::Worker | Victim::Inside) => {
-            &[UnexpectedExit, TerminatedDuringStart, SystemAlreadyStopped, SystemNotFound]
-        }
+        Wrong::Kill(Victim::Worker | Victim::Inside) => &[
+            UnexpectedExit,
+            TerminatedDuringStart,
+            SystemAlreadyStopped,
+            SystemNotFound,
+            ProcessAlreadyStopped,
+        ],
         Wrong::Kill(Victim::Spare | Victim::Client) | Wrong::Delay => &[],
         Wrong::Cut => &[ServiceDisconnect, UnexpectedExit, TerminatedDuringStart],
         Wrong::FailOnce(error) | Wrong::FailForEver(error) => match error {
