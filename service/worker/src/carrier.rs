@@ -60,6 +60,8 @@ pub struct Carrier {
     told: VecDeque<Told>,
     /// The port takes nothing more for now.
     is_full: bool,
+    /// Nothing comes any more.
+    is_closed: bool,
     buffer: Vec<u8>,
 }
 
@@ -96,6 +98,7 @@ impl Carrier {
             at_loss,
             told: VecDeque::new(),
             is_full: false,
+            is_closed: false,
             buffer: vec![0; PIECE],
         })
     }
@@ -111,7 +114,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// What is to be polled.
+    /// What is to be polled. A port at its end is always ready, and nobody would ever wait again.
     pub fn interest(&self) -> impl Iterator<Item = (Which, BorrowedFd<'_>, PollFlags)> {
         let busy = !self.mux.output().is_empty();
         let port = if busy { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
@@ -128,7 +131,8 @@ impl Carrier {
             Joint::Talk { .. } => None,
         });
         let drained = self.drained.iter().map(|pipe| (Which::Port, pipe.as_fd(), PollFlags::IN));
-        [(Which::Port, self.port.as_fd(), port)].into_iter().chain(pipes).chain(drained)
+        let port = (!self.is_closed).then(|| (Which::Port, self.port.as_fd(), port));
+        port.into_iter().chain(pipes).chain(drained)
     }
 
     /// Something can be done there.
@@ -241,6 +245,7 @@ impl Carrier {
 
     /// Nothing comes any more: who reads a pipe finds its end.
     pub fn close(&mut self) {
+        self.is_closed = true;
         self.joints.clear();
     }
 
@@ -422,4 +427,21 @@ fn has_no_reader(pipe: &OwnedFd) -> bool {
     let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
     rustix::event::poll(&mut poll, Some(&at_once)).is_ok()
         && poll[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker whose machine has ended may wait long for a service that wants to know it.
+    #[test]
+    fn a_port_at_its_end_is_not_waited_for_again() {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut carrier = Carrier::host(ours.into()).unwrap();
+        assert_eq!(carrier.interest().count(), 1);
+        drop(theirs);
+        assert!(carrier.ready(Which::Port).is_err());
+        carrier.close();
+        assert_eq!(carrier.interest().count(), 0);
+    }
 }
