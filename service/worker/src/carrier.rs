@@ -60,6 +60,8 @@ pub struct Carrier {
     told: VecDeque<Told>,
     /// The port takes nothing more for now.
     is_full: bool,
+    /// Nothing comes any more.
+    is_closed: bool,
     buffer: Vec<u8>,
 }
 
@@ -96,6 +98,7 @@ impl Carrier {
             at_loss,
             told: VecDeque::new(),
             is_full: false,
+            is_closed: false,
             buffer: vec![0; PIECE],
         })
     }
@@ -111,7 +114,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// What is to be polled.
+    /// What is to be polled. A port at its end is always ready, and nobody would ever wait again.
     pub fn interest(&self) -> impl Iterator<Item = (Which, BorrowedFd<'_>, PollFlags)> {
         let busy = !self.mux.output().is_empty();
         let port = if busy { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
@@ -128,7 +131,8 @@ impl Carrier {
             Joint::Talk { .. } => None,
         });
         let drained = self.drained.iter().map(|pipe| (Which::Port, pipe.as_fd(), PollFlags::IN));
-        [(Which::Port, self.port.as_fd(), port)].into_iter().chain(pipes).chain(drained)
+        let port = (!self.is_closed).then(|| (Which::Port, self.port.as_fd(), port));
+        port.into_iter().chain(pipes).chain(drained)
     }
 
     /// Something can be done there.
@@ -249,6 +253,7 @@ impl Carrier {
 
     /// Nothing comes any more: who reads a pipe finds its end.
     pub fn close(&mut self) {
+        self.is_closed = true;
         self.joints.clear();
     }
 

@@ -83,3 +83,15 @@ fn what_was_said_before_a_source_is_finished_is_sent_however_slowly_it_is_taken(
     }
     assert_eq!(taken, said);
 }
+
+/// A worker whose machine has ended may wait long for a service that wants to know it.
+#[test]
+fn a_port_at_its_end_is_not_waited_for_again() {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let mut carrier = Carrier::host(ours.into()).unwrap();
+    assert_eq!(carrier.interest().count(), 1);
+    drop(theirs);
+    assert!(carrier.ready(Which::Port).is_err());
+    carrier.close();
+    assert_eq!(carrier.interest().count(), 0);
+}

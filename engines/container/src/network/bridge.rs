@@ -203,7 +203,7 @@ fn lock() -> Result<Lock, Error> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if alias(OWN_BRIDGE).is_none() {
+        if matches!(alias(OWN_BRIDGE), Ok(None)) {
             // Still held: whoever has opened it sees that it is not the one that is there.
             let _ = fs::remove_file(LOCK);
         }

@@ -110,18 +110,23 @@ fn soak(time: Duration, at_most: &Factors) {
         });
         scope.spawn(move || {
             let (probe, began) = (Probe::of(service), Instant::now());
-            while began.elapsed() < time {
-                let look = Look {
-                    call: probe.call(),
-                    memory: processes::memory(service.pid()),
-                    own_memory: processes::memory(std::process::id()),
-                    files: processes::open_files(service.pid()),
-                };
-                if began.elapsed() >= time.mul_f64(WARM_UP) {
-                    looks.lock().unwrap().push(look);
-                }
+            let look = || Look {
+                call: probe.call(),
+                memory: processes::memory(service.pid()),
+                own_memory: processes::memory(std::process::id()),
+                files: processes::open_files(service.pid()),
+            };
+            // There from the beginning, so that what is remembered is not taken for what has grown.
+            let mut seen = vec![look(); (time * LOOKS_PER_SECOND).as_secs() as usize];
+            thread::sleep(time.mul_f64(WARM_UP));
+            let mut count = 0;
+            for place in seen.iter_mut().take_while(|_| began.elapsed() < time) {
+                *place = look();
+                count += 1;
                 thread::sleep(Duration::from_secs(1) / LOOKS_PER_SECOND);
             }
+            seen.truncate(count);
+            *looks.lock().unwrap() = seen;
             over.store(true, Ordering::Relaxed);
         });
     });
