@@ -37,7 +37,7 @@ pub const PROMISES: &[Promise] = &[
     ),
     tested(
         "many-systems-memory",
-        "The same: what hcsd needs for each",
+        "What hcsd needs for each of 500 systems of 64 clients",
         "64 KiB",
         "load::five_hundred_systems_of_sixty_four_clients_are_made_used_and_ended_and_a_call_takes_as_long_as_before",
     ),
@@ -55,13 +55,13 @@ pub const PROMISES: &[Promise] = &[
     ),
     tested(
         "silent-client",
-        "The same while clients never read",
+        "A call and a life while clients never read, beside themselves alone",
         "2 times",
         "load::clients_that_never_read_slow_nobody",
     ),
     tested(
         "garbage-client",
-        "The same while a client sends garbage",
+        "A call and a life while a client sends garbage, beside themselves alone",
         "2 times",
         "load::a_client_that_sends_garbage_slows_nobody",
     ),
