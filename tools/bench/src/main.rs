@@ -76,7 +76,7 @@ fn measure(one: &Measurement, rest: &[&str]) -> Outcome {
     if let ["--json", file] = rest {
         report.write(file.as_ref())?;
     }
-    let broken: Vec<&str> = report.broken().collect();
+    let broken: Vec<&str> = report.broken().into_iter().collect();
     match broken.is_empty() {
         true => Ok(()),
         false => Err(format!("promises that are not kept: {}", broken.join(", ")).into()),

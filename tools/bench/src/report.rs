@@ -1,6 +1,10 @@
 //! What a measurement says: told to people as it comes, kept in a file for programs.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,9 +73,9 @@ impl Report {
     }
 
     /// The promises that it does not keep.
-    pub fn broken(&self) -> impl Iterator<Item = &str> {
+    pub fn broken(&self) -> BTreeSet<&str> {
         let verdicts = self.figures.iter().filter_map(|figure| figure.promise.as_ref());
-        verdicts.filter(|verdict| !verdict.is_kept).map(|verdict| verdict.id.as_str())
+        verdicts.filter(|verdict| !verdict.is_kept).map(|verdict| verdict.id.as_str()).collect()
     }
 
     /// Writes it to a file.
