@@ -255,7 +255,7 @@ mod tests {
     fn what_is_no_reply_of_ours_is_a_lost_service() {
         let strange = encode_named_error("io.hcs.Compute.NoSuchCause", &json!({})).unwrap();
         let without_particulars = encode_named_error("io.hcs.Compute.InvalidState", &json!({})).unwrap();
-        for text in [&b"no JSON"[..], b"[]", &strange, &without_particulars] {
+        for text in [&b"no JSON"[..], b"7", &strange, &without_particulars] {
             assert_eq!(failure(text).cause, Cause::ServiceDisconnect);
         }
     }
