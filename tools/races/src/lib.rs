@@ -4,7 +4,7 @@
 //! them and not only for those that a busy machine happens to come to. The files are the library's own: they name locks and
 //! threads by `crate::sync`, which here are loom's. What is around them is as small as it can be.
 //!
-//! A test that must be able to fail is one that was seen to: the table in `tests/main.rs` says what was broken for each.
+//! The table in `tests/main/main.rs` says by what the library can be broken for each test.
 #![expect(clippy::not_unsafe_ptr_arg_deref, reason = "the library shows these functions to nobody")]
 
 #[path = "../../../apps/capi/src/abi.rs"]

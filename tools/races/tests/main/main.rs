@@ -1,6 +1,6 @@
 //! Where threads of the C library meet, in every order.
 //!
-//! Each test was seen to fail on a library that was broken for it:
+//! That a test can fail is seen by breaking the library for it:
 //!
 //! | Tests | Broken by |
 //! |---|---|
