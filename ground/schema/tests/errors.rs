@@ -416,5 +416,7 @@ fn a_long_name_above_many_members_is_refused() {
         format!(r#"{{"VirtualMachine":{{"Devices":{{{scsi}}}}}}}"#)
     };
     assert!(read::<ComputeSystem>(&document("a")).is_ok());
-    assert_eq!(error::<ComputeSystem>(&document(&"a".repeat(1 << 20))).kind, TooDeep);
+    // Once is enough: where nothing is optimised this takes seconds.
+    let refused = read::<ComputeSystem>(&document(&"a".repeat(1 << 20))).err();
+    assert_eq!(refused.map(|error| error.kind), Some(TooDeep));
 }
