@@ -142,20 +142,6 @@ fn what_cannot_be_is_refused_where_it_stands() {
             "$.VirtualMachine.Devices.ComPorts[\"0\"].NamedPipe",
         ),
         (
-            with(r#","Devices":{"ComPorts":{"0":{"NamedPipe":"/s"},"00":{}}}"#),
-            "$.VirtualMachine.Devices.ComPorts[\"00\"]",
-        ),
-        (
-            with(
-                r#","Devices":{"Scsi":{"x":{"Attachments":{"02":{"Type":"VirtualDisk","Path":"/d"},"2":{"Type":"VirtualDisk","Path":"/e"}}}}}"#,
-            ),
-            "$.VirtualMachine.Devices.Scsi[\"x\"].Attachments[\"2\"]",
-        ),
-        (
-            with(r#","Devices":{"VirtioSerial":{"Ports":{"01":{"NamedPipe":"/s"},"1":{"NamedPipe":"/t"}}}}"#),
-            "$.VirtualMachine.Devices.VirtioSerial.Ports[\"1\"]",
-        ),
-        (
             with(r#","Devices":{"VirtioSerial":{"Ports":{"1":{"Name":"agent"}}}}"#),
             "$.VirtualMachine.Devices.VirtioSerial.Ports[\"1\"].NamedPipe",
         ),

@@ -343,7 +343,8 @@ mod tests {
                 let error = qmp.run("cont", Value::Null).unwrap_err();
                 assert!(error.detail.contains("not so"), "{error:?}");
                 let (events, more) = qmp.events();
-                assert!(more.is_ok());
+                // Who speaks here may have hung up.
+                assert!(!matches!(more, Err(Some(_))));
                 let names: Vec<&str> = events.iter().map(|event| event.name.as_str()).collect();
                 assert_eq!(names, ["STOP", "RESUME"]);
                 assert_eq!(events[1].data["a"], 1);

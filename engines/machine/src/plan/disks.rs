@@ -6,7 +6,7 @@ use hcs_core::{Cause, Error, id::scsi_controller_id};
 use hcs_schema::{Attachment, AttachmentType, Devices};
 use serde::{Deserialize, Serialize};
 
-use super::{absolute, twice};
+use super::absolute;
 
 const MOST_CONTROLLERS: usize = 4;
 const MOST_LUN: u32 = 63;
@@ -67,9 +67,7 @@ pub fn plan(devices: &Devices) -> Result<Vec<Controller>, Error> {
         for (number, attachment) in controller.attachments.unwrap_or_default() {
             let at = format!("{at}[{number:?}]");
             let disk = disk(lun(&number, &at)?, &attachment, &at)?;
-            if let Some(other) = disks.insert(disk.lun, disk) {
-                return Err(twice(other.lun, &at));
-            }
+            disks.insert(disk.lun, disk);
         }
         controllers.push(Controller { key, disks: disks.into_values().collect() });
     }

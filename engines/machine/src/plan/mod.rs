@@ -241,11 +241,6 @@ fn guest_state(machine: &VirtualMachine) -> Result<Option<GuestStateFile>, Error
     Ok(Some(GuestStateFile { path, is_kept: state.force_transient_state != Some(true) }))
 }
 
-/// A number that two members are for.
-fn twice(number: u32, at: &str) -> Error {
-    Error::new(Cause::InvalidData, format!("found {number} twice, in different writing")).at(at)
-}
-
 /// A path of the host, as a member says it.
 pub(crate) fn absolute(path: &str, at: &str) -> Result<(), Error> {
     if path.starts_with('/') && !path.contains('\0') {

@@ -4,7 +4,7 @@ use hcs_core::{Cause, Error};
 use hcs_schema::Devices;
 use serde::{Deserialize, Serialize};
 
-use super::{absolute, twice};
+use super::absolute;
 
 /// The most ports of the virtio controller; it has 31 beside its console.
 const MOST: u32 = 30;
@@ -71,13 +71,9 @@ pub fn serial_number(text: &str, at: &str) -> Result<usize, Error> {
 /// Plans the serial ports.
 pub fn serial(devices: &Devices) -> Result<[Option<Pipe>; 2], Error> {
     let mut ports = [None, None];
-    let mut seen = [false; 2];
     for (key, port) in devices.com_ports.clone().unwrap_or_default() {
         let at = format!("$.VirtualMachine.Devices.ComPorts[{key:?}]");
         let number = serial_number(&key, &at)?;
-        if std::mem::replace(&mut seen[number], true) {
-            return Err(twice(number as u32, &at));
-        }
         // Without a pipe it is not connected.
         ports[number] = pipe(port.named_pipe, format!("{at}.NamedPipe"))?;
     }
@@ -96,9 +92,6 @@ pub fn virtio(devices: &Devices) -> Result<Vec<VirtioPort>, Error> {
             .ok()
             .filter(|number| *number < MOST)
             .ok_or_else(|| wrong(format!("found the port {key:?}, expected 0 to {}", MOST - 1), &at))?;
-        if ports.iter().any(|other| other.number == number) {
-            return Err(twice(number, &at));
-        }
         let blame = format!("{at}.NamedPipe");
         let Some(pipe) = pipe(port.named_pipe, blame.clone())? else {
             let detail = "found none, expected the path of the socket that the port is at";
