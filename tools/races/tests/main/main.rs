@@ -1,6 +1,6 @@
 //! Where threads of the C library meet, in every order.
 //!
-//! That a test can fail is seen by breaking the library for it:
+//! That each can fail was seen by breaking the library for it:
 //!
 //! | Tests | Broken by |
 //! |---|---|
