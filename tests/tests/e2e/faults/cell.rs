@@ -162,7 +162,7 @@ impl Place {
             self.service.restart();
             state = self.state(wrong, operation, &ended)?;
         }
-        let told = super::judge::judge(operation, wrong, &ended_as(&ended), state.clone())?;
+        let told = super::judge::judge(operation, wrong, &ended_as(&ended), state)?;
         if operation.from == Some(State::Created) && matches!(ended, Ended::NotDone(_)) {
             // A start that has failed behind the mount of the root file system cannot be repeated: what is left to do with
             // the container is to end it, which follows.

@@ -4,8 +4,11 @@ use std::fmt::Write;
 
 use super::cell::{Outcome, Victim, Wrong};
 
+/// The name of a column, and what belongs there.
+type Column = (&'static str, fn(&Wrong) -> bool);
+
 /// What goes wrong, as columns.
-const COLUMNS: &[(&str, fn(&Wrong) -> bool)] = &[
+const COLUMNS: &[Column] = &[
     ("hcsd", |wrong| *wrong == Wrong::Kill(Victim::Service)),
     ("worker", |wrong| *wrong == Wrong::Kill(Victim::Worker)),
     ("inside", |wrong| *wrong == Wrong::Kill(Victim::Inside)),
