@@ -102,6 +102,8 @@ pub struct Place {
 impl Place {
     pub fn new() -> Place {
         let (service, watch) = Service::start_watched();
+        // The first container of a service makes what all of them have.
+        service.running(&service.client(), "first").terminate().wait().unwrap();
         Place { service, watch, read_of_log: 0, made: None }
     }
 
