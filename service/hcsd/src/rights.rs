@@ -11,6 +11,8 @@ const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::FOWNER)
     // What workers have left running, as whatever user.
     .union(CapabilitySet::KILL)
+    // What they have left of networks.
+    .union(CapabilitySet::NET_ADMIN)
     // The worker's program is run from a mount of its own.
     .union(CapabilitySet::SYS_ADMIN)
     // Limits of open files, and to be killed last.

@@ -249,7 +249,7 @@ fn every_process_has_the_privileges_and_the_descriptors_that_it_needs_and_no_oth
     let (yes, filtered) = ("1".to_owned(), "2".to_owned());
     // As docs/src/explanation/security-model.md has it.
     let expected = [
-        ("hcsd", service.pid(), [set(&[0, 1, 3, 5, 21, 24]), all.clone(), none(), none()]),
+        ("hcsd", service.pid(), [set(&[0, 1, 3, 5, 12, 21, 24]), all.clone(), none(), none()]),
         ("the worker of a container", worker_of_container, [all.clone(), all.clone(), none(), none()]),
         ("the worker of a machine", worker_of_machine, [of_machine.clone(), of_machine, yes.clone(), none()]),
         ("init", init, [set(&[5]), all, yes.clone(), none()]),

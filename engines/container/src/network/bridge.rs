@@ -93,6 +93,15 @@ pub fn disconnect(owner: &str) -> Result<(), Error> {
             remove(name)?;
         }
     }
+    // The container has left; that an empty bridge stays is no matter of it, and who comes next tries again.
+    if let Err(error) = remove_unused(&remove) {
+        hcs_core::complain!("the bridge {OWN_BRIDGE} stays: {error}");
+    }
+    Ok(())
+}
+
+/// Removes our bridge if nobody is there any more.
+fn remove_unused(remove: &impl Fn(&str) -> Result<(), Error>) -> Result<(), Error> {
     let _lock = lock()?;
     // Under the lock nobody is making it, so one that is not complete is what a failure or a crash has left.
     if alias(OWN_BRIDGE)?.is_some_and(|said| said.is_empty() || said == READY) && ports()? == 0 {
