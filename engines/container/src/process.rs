@@ -11,6 +11,7 @@ use std::{
 
 use hcs_core::{Cause, Error};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
     process::{WaitId, WaitIdOptions},
     thread::Gid,
@@ -138,8 +139,19 @@ pub(crate) fn start(plan: &ProcessPlan, place: &Place<'_>) -> Result<Process, Er
             let Streams { stdin, stdout, stderr, console } = ours;
             Ok(Process { process_id, pidfd, stdin, stdout, stderr, console })
         }
-        Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "making a process")),
+        Err(errno) => Err(not_made(errno, init)),
     }
+}
+
+/// Why there is no process in the container of this init. The kernel says that there is no memory when init has gone.
+pub fn not_made(errno: Errno, init: BorrowedFd<'_>) -> Error {
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let has_ended =
+        || matches!(poll(&mut [PollFd::from_borrowed_fd(init, PollFlags::IN)], Some(&at_once)), Ok(1..));
+    if errno == Errno::NOMEM && has_ended() {
+        return Error::new(Cause::SystemAlreadyStopped, "the container's first process has ended");
+    }
+    Error::from_errno(errno.raw_os_error(), "making a process")
 }
 
 /// Says which member is to blame for what the child reported.

@@ -158,7 +158,7 @@ fn inside(
             reap(pidfd);
             outcome.into_result("changing the container").map(|_| ())
         }
-        Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "making a process")),
+        Err(errno) => Err(process::not_made(errno, init)),
     }
 }
 
