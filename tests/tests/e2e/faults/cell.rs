@@ -312,7 +312,12 @@ impl Place {
         let client = self.service.client();
         let listed = client.list(None).wait().map_err(|error| format!("listing: {error}"))?;
         for id in listed.into_iter().filter_map(|one| one.id) {
-            end(&client, kind, &id).map_err(|error| format!("ending {id}: {error:?}"))?;
+            match end(&client, kind, &id) {
+                // It was listed, and has ended since of what went wrong.
+                Err(NotDone::Told(error))
+                    if matches!(error.cause, Cause::SystemAlreadyStopped | Cause::SystemNotFound) => {}
+                outcome => outcome.map_err(|error| format!("ending {id}: {error:?}"))?,
+            }
         }
         Ok(())
     }
