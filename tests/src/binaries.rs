@@ -13,7 +13,7 @@ pub fn find(name: &str) -> PathBuf {
         }
     };
     let mut paths = folders.iter().rev().map(|folder| folder.join(name));
-    let path = paths.clone().find(|path| path.exists()).or_else(|| paths.next()).expect("a folder");
-    assert!(path.exists(), "{} is missing: build the workspace first, or set HCS_BIN_DIR", path.display());
+    let path = paths.clone().find(|path| path.is_file()).or_else(|| paths.next()).expect("a folder");
+    assert!(path.is_file(), "{} is missing: build the workspace first, or set HCS_BIN_DIR", path.display());
     path
 }
