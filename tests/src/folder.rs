@@ -7,7 +7,6 @@ use std::{
 };
 
 use hcs_core::mountinfo;
-use rustix::mount::UnmountFlags;
 
 /// Gone with its test, with what is mounted in it.
 pub struct Folder(PathBuf);
@@ -44,10 +43,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
-        for point in mountinfo::points_below(&mounts, &self.0) {
-            let _ = rustix::mount::unmount(&point, UnmountFlags::DETACH);
-        }
+        let _ = mountinfo::unmount_below(&self.0);
         let _ = fs::remove_dir_all(&self.0);
     }
 }

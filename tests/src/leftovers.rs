@@ -81,10 +81,8 @@ pub fn remove_parents(root: &Path) -> bool {
 /// The service's folder below each controller, as far as there is one.
 pub fn parents(root: &Path) -> Vec<PathBuf> {
     let mountinfo = fs::read("/proc/self/mountinfo").expect("mountinfo");
-    let mountinfo = String::from_utf8_lossy(&mountinfo);
-    let roots =
-        mountinfo.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
-    roots.map(|mount| Path::new(mount).join(cgroup_parent(root))).filter(|parent| parent.is_dir()).collect()
+    let mounts = mountinfo::points_of_cgroups(&mountinfo);
+    mounts.map(|mount| mount.join(cgroup_parent(root))).filter(|parent| parent.is_dir()).collect()
 }
 
 /// The name of the service's cgroup folder: FNV-1a of its root folder, so that services never meet.

@@ -15,7 +15,6 @@ use hcs::link::Options;
 use hcs_core::mountinfo;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    mount::UnmountFlags,
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
@@ -96,12 +95,7 @@ impl Drop for Private {
 /// Removes the folder of a service that is gone. What somebody has mounted in it is not removed with it; a folder that is gone
 /// already is no failure.
 pub fn remove(folder: &Path) -> io::Result<()> {
-    let removed = folder.canonicalize().and_then(|real| {
-        for point in mountinfo::points_below(&fs::read("/proc/self/mountinfo")?, &real) {
-            rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
-        }
-        fs::remove_dir_all(folder)
-    });
+    let removed = mountinfo::unmount_below(folder).and_then(|()| fs::remove_dir_all(folder));
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 

@@ -37,15 +37,15 @@ pub fn plan(
         Some(rest) if is_beside => format!("$.OciSpecification{rest}"),
         _ => path,
     };
-    enter_network(&mut container).map_err(|error| Error { path: error.path.clone().map(place), ..error })?;
+    let blamed = |error: Error| Error { path: error.path.clone().map(place), ..error };
+    enter_network(&mut container).map_err(blamed)?;
     let document = ComputeSystem::default()
         .schema_version(Version::default().major(2u32).minor(1u32))
         .container(container);
     let text = serde_json::to_string(&document).map_err(|error| {
         Error::new(Cause::Unexpected, format!("writing the container's document: {error}"))
     })?;
-    let (plan, more) = Plan::new(&hcs_schema::read(&text)?, id, runtime_id, cgroup_parent)
-        .map_err(|error| Error { path: error.path.clone().map(place), ..error })?;
+    let (plan, more) = Plan::new(&hcs_schema::read(&text)?, id, runtime_id, cgroup_parent).map_err(blamed)?;
     notices.extend(more.into_iter().map(|notice| Notice { path: place(notice.path), ..notice }));
     Ok((plan, notices))
 }
@@ -53,11 +53,11 @@ pub fn plan(
 /// Has the container enter the network namespace of which the host has said the id: in `Networking`, or where those hosts say it
 /// that make a specification as for Windows. Adapters for it are there under the same id, in lower case.
 fn enter_network(container: &mut Container) -> Result<(), Error> {
-    let windows = container
-        .oci_specification
-        .as_mut()
-        .and_then(|oci| oci.windows.take_if(|said| names_network(said).is_some()));
-    let of_windows = windows.as_ref().and_then(names_network);
+    let of_windows = container.oci_specification.as_mut().and_then(|oci| {
+        let name = names_network(oci.windows.as_ref()?)?;
+        oci.windows = None;
+        Some(name)
+    });
     let own = container.networking.as_mut().and_then(|networking| networking.namespace.as_mut());
     match (own, of_windows) {
         (Some(own), Some(other)) if !own.eq_ignore_ascii_case(&other) => {

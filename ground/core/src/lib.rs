@@ -11,8 +11,8 @@
 //! * [`cause`], [`hresult`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
 //! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed; [`device_failure`]: what of
 //!   it is due to a device of an application.
-//! * [`complain!`]: a line for the log of a program, which is all the I/O here.
-//! * [`mountinfo`]: what the kernel says of mounts.
+//! * [`complain!`]: a line for the log of a program.
+//! * [`mountinfo`]: what the kernel says of mounts. These two have all the I/O here.
 //! * [`timestamp`]: times as documents write them.
 #![forbid(unsafe_code)]
 

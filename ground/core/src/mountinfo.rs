@@ -5,9 +5,12 @@
 
 use std::{
     ffi::OsString,
+    fs, io,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
+
+use rustix::mount::UnmountFlags;
 
 /// A path without the octal escapes that the kernel writes for blanks, tabs, line ends and backslashes.
 pub fn unescaped(text: &[u8]) -> OsString {
@@ -46,6 +49,22 @@ pub fn points_below(mountinfo: &[u8], folder: &Path) -> Vec<PathBuf> {
     below
 }
 
+/// Where hierarchies of cgroups are mounted, of either version.
+pub fn points_of_cgroups(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> {
+    const SIGN: &[u8] = b" - cgroup";
+    let lines = mountinfo.split(|byte| *byte == b'\n');
+    lines.filter(|line| line.windows(SIGN.len()).any(|part| part == SIGN)).filter_map(point)
+}
+
+/// Takes away what is mounted at a folder or below it: what somebody has mounted there is not to be removed with the folder.
+pub fn unmount_below(folder: &Path) -> io::Result<()> {
+    let real = folder.canonicalize()?;
+    for point in points_below(&fs::read("/proc/self/mountinfo")?, &real) {
+        rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,6 +87,15 @@ mod tests {
 ";
         let places = ["/proc", "/run/hcs/shares", "/run/hcs/shares/my files\\n"].map(PathBuf::from);
         assert_eq!(points(table.as_bytes()).collect::<Vec<_>>(), places);
+    }
+
+    #[test]
+    fn hierarchies_of_both_versions_are_found() {
+        let text = "30 24 0:25 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n\
+                    31 30 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                    40 1 0:30 / /tmp rw - tmpfs tmpfs rw\n";
+        let expected = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory"].map(PathBuf::from);
+        assert_eq!(points_of_cgroups(text.as_bytes()).collect::<Vec<_>>(), expected);
     }
 
     #[test]

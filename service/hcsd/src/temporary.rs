@@ -2,16 +2,9 @@
 //!
 //! Its standard input is a pipe from them, which ends with them, however they end.
 
-use std::{
-    fs,
-    io::{self, Read},
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{fs, io::Read, path::Path, thread, time::Duration};
 
 use hcs_core::{Error, Exit, mountinfo};
-use rustix::mount::UnmountFlags;
 use tokio::sync::oneshot;
 
 use crate::service::Service;
@@ -45,17 +38,8 @@ pub async fn leave(service: &Service, root: &Path) -> Result<(), Error> {
         }
     }
     service.leave_cgroups();
-    let removed = unmount_below(root).and_then(|()| fs::remove_dir_all(root));
+    let removed = mountinfo::unmount_below(root).and_then(|()| fs::remove_dir_all(root));
     removed.map_err(|error| Error::from_io(&error, format!("removing {}", root.display())))?;
     tracing::info!("stopped; everything is removed");
-    Ok(())
-}
-
-/// What somebody has mounted there is not ours to remove.
-fn unmount_below(root: &Path) -> io::Result<()> {
-    let mounts = fs::read("/proc/self/mountinfo")?;
-    for point in mountinfo::points_below(&mounts, &root.canonicalize()?) {
-        rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
-    }
     Ok(())
 }

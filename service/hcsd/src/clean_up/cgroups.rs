@@ -70,15 +70,7 @@ fn folders(name: &str) -> std::io::Result<Vec<PathBuf>> {
 
 /// Where hierarchies are mounted here.
 fn mounts_of_this_host() -> std::io::Result<BTreeSet<PathBuf>> {
-    Ok(mounts(&fs::read("/proc/self/mountinfo")?))
-}
-
-/// Where hierarchies are mounted.
-fn mounts(mountinfo: &[u8]) -> BTreeSet<PathBuf> {
-    const SIGN: &[u8] = b" - cgroup";
-    let lines = mountinfo.split(|byte| *byte == b'\n');
-    let of_cgroups = lines.filter(|line| line.windows(SIGN.len()).any(|part| part == SIGN));
-    of_cgroups.filter_map(mountinfo::point).collect()
+    Ok(mountinfo::points_of_cgroups(&fs::read("/proc/self/mountinfo")?).collect())
 }
 
 fn is_ours(name: &str) -> bool {
@@ -124,14 +116,5 @@ mod tests {
         {
             assert!(!is_ours(other), "{other}");
         }
-    }
-
-    #[test]
-    fn hierarchies_are_where_they_are_mounted() {
-        let text = "24 1 0:22 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
-                    31 30 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
-                    40 1 0:30 / /tmp rw - tmpfs tmpfs rw\n";
-        let expected = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"].map(PathBuf::from);
-        assert_eq!(mounts(text.as_bytes()), expected.into());
     }
 }

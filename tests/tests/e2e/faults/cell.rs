@@ -216,15 +216,7 @@ impl Place {
         if let Some(mut command) = client {
             let mut child = command.spawn().map_err(|error| error.to_string())?;
             let _ = identify.send(child.id());
-            let deadline = Instant::now() + HANGS;
-            while child.try_wait().map_err(|error| error.to_string())?.is_none() {
-                if Instant::now() > deadline {
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return Err("the client hangs".to_owned());
-                }
-                thread::sleep(Duration::from_millis(1));
-            }
+            super::await_end(&mut child, HANGS)?;
             self.settle();
             return Ok(Ended::Unheard);
         }

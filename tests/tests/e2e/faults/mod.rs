@@ -7,12 +7,22 @@ mod matrix;
 mod operations;
 mod storage;
 
-use std::{env, fs, path::PathBuf, time::Instant};
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::Child,
+    time::{Duration, Instant},
+};
 
 use cell::{Outcome, Place, Victim, Wrong};
 use hcs_tests::faults::{Made, Step};
 use matrix::Matrix;
 use operations::OPERATIONS;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Pid, PidfdFlags, pidfd_open},
+};
 
 /// The short test tries one cell of so many.
 const ONE_IN: u64 = 40;
@@ -103,6 +113,24 @@ fn report(matrix: &Matrix) {
     println!("{cells} cells, {missed} not reached, {} broken; see {}", broken.len(), file.display());
     assert!(broken.is_empty(), "{}", broken.join("\n"));
     assert!(missed * MOST_NOT_REACHED <= cells, "{missed} of {cells} cells were not reached");
+}
+
+/// Waits for the end of a program, which is ended if it does not come.
+fn await_end(child: &mut Child, patience: Duration) -> Result<(), String> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|errno| errno.to_string())?;
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).unwrap();
+        match poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&left)) {
+            Ok(1..) => return Ok(()),
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.to_string()),
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Err("the program hangs".to_owned())
 }
 
 /// Which cells the short test tries: always the same, so that what it says of a change is about the change. `HCS_TEST_SEED` takes

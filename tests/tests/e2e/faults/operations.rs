@@ -127,25 +127,8 @@ impl Stage {
 
 /// All of them.
 pub const OPERATIONS: &[Operation] = &[
-    Operation {
-        name: "create",
-        kind: Kind::Container,
-        from: None,
-        to: Some(State::Created),
-        act: |stage, _| Ok(Some(stage.client.create(ID, &stage.document).wait()?)),
-        command: |stage| {
-            let document = stage.folder.join("document.json").display().to_string();
-            stage.hcs(&["create", ID, &document])
-        },
-    },
-    Operation {
-        name: "start",
-        kind: Kind::Container,
-        from: Some(State::Created),
-        to: Some(State::Running),
-        act: |_, system| on(system, |system| system.start().wait()),
-        command: |stage| stage.hcs(&["start", ID]),
-    },
+    create("create", Kind::Container),
+    start("start", Kind::Container),
     Operation {
         name: "exec",
         kind: Kind::Container,
@@ -171,22 +154,8 @@ pub const OPERATIONS: &[Operation] = &[
             stage.hcs(&["modify", ID, "--path", "Container/Memory/SizeInMB", "--settings", "64"])
         },
     },
-    Operation {
-        name: "pause",
-        kind: Kind::Container,
-        from: Some(State::Running),
-        to: Some(State::Paused),
-        act: |_, system| on(system, |system| system.pause(None).wait()),
-        command: |stage| stage.hcs(&["pause", ID]),
-    },
-    Operation {
-        name: "resume",
-        kind: Kind::Container,
-        from: Some(State::Paused),
-        to: Some(State::Running),
-        act: |_, system| on(system, |system| system.resume().wait()),
-        command: |stage| stage.hcs(&["resume", ID]),
-    },
+    pause("pause", Kind::Container),
+    resume("resume", Kind::Container),
     Operation {
         name: "shut down",
         kind: Kind::Container,
@@ -200,14 +169,7 @@ pub const OPERATIONS: &[Operation] = &[
         },
         command: |stage| stage.hcs(&["stop", ID]),
     },
-    Operation {
-        name: "terminate",
-        kind: Kind::Container,
-        from: Some(State::Running),
-        to: None,
-        act: |_, system| on(system, |system| system.terminate().wait()),
-        command: |stage| stage.hcs(&["kill", ID]),
-    },
+    terminate("terminate", Kind::Container),
     Operation {
         name: "open",
         kind: Kind::Container,
@@ -220,41 +182,10 @@ pub const OPERATIONS: &[Operation] = &[
         },
         command: |stage| stage.hcs(&["inspect", ID]),
     },
-    Operation {
-        name: "machine create",
-        kind: Kind::Machine,
-        from: None,
-        to: Some(State::Created),
-        act: |stage, _| Ok(Some(stage.client.create(ID, &stage.document).wait()?)),
-        command: |stage| {
-            let document = stage.folder.join("document.json").display().to_string();
-            stage.hcs(&["create", ID, &document])
-        },
-    },
-    Operation {
-        name: "machine start",
-        kind: Kind::Machine,
-        from: Some(State::Created),
-        to: Some(State::Running),
-        act: |_, system| on(system, |system| system.start().wait()),
-        command: |stage| stage.hcs(&["start", ID]),
-    },
-    Operation {
-        name: "machine pause",
-        kind: Kind::Machine,
-        from: Some(State::Running),
-        to: Some(State::Paused),
-        act: |_, system| on(system, |system| system.pause(None).wait()),
-        command: |stage| stage.hcs(&["pause", ID]),
-    },
-    Operation {
-        name: "machine resume",
-        kind: Kind::Machine,
-        from: Some(State::Paused),
-        to: Some(State::Running),
-        act: |_, system| on(system, |system| system.resume().wait()),
-        command: |stage| stage.hcs(&["resume", ID]),
-    },
+    create("machine create", Kind::Machine),
+    start("machine start", Kind::Machine),
+    pause("machine pause", Kind::Machine),
+    resume("machine resume", Kind::Machine),
     Operation {
         name: "machine save",
         kind: Kind::Machine,
@@ -280,15 +211,66 @@ pub const OPERATIONS: &[Operation] = &[
             stage.hcs(&["modify", ID, &request.display().to_string()])
         },
     },
+    terminate("machine terminate", Kind::Machine),
+];
+
+const fn create(name: &'static str, kind: Kind) -> Operation {
     Operation {
-        name: "machine terminate",
-        kind: Kind::Machine,
+        name,
+        kind,
+        from: None,
+        to: Some(State::Created),
+        act: |stage, _| Ok(Some(stage.client.create(ID, &stage.document).wait()?)),
+        command: |stage| {
+            let document = stage.folder.join("document.json").display().to_string();
+            stage.hcs(&["create", ID, &document])
+        },
+    }
+}
+
+const fn start(name: &'static str, kind: Kind) -> Operation {
+    Operation {
+        name,
+        kind,
+        from: Some(State::Created),
+        to: Some(State::Running),
+        act: |_, system| on(system, |system| system.start().wait()),
+        command: |stage| stage.hcs(&["start", ID]),
+    }
+}
+
+const fn pause(name: &'static str, kind: Kind) -> Operation {
+    Operation {
+        name,
+        kind,
+        from: Some(State::Running),
+        to: Some(State::Paused),
+        act: |_, system| on(system, |system| system.pause(None).wait()),
+        command: |stage| stage.hcs(&["pause", ID]),
+    }
+}
+
+const fn resume(name: &'static str, kind: Kind) -> Operation {
+    Operation {
+        name,
+        kind,
+        from: Some(State::Paused),
+        to: Some(State::Running),
+        act: |_, system| on(system, |system| system.resume().wait()),
+        command: |stage| stage.hcs(&["resume", ID]),
+    }
+}
+
+const fn terminate(name: &'static str, kind: Kind) -> Operation {
+    Operation {
+        name,
+        kind,
         from: Some(State::Running),
         to: None,
         act: |_, system| on(system, |system| system.terminate().wait()),
         command: |stage| stage.hcs(&["kill", ID]),
-    },
-];
+    }
+}
 
 fn on<E: Into<NotDone>>(
     system: Option<System>,

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     process::{Command, Output, Stdio},
     sync::mpsc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hcs_tests::{
@@ -134,15 +134,7 @@ impl Workshop {
         let mut command = self.hcs(deed.arguments);
         let mut child = self.watch.over(|| command.spawn()).map_err(|error| error.to_string())?;
         started(child.id());
-        let deadline = Instant::now() + HANGS;
-        while child.try_wait().map_err(|error| error.to_string())?.is_none() {
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err("it hangs".to_owned());
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        super::await_end(&mut child, HANGS)?;
         child.wait_with_output().map_err(|error| error.to_string())
     }
 }
