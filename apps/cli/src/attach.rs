@@ -32,7 +32,7 @@ use signal_hook::{
     iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
 };
 
-use crate::{failure::Failure, passage::Passage, terminal};
+use crate::{failure::Failure, output, passage::Passage, terminal};
 
 /// What docker has made everybody expect of a process that could not be run.
 pub const NOT_RUN: u8 = 125;
@@ -218,7 +218,7 @@ fn tell(outcome: Result<(), Error>) {
     if let Err(error) = outcome
         && error.cause != hcs::Cause::ProcessAlreadyStopped
     {
-        eprintln!("hcs: {error}\r");
+        output::note(&format!("{error}\r"));
     }
 }
 

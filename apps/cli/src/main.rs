@@ -23,6 +23,8 @@
 //!
 //! There is no runtime: the client's link has a thread of its own, and each verb waits for what it asked.
 #![forbid(unsafe_code)]
+// They panic where nobody takes what is said; `output::note` does not.
+#![deny(clippy::print_stderr)]
 
 mod attach;
 mod detachable;
@@ -42,10 +44,10 @@ mod target;
 mod terminal;
 mod verbs;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{env, path::PathBuf, process::ExitCode};
 
-use clap::{Command, CommandFactory, FromArgMatches, Parser};
-use hcs::{Cause, Client, link::Options};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use hcs::{Beginning, Cause, Client, link::Options};
 
 use failure::Failure;
 use private::Private;
@@ -55,28 +57,41 @@ use verbs::Verb;
 #[derive(Parser)]
 #[command(name = "hcs", version, max_term_width = 100, after_help = AFTER_HELP, after_long_help = format!("{AFTER_HELP}\n\n{}", failure::exit_codes()))]
 struct Arguments {
+    #[command(flatten)]
+    everywhere: Everywhere,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can stand before and behind every verb.
+#[derive(clap::Args)]
+struct Everywhere {
     /// The service's socket [default: that of HCS_SOCKET, or below HCS_ROOT, or /run/hcs/hcs.sock].
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Start a service for this command alone, with a folder of its own; both end with it.
     #[arg(long, global = true, conflicts_with = "socket")]
     private: bool,
-    #[command(subcommand)]
-    verb: Verb,
 }
 
 impl Arguments {
-    /// What was asked for. A mistake, or a question for help, ends the program; only then all verbs are needed, to be listed or
-    /// to guess which was meant.
+    /// What was asked for. Of a command line that is right only the parser of its verb is made, which saves most of the time
+    /// that starting takes; a mistake, or a question for help, needs all of them, to be listed or to guess which was meant.
     fn asked() -> Arguments {
-        let matches = Arguments::command()
-            .try_get_matches()
-            .unwrap_or_else(|_| Arguments::of_all_verbs().get_matches());
+        let matches = Arguments::of_the_verb()
+            .and_then(|parser| parser.try_get_matches().ok())
+            .unwrap_or_else(|| Arguments::of_all_verbs().get_matches());
         Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
-    /// The parser of the whole command line. That of a verb is made only when it is needed, which saves most of the time that
-    /// starting takes.
+    /// The parser of the first word that is a verb. If it is something else, the value of an option, the parser takes nothing.
+    fn of_the_verb() -> Option<Command> {
+        let verbs = Verb::augment_subcommands(Command::new("hcs"));
+        let verb = env::args_os().skip(1).find_map(|word| verbs.find_subcommand(word))?.clone();
+        Some(Everywhere::augment_args(Command::new("hcs")).subcommand(verb).subcommand_required(true))
+    }
+
+    /// The parser of the whole command line.
     fn of_all_verbs() -> Command {
         let mut parser = Arguments::command();
         parser.build();
@@ -105,12 +120,20 @@ struct Context {
 impl Context {
     /// Connects to the service.
     fn client(&self) -> Result<Client, Failure> {
-        Client::connect_to(self.options.clone()).map_err(|error| {
-            let is_away = error.cause == Cause::ServiceNotAvailable;
-            let failure = Failure::from(error);
-            if is_away { failure.and(HOW_TO_START) } else { failure }
-        })
+        self.connect()?.finish().map_err(how_to_start)
     }
+
+    /// The same, for a verb that has something else to do meanwhile.
+    fn connect(&self) -> Result<Beginning, Failure> {
+        Client::begin(self.options.clone()).map_err(how_to_start)
+    }
+}
+
+/// Why there is no session, with what to try when there is no service.
+fn how_to_start(error: hcs::Error) -> Failure {
+    let is_away = error.cause == Cause::ServiceNotAvailable;
+    let failure = Failure::from(error);
+    if is_away { failure.and(HOW_TO_START) } else { failure }
 }
 
 /// What to try when there is no service.
@@ -119,12 +142,12 @@ const HOW_TO_START: &str = "Start it with `systemctl start hcsd`, or with `hcsd`
 
 /// Tells a failure.
 fn tell(failure: &Failure) {
-    eprintln!("hcs: {}", failure.message);
+    output::note(&failure.message);
 }
 
 fn main() -> ExitCode {
     verbs::completion::answer_shell();
-    let Arguments { socket, private, verb } = Arguments::asked();
+    let Arguments { everywhere: Everywhere { socket, private }, verb } = Arguments::asked();
     let outcome = if private {
         Private::start()
             .and_then(|service| verb.run(&Context { options: service.options(), is_private: true }))

@@ -51,8 +51,18 @@ pub fn warn_of(system: &System) {
         } else {
             format!("{}: ", warning.path)
         };
-        eprintln!("hcs: warning: {at}{}", warning.message);
+        warn(&format!("{at}{}", warning.message));
     }
+}
+
+/// Tells people something beside what a verb prints. That it cannot be told changes nothing of what was done.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "hcs: {text}");
+}
+
+/// Tells people that something is not as it should be.
+pub fn warn(text: &str) {
+    note(&format!("warning: {text}"));
 }
 
 /// Prints a line.

@@ -18,7 +18,7 @@ use rustix::{
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::{failure::Failure, programs, random};
+use crate::{failure::Failure, output, programs, random};
 
 /// How long a service may take until it can be used.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -87,7 +87,7 @@ impl Drop for Private {
         let _ = self.child.wait();
         // One that was killed has left its folder.
         if let Err(error) = remove(&self.folder) {
-            eprintln!("hcs: warning: {} stays: {error}", self.folder.display());
+            output::warn(&format!("{} stays: {error}", self.folder.display()));
         }
     }
 }

@@ -13,7 +13,7 @@ use hcs::{Cause, Client, images};
 use hcs_core::SystemId;
 use rustix::fs::FlockOperation;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, output};
 
 /// The file in a folder that names the socket of a service and, in the next line, the id of a system.
 const OWNER: &str = "owner";
@@ -67,7 +67,7 @@ impl Drop for Scratch {
         if !self.is_left
             && let Err(error) = fs::remove_dir_all(&self.path)
         {
-            eprintln!("hcs: warning: {} stays: {error}", self.path.display());
+            output::warn(&format!("{} stays: {error}", self.path.display()));
         }
     }
 }

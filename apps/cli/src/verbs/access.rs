@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hcs::access::{self, Who};
 
-use crate::{Context, failure::Failure};
+use crate::{Context, failure::Failure, output};
 
 /// Let virtual machines use files.
 ///
@@ -51,10 +51,10 @@ impl Access {
                 if let Who::User(user) = who
                     && let Some(folder) = access::closed_folder(&named.file, user)
                 {
-                    eprintln!(
-                        "hcs: the machine may not search {}; it finds the file only if it may",
+                    output::note(&format!(
+                        "the machine may not search {}; it finds the file only if it may",
                         folder.display()
-                    );
+                    ));
                 }
             }
             What::Revoke(named) => access::revoke(&named.file, who(&named)?)?,

@@ -17,7 +17,7 @@ use signal_hook::{
 };
 
 use super::Target;
-use crate::{Context, detachable, failure::Failure, target, terminal};
+use crate::{Context, detachable, failure::Failure, output, target, terminal};
 
 /// Attach the terminal to a serial port of a virtual machine, or to the console of a process.
 ///
@@ -153,14 +153,14 @@ impl Attached {
         });
         let raw = terminal::Raw::enter();
         if raw.is_some() {
-            eprint!("Attached to {}. Ctrl-] detaches.\r\n", self.name);
+            output::note(&format!("attached to {}; Ctrl-] detaches\r", self.name));
             process.iter().for_each(|process| fit(process));
         }
         let ended = detachable::serve(&self.to, &self.from, &stop, raw.is_some());
         drop(raw);
         match ended.map_err(|error| Failure::io(&error, &format!("attached to {}", self.name)))? {
-            detachable::Ended::Detached => eprintln!(),
-            detachable::Ended::Closed => eprintln!("hcs: {} has ended", self.name),
+            detachable::Ended::Detached => output::note("detached"),
+            detachable::Ended::Closed => output::note(&format!("{} has ended", self.name)),
             // As a process that dies of it.
             detachable::Ended::Signal(signal) => return Ok(ExitCode::from(128 + signal)),
         }

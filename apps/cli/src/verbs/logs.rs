@@ -9,7 +9,7 @@ use hcs::{Said, output::OutputStream};
 use serde_json::json;
 
 use super::Target;
-use crate::{Context, failure::Failure};
+use crate::{Context, failure::Failure, output};
 
 /// Show what was said in a system: by processes whose output is kept, or on the consoles of a virtual machine.
 ///
@@ -143,7 +143,7 @@ impl Printer {
     fn print(&mut self, said: &Said) -> io::Result<()> {
         if said.missed > 0 && !self.json {
             let who = said.process.map_or("the console".to_owned(), |process| format!("process {process}"));
-            eprintln!("hcs: {} bytes of {who} were dropped before they were read", said.missed);
+            output::note(&format!("{} bytes of {who} were dropped before they were read", said.missed));
         }
         let mut out: Box<dyn Write> = match said.stream {
             OutputStream::StdErr if !self.json => Box::new(io::stderr().lock()),

@@ -10,7 +10,7 @@ use std::{
 
 use hcs::{
     Client,
-    images::{Image, Name, Store},
+    images::{Name, Store},
     schema::{Any, ProcessParameters},
 };
 
@@ -46,7 +46,7 @@ pub fn measure(report: &mut Report) -> Outcome {
     let library = || {
         number += 1;
         let scratch = runner.service.folder().join(format!("scratch-{number}"));
-        live(&client, &runner.store.find(NAME)?, &scratch, &format!("library-{number}"))
+        live(&client, &runner.store, &scratch, &format!("library-{number}"))
     };
     let [run, library] = in_turns(PAIRS, || runner.run(), library)?;
     let run = Figure::new("hcs run of an image", &run).beside("the library's cycle", &library);
@@ -97,9 +97,10 @@ impl Runner {
     }
 }
 
-/// The life of a container of the image, with a folder for what it writes, as the command has it too.
-fn live(client: &Client, image: &Image, scratch: &Path, id: &str) -> Outcome<Duration> {
+/// The life of a container of the image, found by its name, with a folder for what it writes, as the command has it too.
+fn live(client: &Client, store: &Store, scratch: &Path, id: &str) -> Outcome<Duration> {
     timed(|| {
+        let image = store.find(NAME)?;
         fs::create_dir(scratch)?;
         let document = image.document(scratch, &[])?.should_terminate_on_last_handle_closed(true);
         let system = client.create(id, &document).wait()?;

@@ -18,7 +18,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::{Context, failure::Failure, host_path, random, target};
+use crate::{Context, failure::Failure, host_path, output, random, target};
 
 /// Copy a file or a folder into a system, or out of it.
 ///
@@ -201,7 +201,7 @@ impl Aside {
 impl Drop for Aside {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
-            eprintln!("hcs: warning: {} stays: {error}", self.name);
+            output::warn(&format!("{} stays: {error}", self.name));
         }
     }
 }
