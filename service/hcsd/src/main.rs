@@ -42,7 +42,11 @@ mod temporary;
 mod watch;
 mod worker;
 
-use std::process::ExitCode;
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// What it ends with if its settings are wrong (EX_CONFIG): another start will not help.
 const WRONG_SETTINGS: u8 = 78;
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
     let config = match config::Config::load() {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("hcsd: {error}");
+            tell(&error);
             return ExitCode::from(WRONG_SETTINGS);
         }
     };
@@ -66,13 +70,13 @@ fn main() -> ExitCode {
     descriptor_limit::raise();
     hcs_container::attributes::outlive_others();
     if let Err(error) = rights::use_own() {
-        eprintln!("hcsd: {error}");
+        tell(&error);
         return ExitCode::FAILURE;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("hcsd: no runtime: {error}");
+            tell(&format!("no runtime: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -82,8 +86,13 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hcsd: {error}");
+            tell(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says why it ends. Where nobody takes that, the exit code still tells.
+fn tell(why: &impl Display) {
+    let _ = writeln!(io::stderr(), "hcsd: {why}");
 }

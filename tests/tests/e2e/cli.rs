@@ -97,6 +97,14 @@ fn a_container_goes_through_its_life_by_command() {
 }
 
 #[test]
+fn a_failure_keeps_its_exit_code_where_nobody_takes_its_message() {
+    let service = Service::start();
+    let full = File::options().write(true).open("/dev/full").expect("opening /dev/full");
+    let status = service.hcs().args(["kill", "nobody"]).stderr(full).status().expect("running hcs");
+    assert_eq!(status.code(), Some(3));
+}
+
+#[test]
 fn an_image_of_a_utility_machine_is_small_and_the_same_each_time() {
     const MOST: u64 = 20_000_000;
     let service = Service::start();
