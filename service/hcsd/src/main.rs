@@ -26,6 +26,7 @@ mod metrics;
 mod operations;
 mod process_identity;
 mod random;
+mod reading;
 mod record;
 mod registry;
 mod reply;

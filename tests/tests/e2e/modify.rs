@@ -42,6 +42,18 @@ fn the_limit_of_memory_is_lowered_and_lifted_while_processes_run() {
 }
 
 #[test]
+fn a_member_of_a_request_that_is_unknown_is_told_by_the_log() {
+    let service = Service::start();
+    let _system = service.running(&service.client(), "web");
+    let call = r#"{"request":{"ResourcePath":"Container/Memory/SizeInMB","RequestType":"Update","Settings":512,"ResourcePth":""}}"#;
+    let called =
+        service.hcs().args(["call", "--system", "web", "ModifyComputeSystem", call]).output().unwrap();
+    assert!(called.status.success(), "{}", String::from_utf8_lossy(&called.stderr));
+    let told = "$.ResourcePth: unknown member";
+    assert!(service.log().contains(told), "the log says nothing of it:\n{}", service.log());
+}
+
+#[test]
 fn a_limit_below_what_is_in_use_is_refused_and_the_one_before_holds() {
     let service = Service::start();
     let document = service.document_with(|container| {

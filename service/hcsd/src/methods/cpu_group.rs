@@ -6,7 +6,7 @@ use hcs_machine::Change;
 use hcs_schema::{Any, CpuGroup, Guid, ModifySettingRequest};
 
 use super::host::groups;
-use crate::{host::group_cgroups::FULL_CAPACITY, service::Service, system::System};
+use crate::{host::group_cgroups::FULL_CAPACITY, reading::read_at, service::Service, system::System};
 
 /// `ResourcePath` of a machine's group, behind `VirtualMachine/`.
 pub const PATH: &str = "ComputeTopology/Processor/CpuGroup";
@@ -36,7 +36,7 @@ pub fn is_used(service: &Service, id: &str) -> bool {
 pub async fn bind(service: &Service, system: &System, request: &ModifySettingRequest) -> Result<(), Error> {
     const ID: &str = "$.Settings.Id";
     let settings = request.settings.clone().unwrap_or_default();
-    let wanted = settings.read_at::<CpuGroup>("$.Settings")?.value.id.filter(|id| *id != Guid::NIL);
+    let wanted = read_at::<CpuGroup>(&settings, "$.Settings")?.id.filter(|id| *id != Guid::NIL);
     let present = system.recorded().cpu_group;
     let name = wanted.map(|id| id.to_string());
     if present.is_some() && name.is_some() && present != name {

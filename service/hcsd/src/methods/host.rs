@@ -32,6 +32,7 @@ use crate::{
         machine_users, memory,
         topology::{self, SubnodeKind},
     },
+    reading::{read, read_at},
     service::Service,
 };
 
@@ -40,7 +41,7 @@ pub async fn properties(
     context: Context,
     call: GetServiceProperties,
 ) -> Result<Outcome<PropertiesReply>, Error> {
-    let query = hcs_schema::read::<ServicePropertyQuery>(options(call.query.as_ref()))?.value;
+    let query = read::<ServicePropertyQuery>(options(call.query.as_ref()))?;
     let mut properties = ServiceProperties::default();
     let nothing_asked = query.property_types.is_none() && query.property_queries.is_none();
     let kinds = query.property_types.or(nothing_asked.then(|| vec![GetPropertyType::Basic]));
@@ -189,7 +190,7 @@ pub(super) fn groups(service: &Service) -> MutexGuard<'_, Option<CpuGroups>> {
 
 /// Changes a setting of the service.
 pub async fn modify(context: Context, call: ModifyServiceSettings) -> Result<Outcome<Done>, Error> {
-    let request = hcs_schema::read::<ModificationRequest>(call.settings.get())?.value;
+    let request = read::<ModificationRequest>(call.settings.get())?;
     match request.property_type {
         Some(ModifyPropertyType::CpuGroup) => {}
         Some(other) => {
@@ -202,28 +203,28 @@ pub async fn modify(context: Context, call: ModifyServiceSettings) -> Result<Out
         None => return Err(Error::new(Cause::InvalidData, "found nothing").at("$.PropertyType")),
     }
     let settings =
-        request.settings.unwrap_or_default().read_at::<HostProcessorModificationRequest>("$.Settings")?;
-    let details = settings.value.operation_details.unwrap_or_default();
+        read_at::<HostProcessorModificationRequest>(&request.settings.unwrap_or_default(), "$.Settings")?;
+    let details = settings.operation_details.unwrap_or_default();
     let mut groups = groups(&context.service);
     let groups = groups.as_mut().ok_or_else(|| {
         Error::new(Cause::NotSupported, "this host has no cpuset cgroup controller").at("$.PropertyType")
     })?;
     const DETAILS: &str = "$.Settings.OperationDetails";
-    let changed = match settings.value.operation {
+    let changed = match settings.operation {
         Some(ModifyServiceOperation::CreateGroup) => {
-            let wanted = details.read_at::<CreateGroupOperation>(DETAILS)?.value;
+            let wanted = read_at::<CreateGroupOperation>(&details, DETAILS)?;
             let processors = wanted.logical_processors.unwrap_or_default();
             let count = wanted.logical_processor_count.unwrap_or(processors.len() as u32);
             groups.create(&group_id(wanted.group_id)?, count, &processors)
         }
         Some(ModifyServiceOperation::DeleteGroup) => {
-            let wanted = details.read_at::<DeleteGroupOperation>(DETAILS)?.value;
+            let wanted = read_at::<DeleteGroupOperation>(&details, DETAILS)?;
             let id = group_id(wanted.group_id)?;
             not_of_a_machine(&context, &id, DETAILS)?;
             groups.delete(&id)
         }
         Some(ModifyServiceOperation::SetProperty) => {
-            let wanted = details.read_at::<SetPropertyOperation>(DETAILS)?.value;
+            let wanted = read_at::<SetPropertyOperation>(&details, DETAILS)?;
             let (code, value) = (wanted.property_code.unwrap_or(0), wanted.property_value.unwrap_or(0));
             let id = group_id(wanted.group_id)?;
             not_of_a_machine(&context, &id, DETAILS)?;
@@ -275,7 +276,7 @@ pub async fn submit_crash(
     context: Context,
     call: SubmitWerReport,
 ) -> Result<Outcome<SubmittedReport>, Error> {
-    let report = hcs_schema::read::<CrashReport>(call.report.get())?.value;
+    let report = read::<CrashReport>(call.report.get())?;
     let system = report.system_id.unwrap_or_default();
     let mut crashes = context.service.crashes.lock().unwrap_or_else(PoisonError::into_inner);
     let report = crashes

@@ -11,7 +11,7 @@ use hcs_machine::Change as MachineChange;
 use hcs_schema::{Any, ModifyRequestType, ModifySettingRequest, OperationFailureDetail};
 
 use super::{Context, Outcome, cpu_group, done};
-use crate::system::System;
+use crate::{reading::read, system::System};
 
 /// The paths of containers that this version cannot change.
 const CONTAINER_PATHS: &[&str] = &["Container/Devices/Generic", "Container/RegistryFlushState"];
@@ -19,7 +19,7 @@ const CONTAINER_PATHS: &[&str] = &["Container/Devices/Generic", "Container/Regis
 /// Changes a system.
 pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outcome<Done>, Error> {
     let system = context.session.system(call.handle)?;
-    let request = hcs_schema::read::<ModifySettingRequest>(call.request.get())?.value;
+    let request = read::<ModifySettingRequest>(call.request.get())?;
     system.admits(Call::Modify)?;
     let path = request.resource_path.clone().unwrap_or_default();
     let of_machine = path.strip_prefix("VirtualMachine/");

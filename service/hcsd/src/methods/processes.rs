@@ -18,7 +18,7 @@ use hcs_schema::{
 };
 
 use super::{Context, Outcome, done, options, reserved, within};
-use crate::system::Process;
+use crate::{reading::read, system::Process};
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
@@ -109,7 +109,7 @@ pub async fn terminate(context: Context, call: TerminateProcess) -> Result<Outco
 
 /// Sends a signal; without options the process is asked to end.
 pub async fn signal(context: Context, call: SignalProcess) -> Result<Outcome<Done>, Error> {
-    let wanted = hcs_schema::read::<SignalProcessOptions>(options(call.options.as_ref()))?.value;
+    let wanted = read::<SignalProcessOptions>(options(call.options.as_ref()))?;
     let number = match wanted.signal {
         None => SIGTERM,
         Some(Signal::Number(number @ 1..=LAST_SIGNAL)) => number as i32,
@@ -160,7 +160,7 @@ fn status(process: &Process) -> Result<Outcome<StatusReply>, Error> {
 /// Resizes the console or closes a stream.
 pub async fn modify(context: Context, call: ModifyProcess) -> Result<Outcome<Done>, Error> {
     let (system, process) = context.session.process(call.process)?;
-    let request = hcs_schema::read::<ProcessModifyRequest>(call.request.get())?.value;
+    let request = read::<ProcessModifyRequest>(call.request.get())?;
     let process_id = alive(&process)?;
     match request.operation.unwrap_or_default() {
         ModifyOperation::ConsoleSize => {

@@ -16,7 +16,7 @@ use hcs_schema::{
 use serde_json::json;
 
 use super::{Context, Outcome, options};
-use crate::system::System;
+use crate::{reading::read, system::System};
 
 /// Properties of one system. The basic ones are answered from what is known here, without asking the worker.
 pub async fn get(
@@ -28,7 +28,7 @@ pub async fn get(
     let mut properties = system.basic_properties();
     let text = options(call.query.as_ref());
     if text != "{}" {
-        let query = hcs_schema::read::<SystemPropertyQuery>(text)?.value;
+        let query = read::<SystemPropertyQuery>(text)?;
         for (index, kind) in query.property_types.unwrap_or_default().into_iter().enumerate() {
             add(&system, kind, &mut properties)
                 .await
@@ -111,7 +111,7 @@ async fn respond(system: &System, name: &str, query: &Any) -> PropertyResponse {
             return Any::from_value(&json!(system.warnings)).map_err(unwritable);
         }
         if name == "ConsoleImage" {
-            let wanted = hcs_schema::read::<ConsoleImageQuery>(options(Some(query)))?.value;
+            let wanted = read::<ConsoleImageQuery>(options(Some(query)))?;
             return Any::from_value(&picture(system, &wanted).await?).map_err(unwritable);
         }
         let kind = SystemPropertyType::parse(name)
@@ -176,7 +176,7 @@ pub async fn enumerate(
     context: Context,
     call: EnumerateComputeSystems,
 ) -> Result<Outcome<SystemsReply>, Error> {
-    let query = hcs_schema::read::<SystemQuery>(options(call.query.as_ref()))?.value;
+    let query = read::<SystemQuery>(options(call.query.as_ref()))?;
     let systems = context
         .service
         .registry

@@ -16,6 +16,7 @@ use hcs_schema::{
 };
 
 use super::{Context, Outcome, done, options, reserved, within};
+use crate::reading::read;
 
 /// How long a container may take to end after it was asked to.
 const GRACE_MILLISECONDS: u64 = 10_000;
@@ -53,7 +54,7 @@ pub async fn start(context: Context, call: StartComputeSystem) -> Result<Outcome
 
 /// Asks the guest to stop.
 pub async fn shut_down(context: Context, call: ShutDownComputeSystem) -> Result<Outcome<Done>, Error> {
-    let wanted = hcs_schema::read::<ShutdownOptions>(options(call.options.as_ref()))?.value;
+    let wanted = read::<ShutdownOptions>(options(call.options.as_ref()))?;
     let unsupported = |member: &str, found: &dyn std::fmt::Display| {
         Error::new(Cause::NotSupported, format!("found {found}, which this version cannot do")).at(member)
     };
@@ -80,7 +81,7 @@ pub async fn terminate(context: Context, call: TerminateComputeSystem) -> Result
 /// Makes the guest crash; a container has no kernel of its own to do so. What comes of it is told by events.
 pub async fn crash(context: Context, call: CrashComputeSystem) -> Result<Outcome<Done>, Error> {
     let system = context.session.system(call.handle)?;
-    hcs_schema::read::<CrashOptions>(options(call.options.as_ref()))?;
+    read::<CrashOptions>(options(call.options.as_ref()))?;
     system.admits(Call::Crash)?;
     let outcome = match system.is_machine {
         true => {
@@ -96,7 +97,7 @@ pub async fn crash(context: Context, call: CrashComputeSystem) -> Result<Outcome
 
 /// Suspends a system.
 pub async fn pause(context: Context, call: PauseComputeSystem) -> Result<Outcome<Done>, Error> {
-    let wanted = hcs_schema::read::<PauseOptions>(options(call.options.as_ref()))?.value;
+    let wanted = read::<PauseOptions>(options(call.options.as_ref()))?;
     if let Some(level) = wanted.suspension_level.filter(|level| *level != PauseSuspensionLevel::Suspend) {
         return Err(Error::new(Cause::NotSupported, format!("found {level}, expected Suspend"))
             .at("$.SuspensionLevel")
@@ -117,7 +118,7 @@ pub async fn resume(context: Context, call: ResumeComputeSystem) -> Result<Outco
 
 /// Saves a virtual machine that is paused.
 pub async fn save(context: Context, call: SaveComputeSystem) -> Result<Outcome<Done>, Error> {
-    let wanted = hcs_schema::read::<SaveOptions>(options(call.options.as_ref()))?.value;
+    let wanted = read::<SaveOptions>(options(call.options.as_ref()))?;
     save_as(&context, &call, wanted).await.map_err(|error| error.during(OperationFailureDetail::Save))
 }
 
