@@ -17,6 +17,7 @@
 //!   failure   why a verb failed, and the exit code for that
 //!   document  documents from files or the standard input
 //!   output    tables and JSON
+//!   colour    where people look
 //!   progress  bars for long work
 //!   terminal  raw mode and window sizes, for processes with a console
 //! ```
@@ -27,6 +28,7 @@
 #![deny(clippy::print_stderr)]
 
 mod attach;
+mod colour;
 mod detachable;
 mod document;
 mod failure;
@@ -142,7 +144,7 @@ const HOW_TO_START: &str = "Start it with `systemctl start hcsd`, or with `hcsd`
 
 /// Tells a failure.
 fn tell(failure: &Failure) {
-    output::note(&failure.message);
+    output::failure(&failure.message);
 }
 
 fn main() -> ExitCode {

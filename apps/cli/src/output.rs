@@ -1,11 +1,17 @@
 //! What verbs print: tables for people, JSON for everybody.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use hcs::System;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{
+    colour::{Ink, Palette},
+    failure::Failure,
+};
 
 /// A table with a heading; each column is as wide as its widest cell.
 pub struct Table<const N: usize> {
@@ -24,21 +30,32 @@ impl<const N: usize> Table<N> {
     }
 
     /// Its lines.
-    pub fn lines(&self) -> Vec<String> {
+    pub fn lines(&self, palette: Palette) -> Vec<String> {
         let width =
             |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: [usize; N] = std::array::from_fn(width);
-        let line = |row: &[String; N]| {
-            let line: String =
-                row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
-            line.trim_end().to_owned()
+        let line = |(number, row): (usize, &[String; N])| {
+            let mut line = String::new();
+            // Spaces stand before a cell, never behind the last.
+            let mut gap = 0;
+            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+                let ink = match number {
+                    0 => Some(Ink::Heading),
+                    _ if self.rows[0][column] == "STATE" => Ink::of_state(cell),
+                    _ => None,
+                };
+                line.extend(std::iter::repeat_n(' ', gap));
+                line.push_str(&ink.map_or(Cow::Borrowed(cell.as_str()), |ink| palette.paint(ink, cell)));
+                gap = width - cell.chars().count() + 2;
+            }
+            line
         };
-        self.rows.iter().map(line).collect()
+        self.rows.iter().enumerate().map(line).collect()
     }
 
     /// Prints it.
     pub fn print(&self) -> Result<(), Failure> {
-        lines(self.lines())
+        lines(self.lines(Palette::of(io::stdout())))
     }
 }
 
@@ -62,7 +79,12 @@ pub fn note(text: &str) {
 
 /// Tells people that something is not as it should be.
 pub fn warn(text: &str) {
-    note(&format!("warning: {text}"));
+    note(&format!("{}: {text}", Palette::of(io::stderr()).paint(Ink::Attention, "warning")));
+}
+
+/// Tells people why something was not done.
+pub fn failure(text: &str) {
+    let _ = writeln!(io::stderr(), "{} {text}", Palette::of(io::stderr()).paint(Ink::Bad, "hcs:"));
 }
 
 /// Prints a line.
@@ -138,7 +160,15 @@ fn indented(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::indented;
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell_and_lines_end_with_a_letter() {
+        let mut table = Table::new(["ID", "STATE"]);
+        table.row(["web".to_owned(), "Running".to_owned()]);
+        table.row(["ä".to_owned(), String::new()]);
+        assert_eq!(table.lines(Palette::NONE), ["ID   STATE", "web  Running", "ä    -"]);
+    }
 
     #[test]
     fn json_is_indented_and_its_values_are_untouched() {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{Read, Write},
     os::fd::OwnedFd,
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -284,6 +284,30 @@ fn exec_on_a_terminal_has_a_console_of_its_size_and_leaves_the_terminal_as_it_wa
     crate::process::await_line(&terminal, "interrupted");
     assert_eq!(exec.wait().unwrap().code(), Some(3));
     assert_eq!(tcgetattr(&side).unwrap().local_modes, before.local_modes);
+}
+
+#[test]
+fn a_list_is_coloured_on_a_terminal_unless_colours_are_not_wanted() {
+    let service = Service::start();
+    let _system = service.running(&service.client(), "web");
+    let lines = |wanted: bool| {
+        let (terminal, side) = terminal(24, 200);
+        let mut list = service.hcs();
+        list.arg("list").env("TERM", "xterm").env_remove("NO_COLOR").stdout(side);
+        if !wanted {
+            list.env("NO_COLOR", "1");
+        }
+        assert!(list.status().unwrap().success());
+        // With the command its side of the terminal is held by nobody, so reading ends.
+        drop(list);
+        let mut said = Vec::new();
+        let _ = File::from(terminal).read_to_end(&mut said);
+        String::from_utf8(said).unwrap()
+    };
+    let coloured = lines(true);
+    assert!(coloured.contains("\x1b[1mID\x1b[0m"), "{coloured:?}");
+    assert!(coloured.contains("web  \x1b[32mRunning\x1b[0m  Container"), "{coloured:?}");
+    assert!(!lines(false).contains('\x1b'));
 }
 
 /// A terminal of this size: our side, and the one for programs.

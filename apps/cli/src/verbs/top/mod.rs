@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::{
     Context,
+    colour::Palette,
     failure::Failure,
     output::{self, Table},
 };
@@ -81,7 +82,8 @@ fn watch(sampler: &mut Sampler, interval: Duration) -> Result<(), Failure> {
         return Ok(());
     }
     loop {
-        screen.draw(&table(&sampler.sample()?).lines())?;
+        // What is wider than the screen is cut, and a colour is not to be cut in two.
+        screen.draw(&table(&sampler.sample()?).lines(Palette::NONE))?;
         if screen.is_left_within(interval)? {
             return Ok(());
         }
@@ -159,7 +161,7 @@ mod tests {
     fn a_system_that_does_not_answer_has_question_marks() {
         let row = Row { id: "web".into(), state: "Running".into(), answers: false, ..Row::default() };
         assert_eq!(
-            table(std::slice::from_ref(&row)).lines()[1],
+            table(std::slice::from_ref(&row)).lines(Palette::NONE)[1],
             "web  Running  ?    ?       ?      ?          ?       ?"
         );
         assert_eq!(document(&[row])["Systems"][0]["CpuPercent"], serde_json::Value::Null);
