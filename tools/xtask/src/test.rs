@@ -77,6 +77,7 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
     ];
     if full {
         steps.extend(address_sanitizer(workspace));
+        steps.extend(miri());
         // Not always: a machine that is busy with something else keeps no promise.
         steps.push(step("bench", "cargo xtask bench --known"));
     }
@@ -97,6 +98,14 @@ fn address_sanitizer(workspace: &Workspace) -> [Step; 2] {
         .with("HCS_BIN_DIR", &workspace.release())
         .with("HCS_WATCHED_LIBRARY", &folder.join(triple).join("debug/libcomputecore.so"));
     [Step { name: "asan build", line: build }, Step { name: "asan", line: run }]
+}
+
+/// Pointers and handles of the C library under Miri, which only a nightly compiler has. It wants to be what runs the compiler, so
+/// nothing stands before that.
+fn miri() -> [Step; 2] {
+    let install = "rustup toolchain install nightly --profile minimal --component miri,rust-src";
+    let run = "cargo +nightly miri test --config build.rustc-workspace-wrapper=\"\" -p computecore --locked -- abi handles remote";
+    [Step { name: "miri install", line: Line::of(install) }, Step { name: "miri", line: Line::of(run) }]
 }
 
 /// The times of the steps, and their sum.
