@@ -26,13 +26,22 @@ const COUNTS: &str = "%c%m.profraw";
 /// What the end-to-end tests run.
 const PROGRAMS: &str = "-p hcsd -p hcs-worker -p hcs-guest -p hcs-cli -p computecore -p hcs-pull";
 
-/// Runs the tests and prints the table. A filter of end-to-end tests means that they are run too; an empty one is all.
-pub fn run(end_to_end: Option<&str>) -> Outcome {
+/// Which tests are run.
+pub enum Tests<'a> {
+    /// Those without root.
+    Unit,
+    /// End-to-end tests too: those of a filter, an empty one is all.
+    EndToEnd(&'a str),
+    /// None: what was counted last is told again, or what tests have counted since that were run by hand.
+    None,
+}
+
+/// Runs the tests and prints the table.
+pub fn run(tests: Tests) -> Outcome {
     let workspace = Workspace::load()?;
     let tools = Tools::find(&workspace)?;
     let folder = workspace.target.join("coverage");
     let counts = folder.join("counts");
-    remake(&counts)?;
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let built = folder.join(&triple).join("debug");
     let line = |text: &str| {
@@ -42,16 +51,22 @@ pub fn run(end_to_end: Option<&str>) -> Outcome {
             .with("CARGO_PROFILE_DEV_DEBUG", "0".as_ref())
             .with("LLVM_PROFILE_FILE", &counts.join(COUNTS))
     };
-    let mut programs = Vec::new();
-    let mut runs = vec![line("cargo test --workspace --exclude hcs-tests --no-fail-fast")];
-    if let Some(filter) = end_to_end {
+    let mut runs = Vec::new();
+    if !matches!(tests, Tests::None) {
+        remake(&counts)?;
+        runs.push(line("cargo test --workspace --exclude hcs-tests --no-fail-fast"));
+    }
+    if let Tests::EndToEnd(filter) = tests {
         line(&format!("cargo build {PROGRAMS}")).run(&workspace.root)?;
-        for name in ["hcsd", "hcs-worker", "hcs-guest", "hcs", "hcs-pull", "libcomputecore.so"] {
-            programs.push(built.join(name));
-        }
         let tests = line("cargo test -p hcs-tests --test e2e --no-fail-fast").with("HCS_BIN_DIR", &built);
         runs.push(if filter.is_empty() { tests } else { tests.and(["--", filter]) });
     }
+    let shipped = ["hcsd", "hcs-worker", "hcs-guest", "hcs", "hcs-pull", "libcomputecore.so"];
+    let mut programs: Vec<PathBuf> = match tests {
+        // Those of another run may lie there.
+        Tests::Unit => Vec::new(),
+        _ => shipped.iter().map(|name| built.join(name)).filter(|program| program.is_file()).collect(),
+    };
     // What cargo says that it has built for the tests.
     let said = line("cargo test --workspace --exclude hcs-tests --no-run --message-format json")
         .output(&workspace.root)?;

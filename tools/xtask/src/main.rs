@@ -40,7 +40,8 @@ cargo xtask <verb>
                    judge two builds by their programs
   specification    write the tables of SPECIFICATION.md from the promises and what was measured last
   install [--demo] install what the tests (or only what the demo) need
-  coverage [--end-to-end [FILTER]] count the lines of each crate that the tests go through
+  coverage [--end-to-end [FILTER]] count the lines of each crate that the tests go through; --counted tells
+                                   again what was counted last
   fuzz SECONDS     feed each reader of foreign bytes with mutations for so long
   machines [--relock] fetch what the tests of virtual machines need
   package [--no-build | --development] make the Debian packages, in target/debian
@@ -61,9 +62,10 @@ fn main() -> ExitCode {
         ["specification"] => bench::specification(),
         ["install"] => install::run(install::Purpose::Test),
         ["install", "--demo"] => install::run(install::Purpose::Demo),
-        ["coverage"] => coverage::run(None),
-        ["coverage", "--end-to-end"] => coverage::run(Some("")),
-        ["coverage", "--end-to-end", filter] => coverage::run(Some(filter)),
+        ["coverage"] => coverage::run(coverage::Tests::Unit),
+        ["coverage", "--end-to-end"] => coverage::run(coverage::Tests::EndToEnd("")),
+        ["coverage", "--end-to-end", filter] => coverage::run(coverage::Tests::EndToEnd(filter)),
+        ["coverage", "--counted"] => coverage::run(coverage::Tests::None),
         ["fuzz", seconds] => fuzz::run(seconds),
         ["machines"] => machines::run(false),
         ["machines", "--relock"] => machines::run(true),
