@@ -1,11 +1,31 @@
 use std::{
     collections::VecDeque,
+    os::fd::OwnedFd,
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
-use hcs_ipc::Message;
+use hcs_core::{Cause, Error};
+use hcs_ipc::{
+    Message,
+    hosting::{Ask, FromHost, Said, ToHost, VERSION},
+    worker::Numbered,
+};
+use hcs_machine::{DeviceHosts, plan::HostedDevice};
+use hcs_schema::{Guid, VirtualDeviceFailureDetail};
+use rustix::{
+    event::{PollFd, PollFlags},
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType},
+};
 
-use super::*;
+use super::{
+    Shared,
+    devices::TO_SERVE,
+    host::{LARGEST, MOST_QUESTIONS},
+    hosts::Silence,
+};
+use crate::connection::Connection;
 
 /// An application, which does what it is asked by the words of a function.
 struct Application(Connection, VecDeque<Message>);
