@@ -108,13 +108,12 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         }
         Request::ProcessList => return Ok(document(&properties::process_list(system)?)),
         Request::CreateProcess { plan } => return Ok(started(system.start_process(&parse(&plan)?)?)),
-        Request::Signal { process_id, signal } => system.signal(process_id, signal)?,
-        Request::ProcessInfo { process_id } => return Ok(started(system.ends(process_id)?)),
-        Request::CloseStdin { process_id } => system.close_stdin(process_id)?,
+        Request::Signal { process_id, signal } => system.processes_mut().signal(process_id, signal)?,
+        Request::ProcessInfo { process_id } => return Ok(started(system.processes_mut().ends(process_id)?)),
+        Request::CloseStdin { process_id } => system.processes_mut().close_stdin(process_id)?,
         Request::ResizeConsole { process_id, rows, columns } => {
-            system.resize(process_id, Size { rows, columns })?;
+            system.processes_mut().resize(process_id, Size { rows, columns })?;
         }
-        // The loop ends the worker; nobody waits for an answer.
         // They are the worker's own business.
         Request::Own { .. } | Request::Twin | Request::Release => {}
     }

@@ -151,11 +151,11 @@ impl Worker {
             who.push(Ready::Hosted(id.clone()));
             fds.push(PollFd::new(&connection.socket, wanted));
         }
-        for (process_id, pidfd) in self.system.living() {
+        for (process_id, pidfd) in self.system.processes().living() {
             who.push(Ready::Process(process_id));
             fds.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
         }
-        for (process_id, relay) in self.system.relays() {
+        for (process_id, relay) in self.system.processes().relays() {
             let (fd, wanted) = relay.interest();
             who.push(Ready::Input(process_id));
             fds.push(PollFd::new(fd, wanted));
@@ -163,7 +163,7 @@ impl Worker {
             who.push(Ready::Input(process_id));
             fds.push(PollFd::new(relay.process_end(), PollFlags::empty()));
         }
-        for (process_id, console) in self.system.unread_consoles() {
+        for (process_id, console) in self.system.processes().unread_consoles() {
             who.push(Ready::Unread(process_id));
             fds.push(PollFd::new(console, PollFlags::IN));
         }
@@ -240,8 +240,8 @@ impl Worker {
                     self.notify(notice);
                 }
             }
-            Ready::Input(process_id) => self.system.pump(process_id),
-            Ready::Unread(process_id) => self.system.discard_output(process_id),
+            Ready::Input(process_id) => self.system.processes_mut().pump(process_id),
+            Ready::Unread(process_id) => self.system.processes_mut().discard_output(process_id),
             Ready::Kept(which) => self.system.kept().ready(which),
             Ready::KeptOfHosted(id, which) => {
                 if let Some(hosted) = self.hosted.get_mut(&id) {
@@ -498,7 +498,7 @@ impl Worker {
 
     /// The system has ended: the last words of its processes were said before, in [`Worker::wait`]'s order.
     fn ended(&mut self, notice: Notice) {
-        let left: Vec<u32> = self.system.living().map(|(process_id, _)| process_id).collect();
+        let left: Vec<u32> = self.system.processes().living().map(|(process_id, _)| process_id).collect();
         for process_id in left {
             if let Some(notice) = self.system.process_ended(process_id) {
                 self.notify(notice);
