@@ -10,7 +10,7 @@ use hcs_core::{Cause, Error};
 use rustix::{io::Errno, net::sockopt};
 use serde_json::{Value, json};
 
-use super::{Machine, Running, conversation, hotplug::HANDED_OVER};
+use super::{Machine, Running, hotplug::HANDED_OVER, start::conversation};
 use crate::{
     devices::{self, Behind},
     files,
