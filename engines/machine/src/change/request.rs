@@ -1,138 +1,20 @@
-//! Changes of a machine that exists: what a ModifySettingRequest asks for, as plain data. hcsd makes it, the worker
-//! carries it out.
+//! What a ModifySettingRequest asks of a machine, read: the path says of what, the kind and the settings say what is to be.
+//! Nothing is looked at but the request.
 
-use hcs_container::{policy, shares::SharedFolder};
+use hcs_container::policy;
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{
     Any, Attachment, ComPort, Document, FlexibleIoDevice, Guid, HvSocketServiceConfig, IdleProcessorsRequest,
     ModifyRequestType, NetworkAdapter, Plan9Share, ProcessorLimits, SharedMemoryRegion, StateOverride,
     VirtualPMemDevice, VirtualPMemMapping,
 };
-use serde::{Deserialize, Serialize};
 
+use super::{Change, PATH, SETTINGS};
 use crate::{
-    plan::{
-        Adapter, Disk, HostedDevice, MappedFile, PersistentDevice, Pipe, SharedRegion, adapters, disks,
-        hosted, mapped, ports, shares, sockets,
-        topology::{self, Share},
-    },
+    plan::{adapters, disks, hosted, mapped, ports, shares, sockets, topology},
     policy::MACHINE,
 };
 
-/// What is to change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Change {
-    /// The size of the memory.
-    Memory {
-        /// What it is to be.
-        mib: u64,
-    },
-    /// How much of the host's processors the machine may use.
-    Share(Share),
-    /// How many of its processors it may not use.
-    Idle {
-        /// So many.
-        processors: u32,
-    },
-    /// On which processors of the host it runs.
-    Processors {
-        /// These; none is all.
-        list: Option<Vec<u32>>,
-    },
-    /// A disk comes.
-    AttachDisk {
-        /// The name of its controller.
-        controller: String,
-        /// The disk.
-        disk: Disk,
-        /// Whether it takes the place of one that is there.
-        replaces: bool,
-    },
-    /// A disk goes.
-    DetachDisk {
-        /// The name of its controller.
-        controller: String,
-        /// Its number.
-        lun: u32,
-    },
-    /// An adapter comes.
-    AddAdapter(Adapter),
-    /// The cable of an adapter is plugged in or pulled out.
-    ConnectAdapter {
-        /// What the document calls it.
-        key: String,
-        /// Which.
-        connected: bool,
-    },
-    /// An adapter goes.
-    RemoveAdapter {
-        /// What the document calls it.
-        key: String,
-    },
-    /// A device of persistent memory comes.
-    AddPersistent(PersistentDevice),
-    /// A file is put into a device of persistent memory.
-    MapPersistent {
-        /// The number of the device.
-        number: u32,
-        /// The file.
-        file: MappedFile,
-    },
-    /// A file is taken out of a device of persistent memory.
-    UnmapPersistent {
-        /// The number of the device.
-        number: u32,
-        /// Where it begins there.
-        offset: u64,
-    },
-    /// Memory is shared.
-    AddShared(SharedRegion),
-    /// Memory is not shared any more.
-    RemoveShared {
-        /// What the document calls it.
-        section: String,
-        /// Where it begins there.
-        offset: u64,
-    },
-    /// A socket of somebody on the host becomes a port of the guest.
-    MapPipe {
-        /// Where it is.
-        socket: String,
-    },
-    /// It is one no more.
-    UnmapPipe {
-        /// Where it is.
-        socket: String,
-    },
-    /// What a service of the machine's sockets may do, which the rights of their folder say.
-    Service,
-    /// A folder is shared.
-    AddShare(SharedFolder),
-    /// A folder is shared no more.
-    RemoveShare {
-        /// What it is called.
-        name: String,
-    },
-    /// A device of an application comes.
-    AddHosted(HostedDevice),
-    /// A device of an application goes.
-    RemoveHosted {
-        /// Which.
-        instance: Guid,
-    },
-    /// A serial port is connected to another socket, or to none.
-    SerialPort {
-        /// Which.
-        number: usize,
-        /// Where.
-        pipe: Option<Pipe>,
-    },
-}
-
-/// Where a request says what is to be.
-pub(crate) const SETTINGS: &str = "$.Settings";
-/// Where a request says of what.
-pub(crate) const PATH: &str = "$.ResourcePath";
 const KIND: &str = "$.RequestType";
 
 /// Paths of the schema that no machine of this version has, behind `VirtualMachine/`, and why.
@@ -189,25 +71,6 @@ impl Change {
             ["Devices", "HvSocket", "HvSocketConfig", "ServiceTable", service] => request.service(service),
             ["Devices", "ComPorts", number] => request.serial_port(number),
             _ => Err(refusal(path)),
-        }
-    }
-
-    /// Whether it is complete only when the guest has done its part.
-    pub fn needs_guest(&self) -> bool {
-        matches!(
-            self,
-            Change::Memory { .. }
-                | Change::RemoveAdapter { .. }
-                | Change::RemoveShared { .. }
-                | Change::RemoveHosted { .. }
-        )
-    }
-
-    /// The socket that the change makes.
-    pub fn socket(&self) -> Option<&str> {
-        match self {
-            Change::SerialPort { pipe, .. } => pipe.as_ref().map(|pipe| pipe.socket.as_str()),
-            _ => None,
         }
     }
 }
@@ -412,6 +275,7 @@ mod tests {
     use hcs_core::SystemId;
 
     use super::*;
+    use crate::plan::topology::Share;
 
     fn planned(path: &str, kind: Option<ModifyRequestType>, settings: &str) -> Result<Change, Error> {
         let settings = Any::from_text(settings).unwrap();
