@@ -12,7 +12,8 @@
 //! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed; [`device_failure`]: what of
 //!   it is due to a device of an application.
 //! * [`complain!`]: a line for the log of a program.
-//! * [`mountinfo`]: what the kernel says of mounts. These two have all the I/O here.
+//! * [`lock`]: locks on files, also on those that who has them removes.
+//! * [`mountinfo`]: what the kernel says of mounts. These three have all the I/O here.
 //! * [`timestamp`]: times as documents write them.
 #![forbid(unsafe_code)]
 
@@ -24,6 +25,7 @@ pub mod event;
 pub mod exit;
 pub mod hresult;
 pub mod id;
+pub mod lock;
 pub mod mountinfo;
 pub mod operation;
 pub mod state;

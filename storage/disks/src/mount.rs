@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, File},
+    io::ErrorKind,
     os::{
         fd::OwnedFd,
         unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
@@ -12,9 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hcs_core::{Cause, Error, mountinfo};
+use hcs_core::{Cause, Error, lock, mountinfo};
 use rustix::{
-    fs::{CWD, FlockOperation, Mode, OFlags},
+    fs::{CWD, Mode, OFlags},
     io::Errno,
     mount::{MountFlags, UnmountFlags},
 };
@@ -121,25 +122,20 @@ impl Disks {
 
 impl Place {
     fn lock(folder: &Path) -> Result<Place, Error> {
-        loop {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let make = || loop {
             match fs::create_dir(folder) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(failure::io(folder, "making")(error));
-                }
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let lock = match rustix::fs::openat(CWD, folder, flags, Mode::empty()) {
-                Err(Errno::NOENT) => continue,
-                opened => opened.map_err(failure::on("opening the folder of the disk"))?,
-            };
-            while rustix::fs::flock(&lock, FlockOperation::LockExclusive) == Err(Errno::INTR) {}
-            // Who had it before may have removed it.
-            let ours = rustix::fs::fstat(&lock).map_err(failure::on("locking the disk"))?;
-            if fs::symlink_metadata(folder).is_ok_and(|there| there.ino() == ours.st_ino) {
-                return Ok(Place { folder: folder.to_owned(), _lock: lock });
+            match rustix::fs::openat(CWD, folder, flags, Mode::empty()) {
+                // Who had it has just removed it.
+                Err(Errno::NOENT) => {}
+                opened => return Ok(opened?),
             }
-        }
+        };
+        let lock = lock::take_at(folder, make).map_err(failure::io(folder, "making and locking"))?;
+        Ok(Place { folder: folder.to_owned(), _lock: lock })
     }
 
     /// Fails if the disk is mounted.

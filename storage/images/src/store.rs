@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File},
     io::{self, Read},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -23,14 +23,13 @@ use std::{
     thread,
 };
 
-use hcs_core::{Cause, Error, io_failure as io};
+use hcs_core::{Cause, Error, io_failure as io, lock};
 use hcs_layers::{
     archive::{self, Limits},
     destroy,
     digest::Hashed,
     import, stage,
 };
-use rustix::{fs::FlockOperation, io::Errno};
 
 use crate::{
     Digest, Name, Progress, Watcher,
@@ -365,7 +364,7 @@ impl Store {
                     opened => opened.map_err(io(&path, "opening"))?,
                 };
                 // Somebody is at it.
-                if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+                if lock::try_take(&lock) != Ok(true) {
                     continue;
                 }
                 if !only_look {
@@ -385,22 +384,15 @@ impl Store {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join("layers").join(format!(".fetched-{}-{number}", std::process::id()));
-        let made = || -> io::Result<File> {
-            loop {
-                fs::create_dir(&path)?;
-                let lock = match File::open(&path) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    opened => opened?,
-                };
-                rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
-                let own = lock.metadata()?.ino();
-                // Who sweeps may have taken it for what a crash has left, before it was locked.
-                if fs::metadata(&path).is_ok_and(|there| there.ino() == own) {
-                    return Ok(lock);
-                }
+        let make = || loop {
+            fs::create_dir(&path)?;
+            match File::open(&path) {
+                // Who sweeps has taken it for what a crash has left.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => return opened,
             }
         };
-        let lock = made().map_err(io(&path, "making"))?;
+        let lock = lock::take_at(&path, make).map_err(io(&path, "making"))?;
         Ok(Scratch { path, _lock: lock })
     }
 
@@ -466,14 +458,9 @@ impl Store {
     fn lock(&self) -> Result<File, Error> {
         let path = self.folder.join("lock");
         let file = File::create(&path).map_err(io(&path, "opening"))?;
-        loop {
-            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => {}
-                Err(errno) => {
-                    return Err(Error::from_errno(errno.raw_os_error(), "locking the store of images"));
-                }
-                Ok(()) => return Ok(file),
-            }
+        match lock::take(&file) {
+            Ok(()) => Ok(file),
+            Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "locking the store of images")),
         }
     }
 }

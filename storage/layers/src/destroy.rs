@@ -2,9 +2,7 @@
 
 use std::{fs, path::Path};
 
-use hcs_core::{Cause, Error};
-
-use rustix::{fs::FlockOperation, io::Errno};
+use hcs_core::{Cause, Error, lock};
 
 use crate::{
     failure,
@@ -53,9 +51,8 @@ pub fn destroy(path: &Path) -> Result<(), Error> {
     let in_use =
         |by: String| Err(Error::new(Cause::InUse, format!("the layer {} is in use by {by}", path.display())));
     // Held until the end, so that no container begins to use it.
-    match rustix::fs::flock(&layer.folder, FlockOperation::NonBlockingLockExclusive) {
-        Err(Errno::WOULDBLOCK) => return in_use("a container, or by who attaches it".to_owned()),
-        other => other.map_err(failure::on(path, "locking"))?,
+    if !lock::try_take(&layer.folder).map_err(failure::on(path, "locking"))? {
+        return in_use("a container, or by who attaches it".to_owned());
     }
     // With the lock: who is just attaching it has noted that, and attached nothing yet.
     if let Some(user) = union::user_of(&layer)? {

@@ -3,18 +3,12 @@
 use std::{
     fs::{self, File},
     io::{ErrorKind, Write},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
+    os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
-use hcs_core::{Cause, Error};
-use rustix::{
-    fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags},
-    io::Errno,
-};
+use hcs_core::{Cause, Error, lock};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 
 use crate::failure;
 
@@ -43,12 +37,12 @@ impl Stage {
         fs::create_dir_all(parent).map_err(failure::io(parent, "making"))?;
         if fs::symlink_metadata(&place).is_ok() {
             // Fails if somebody is at it.
-            drop(lock(&place)?);
+            drop(lock_folder(&place)?);
             fs::remove_dir_all(&place).map_err(failure::io(&place, "removing"))?;
         }
         fs::create_dir(&place).map_err(failure::io(&place, "making"))?;
         let begin = || {
-            let folder = lock(&place)?;
+            let folder = lock_folder(&place)?;
             let made = rustix::fs::fstat(&folder).map_err(failure::on(&place, "looking at"))?;
             rustix::fs::fchmod(&folder, Mode::RWXU).map_err(failure::on(&place, "closing"))?;
             Ok((folder, Mode::from_raw_mode(made.st_mode & 0o7777)))
@@ -134,11 +128,10 @@ fn begin_file(partial: &Path) -> Result<File, Error> {
     loop {
         match File::create_new(partial) {
             Ok(file) => {
-                let is_locked = try_lock(&file, partial)?;
-                let own = file.metadata().map_err(failure::io(partial, "looking at"))?;
-                let is_there = fs::symlink_metadata(partial).is_ok_and(|there| there.ino() == own.ino());
                 // Otherwise somebody has taken it for what a crash has left.
-                if is_locked && is_there {
+                if try_lock(&file, partial)?
+                    && lock::is_at(&file, partial).map_err(failure::on(partial, "looking at"))?
+                {
                     return Ok(file);
                 }
             }
@@ -181,7 +174,7 @@ pub(crate) fn beside(path: &Path, state: &str) -> Result<PathBuf, Error> {
 }
 
 /// Fails if somebody is at it.
-pub(crate) fn lock(folder: &Path) -> Result<OwnedFd, Error> {
+pub(crate) fn lock_folder(folder: &Path) -> Result<OwnedFd, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder_fd =
         rustix::fs::openat(CWD, folder, flags, Mode::empty()).map_err(failure::on(folder, "opening"))?;
@@ -193,11 +186,7 @@ pub(crate) fn lock(folder: &Path) -> Result<OwnedFd, Error> {
 
 /// Whether it is ours alone now.
 fn try_lock(file: impl AsFd, path: &Path) -> Result<bool, Error> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(errno) => Err(failure::on(path, "locking")(errno)),
-    }
+    lock::try_take(file).map_err(failure::on(path, "locking"))
 }
 
 /// Removes what a crash has left of the layer that was at a place, unless somebody is removing it; whether there was some.
@@ -206,7 +195,7 @@ pub(crate) fn remove_destroyed(path: &Path) -> Result<bool, Error> {
     if fs::symlink_metadata(&doomed).is_err() {
         return Ok(false);
     }
-    let _lock = lock(&doomed)?;
+    let _lock = lock_folder(&doomed)?;
     // Links in it are removed and never followed.
     fs::remove_dir_all(&doomed).map_err(failure::io(&doomed, "removing"))?;
     Ok(true)

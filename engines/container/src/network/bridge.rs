@@ -13,9 +13,9 @@ use std::{
     path::Path,
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, lock};
 use rustix::{
-    fs::{FlockOperation, Mode, OFlags},
+    fs::{Mode, OFlags},
     io::Errno,
 };
 
@@ -190,24 +190,11 @@ struct Lock {
 
 /// Takes the lock, which may be waited for. Only root can open the file, so nobody else can have us wait.
 fn lock() -> Result<Lock, Error> {
-    let take = || -> Result<Lock, Errno> {
-        loop {
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = rustix::fs::open(LOCK, flags, Mode::RUSR | Mode::WUSR)?;
-            match rustix::fs::flock(&file, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => continue,
-                outcome => outcome?,
-            }
-            // Who had it may have removed it, and then the next has made another.
-            let own = rustix::fs::fstat(&file)?;
-            if rustix::fs::stat(LOCK)
-                .is_ok_and(|there| (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino))
-            {
-                return Ok(Lock { _file: file });
-            }
-        }
-    };
-    take().map_err(|errno| Error::from_errno(errno.raw_os_error(), "locking the bridge"))
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let taken =
+        lock::take_at(Path::new(LOCK), || Ok(rustix::fs::open(LOCK, flags, Mode::RUSR | Mode::WUSR)?));
+    let file = taken.map_err(|error| Error::from_io(&error, "locking the bridge"))?;
+    Ok(Lock { _file: file })
 }
 
 impl Drop for Lock {
