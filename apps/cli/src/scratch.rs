@@ -10,8 +10,7 @@ use std::{
 };
 
 use hcs::{Cause, Client, images};
-use hcs_core::SystemId;
-use rustix::fs::FlockOperation;
+use hcs_core::{SystemId, lock};
 
 use crate::{failure::Failure, output};
 
@@ -75,14 +74,15 @@ impl Drop for Scratch {
 /// Held while a folder is made or removed, so that nobody sees one that is not anybody's yet.
 fn gate(all: &Path) -> io::Result<File> {
     let gate = File::open(all)?;
-    rustix::fs::flock(&gate, FlockOperation::LockExclusive)?;
+    lock::take(&gate)?;
     Ok(gate)
 }
 
 /// Locks a new folder, and writes down whose it is.
 fn claim(path: &Path, socket: &Path, id: &str) -> io::Result<File> {
     let lock = File::open(path)?;
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    // Who sweeps may be looking whose it is, before the gate.
+    lock::take(&lock)?;
     fs::write(path.join(OWNER), format!("{}\n{id}\n", socket.display()))?;
     fs::create_dir(path.join("layer"))?;
     Ok(lock)
@@ -114,7 +114,7 @@ fn sweep(all: &Path, client: &Client, socket: &Path) {
 
 fn is_of_nobody(path: &Path, client: &Client, socket: &Path) -> bool {
     let Ok(lock) = File::open(path) else { return false };
-    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if lock::try_take(&lock) != Ok(true) {
         return false;
     }
     let owner = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
