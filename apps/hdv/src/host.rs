@@ -13,7 +13,7 @@ use std::{
 };
 
 use hcs::link::quiet;
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use hcs_ipc::{
     Decoder, Message,
     hosting::{Ask, FromHost, Said, ToHost, VERSION},
@@ -28,7 +28,7 @@ use crate::{
     Device, PciDevice,
     handle::Core,
     instance::{Instance, Listener, Monitor, STACK, is_within_a_call},
-    lock, poll,
+    lock,
 };
 
 /// How long the worker may take to greet.
@@ -364,10 +364,9 @@ impl Incoming {
 }
 
 fn wait(socket: &OwnedFd, what: PollFlags, deadline: Option<Instant>) -> io::Result<()> {
-    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    match poll::ready(socket, what, left)? {
-        true => Ok(()),
-        false => Err(io::ErrorKind::TimedOut.into()),
+    match ready::until(socket, what, deadline)?.is_empty() {
+        false => Ok(()),
+        true => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use hcs::link::quiet;
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use hcs_schema::Guid;
 use hcs_vfio::own::Width;
 use rustix::{event::PollFlags, io::Errno, net::SocketFlags};
@@ -22,7 +22,7 @@ use crate::{
     PciDevice,
     handle::Core,
     link::{Link, Over},
-    lock, poll,
+    lock,
     server::Server,
     shape::Bars,
 };
@@ -346,7 +346,7 @@ pub fn is_within_a_call() -> bool {
 fn accept(listener: &OwnedFd) -> Result<OwnedFd, Errno> {
     loop {
         // Whether it waits by itself is for whoever made it.
-        poll::ready(listener, PollFlags::IN, None)?;
+        ready::until(listener, PollFlags::IN, None)?;
         match rustix::net::accept_with(listener.as_fd(), SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::AGAIN | Errno::CONNABORTED) => {}
             accepted => return accepted,

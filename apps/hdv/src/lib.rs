@@ -21,7 +21,6 @@ mod host;
 mod instance;
 mod link;
 mod mapping;
-mod poll;
 mod sections;
 mod server;
 mod shape;

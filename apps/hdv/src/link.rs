@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use hcs_vfio::{
     Broken, MOST_DATA, MOST_FDS,
     frame::{Decoder, Message},
@@ -28,7 +28,7 @@ use rustix::{
     },
 };
 
-use crate::{lock, poll};
+use crate::lock;
 
 /// How much may wait while a function of the device waits for an answer, in bytes; a descriptor counts as many.
 const MOST_WAITING: usize = 64 << 20;
@@ -154,10 +154,12 @@ impl Link {
                 continue;
             };
             drop(state);
-            // One that waits for ever does so in its read. Who has a limit reads what is there, which a signal may have it believe.
+            // One that waits for ever does so in its read. Who has a limit reads what is there, if anything is.
             let read = match left {
                 None => reader.read(&self.socket, RecvFlags::empty()),
-                Some(_) if poll::ready(&self.socket, PollFlags::IN, left) == Ok(false) => Ok(Vec::new()),
+                Some(_) if ready::until(&self.socket, PollFlags::IN, until) == Ok(PollFlags::empty()) => {
+                    Ok(Vec::new())
+                }
                 Some(_) => reader.read(&self.socket, RecvFlags::DONTWAIT),
             };
             state = lock(&self.state);

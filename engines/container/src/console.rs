@@ -7,9 +7,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::PollFlags,
     fs::{CWD, Mode, OFlags, ResolveFlags},
     io::Errno,
     pty::OpenptFlags,
@@ -82,9 +82,7 @@ impl Console {
                 return Ok(());
             }
             // Writing to a console whose input nobody reads would wait, and with it every other process.
-            let mut ready = [PollFd::new(&self.0, PollFlags::OUT)];
-            rustix::event::poll(&mut ready, Some(&Timespec::default()))?;
-            if !ready[0].revents().contains(PollFlags::OUT) {
+            if !ready::now(&self.0, PollFlags::OUT)?.contains(PollFlags::OUT) {
                 return Err(Errno::AGAIN);
             }
             rustix::io::write(&self.0, &[modes.special_codes[SpecialCodeIndex::VEOF]]).map(|_| ())

@@ -9,9 +9,9 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::PollFlags,
     io::Errno,
     process::{WaitId, WaitIdOptions},
     thread::Gid,
@@ -145,9 +145,7 @@ pub(crate) fn start(plan: &ProcessPlan, place: &Place<'_>) -> Result<Process, Er
 
 /// Why there is no process in the container of this init. The kernel says that there is no memory when init has gone.
 pub fn not_made(errno: Errno, init: BorrowedFd<'_>) -> Error {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let has_ended =
-        || matches!(poll(&mut [PollFd::from_borrowed_fd(init, PollFlags::IN)], Some(&at_once)), Ok(1..));
+    let has_ended = || ready::now(init, PollFlags::IN).is_ok_and(|found| !found.is_empty());
     if errno == Errno::NOMEM && has_ended() {
         return Error::new(Cause::SystemAlreadyStopped, "the container's first process has ended");
     }

@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::{PollFd, PollFlags},
     io::Errno,
     net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags},
 };
@@ -273,21 +273,17 @@ impl Qmp {
 
     fn wait(&mut self, what: PollFlags, deadline: Instant) -> io::Result<()> {
         loop {
-            let now = Instant::now();
-            let left = deadline.saturating_duration_since(now);
-            if left.is_zero() {
+            if Instant::now() >= deadline {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "QEMU does not answer"));
             }
-            let left =
-                self.ears.pause_ends().map_or(left, |until| left.min(until.saturating_duration_since(now)));
-            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            let until = self.ears.pause_ends().map_or(deadline, |until| until.min(deadline));
             let mut polled = vec![PollFd::new(&self.socket, what)];
             polled.extend(self.ears.readable().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-            match rustix::event::poll(&mut polled, Some(&left)) {
-                Err(errno) if errno != Errno::INTR => return Err(errno.into()),
-                _ if !polled[0].revents().is_empty() => return Ok(()),
-                _ => self.ears.take(),
+            ready::any_until(&mut polled, Some(until))?;
+            if !polled[0].revents().is_empty() {
+                return Ok(());
             }
+            self.ears.take();
         }
     }
 }

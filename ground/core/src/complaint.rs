@@ -5,7 +5,9 @@
 
 use std::{fmt, os::fd::AsFd};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::event::PollFlags;
+
+use crate::ready;
 
 /// The longest line: a pipe that takes anything takes this much at once.
 const LONGEST: usize = 4096;
@@ -22,9 +24,7 @@ pub fn say(place: impl AsFd, line: fmt::Arguments<'_>) {
     let end = (0..LONGEST).rev().find(|end| line.is_char_boundary(*end));
     line.truncate(end.unwrap_or(0));
     line.push('\n');
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let mut takes = [PollFd::new(&place, PollFlags::OUT)];
-    if rustix::event::poll(&mut takes, Some(&at_once)) == Ok(1) && takes[0].revents() == PollFlags::OUT {
+    if ready::now(&place, PollFlags::OUT) == Ok(PollFlags::OUT) {
         // Who has gone meanwhile is not told.
         let _ = rustix::io::write(&place, line.as_bytes());
     }

@@ -13,7 +13,8 @@
 //!   it is due to a device of an application.
 //! * [`complain!`]: a line for the log of a program.
 //! * [`lock`]: locks on files, also on those that who has them removes.
-//! * [`mountinfo`]: what the kernel says of mounts. These three have all the I/O here.
+//! * [`mountinfo`]: what the kernel says of mounts.
+//! * [`ready`]: waiting for descriptors, within a limit. These four have all the I/O here.
 //! * [`timestamp`]: times as documents write them.
 #![forbid(unsafe_code)]
 
@@ -28,6 +29,7 @@ pub mod id;
 pub mod lock;
 pub mod mountinfo;
 pub mod operation;
+pub mod ready;
 pub mod state;
 pub mod timestamp;
 

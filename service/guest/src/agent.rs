@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error, Exit};
+use hcs_core::{Cause, Error, Exit, ready};
 use hcs_gcs::{
     code,
     guest::{self, Failure, Guest, Heard, Question},
@@ -15,7 +15,7 @@ use hcs_ipc::worker::{Notice, Request};
 use hcs_mux::{Event, Stream};
 use hcs_worker::carrier::{Carrier, Cut, Told, Which};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::{PollFd, PollFlags},
     io::Errno,
 };
 use serde::Serialize;
@@ -138,15 +138,7 @@ impl Agent {
         fds.push(PollFd::from_borrowed_fd(self.mother.readable(), PollFlags::IN));
         who.push(Ready::Log);
         fds.push(PollFd::from_borrowed_fd(self.log.readable(), PollFlags::IN));
-        let timeout = self.again.map(|at| {
-            let left = at.saturating_duration_since(Instant::now());
-            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
-        });
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Vec::new()),
-            Err(errno) => return Err(errno),
-        }
+        ready::any_until(&mut fds, self.again)?;
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         Ok(who.into_iter().zip(ready).filter_map(|(who, ready)| ready.then_some(who)).collect())
     }

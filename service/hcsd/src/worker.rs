@@ -13,7 +13,7 @@ use std::{
 };
 
 use hcs_container::process;
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use hcs_ipc::{
     socket,
     stream::Stream,
@@ -22,7 +22,7 @@ use hcs_ipc::{
 };
 use hcs_schema::Guid;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::PollFlags,
     net::{AddressFamily, SocketFlags, SocketType},
     process::Signal,
 };
@@ -206,11 +206,8 @@ impl Worker {
 
     /// Whether it is still there: one that was started ahead may have died since.
     pub fn is_there(&self) -> bool {
-        let socket = self.stream.as_socket();
-        let mut end = [PollFd::new(&socket, PollFlags::IN)];
         // Nothing is said by a worker without a system, so whatever is there to be read is its end.
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        matches!(rustix::event::poll(&mut end, Some(&at_once)), Ok(0))
+        ready::now(self.stream.as_socket(), PollFlags::IN) == Ok(PollFlags::empty())
     }
 
     /// Which process it is.

@@ -9,6 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
+use hcs_core::ready;
 use hcs_mux::{Event, Mux, Session, Stream, frame};
 use rustix::{event::PollFlags, fs::OFlags, io::Errno};
 
@@ -442,10 +443,8 @@ fn set_nonblocking(file: &OwnedFd) -> Result<(), Errno> {
 
 /// Whether everybody who could read from a pipe, or has a console open, has closed it.
 fn has_no_reader(pipe: &OwnedFd) -> bool {
-    let mut poll = [rustix::event::PollFd::new(pipe, PollFlags::empty())];
-    let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut poll, Some(&at_once)).is_ok()
-        && poll[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL)
+    let ends = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
+    ready::now(pipe, PollFlags::empty()).is_ok_and(|found| found.intersects(ends))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hcs_container::zygote::{self, Twin};
-use hcs_core::{Cause, Error, Exit};
+use hcs_core::{Cause, Error, Exit, ready};
 use hcs_gcs::records::NULL_ID;
 use hcs_ipc::{
     Message,
@@ -17,7 +17,7 @@ use hcs_ipc::{
 use hcs_machine::machine::Told;
 use hcs_schema::Any;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::{PollFd, PollFlags},
     io::Errno,
     net::SocketFlags,
 };
@@ -197,12 +197,7 @@ impl Worker {
             who.push(Ready::DeviceHost(host));
             fds.push(PollFd::from_borrowed_fd(fd, wanted));
         }
-        let timeout = self.timeout();
-        match rustix::event::poll(&mut fds, timeout.as_ref()) {
-            Ok(_) => {}
-            Err(Errno::INTR) => return Ok(Vec::new()),
-            Err(errno) => return Err(errno.into()),
-        }
+        ready::any_until(&mut fds, self.wakes_at())?;
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         Ok(who.into_iter().zip(ready).filter_map(|(who, ready)| ready.then_some(who)).collect())
     }
@@ -213,7 +208,8 @@ impl Worker {
         self.idle_until.filter(|_| self.connection.is_none())
     }
 
-    fn timeout(&self) -> Option<Timespec> {
+    /// When there is something to do though nothing has come.
+    fn wakes_at(&self) -> Option<Instant> {
         let guest = self.system.heard_guest().and_then(Guest::deadline);
         let devices = self.system.device_hosts().deadline();
         let until = [
@@ -224,9 +220,7 @@ impl Worker {
             self.gives_up_at(),
             self.lets_in_at,
         ];
-        let until = until.into_iter().flatten().min()?;
-        let left = until.saturating_duration_since(Instant::now());
-        Some(Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) })
+        until.into_iter().flatten().min()
     }
 
     fn handle(&mut self, ready: Ready) {

@@ -14,9 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::PollFlags,
     io::Errno,
     mount::UnmountFlags,
     process::{Pid, PidfdFlags, Signal},
@@ -132,15 +132,8 @@ fn is_program(path: &Path) -> bool {
 fn ends_by(process: &OwnedFd, signal: Signal, patience: Duration) -> bool {
     // One that has ended already takes none.
     let _ = rustix::process::pidfd_send_signal(process, signal);
-    let deadline = Instant::now() + patience;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let mut death = [PollFd::new(process, PollFlags::IN)];
-        match rustix::event::poll(&mut death, Timespec::try_from(left).ok().as_ref()) {
-            Err(Errno::INTR) => {}
-            found => return found.is_ok_and(|found| found > 0),
-        }
-    }
+    let death = ready::until(process, PollFlags::IN, Some(Instant::now() + patience));
+    death.is_ok_and(|death| !death.is_empty())
 }
 
 #[cfg(test)]

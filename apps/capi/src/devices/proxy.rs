@@ -25,11 +25,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use hcs_ipc::socket;
 use hcs_schema::Guid;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
+    event::PollFlags,
     io::Errno,
     net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType, UCred, sockopt},
     process,
@@ -68,15 +68,12 @@ fn connection(object: Handle) -> Result<OwnedFd, Cause> {
 
 /// Waits until the socket is ready for this.
 fn wait(socket: BorrowedFd<'_>, flags: PollFlags, deadline: Option<Instant>) -> Result<(), Error> {
-    loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        match poll(&mut [PollFd::new(&socket, flags)], timeout.as_ref()) {
-            Ok(0) => return Err(Error::new(Cause::DeadlineExceeded, "the other process says nothing")),
-            Ok(_) => return Ok(()),
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(Error::from_errno(errno.raw_os_error(), "waiting for a process")),
+    match ready::until(socket, flags, deadline) {
+        Ok(found) if found.is_empty() => {
+            Err(Error::new(Cause::DeadlineExceeded, "the other process says nothing"))
         }
+        Ok(_) => Ok(()),
+        Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "waiting for a process")),
     }
 }
 

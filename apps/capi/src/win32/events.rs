@@ -8,8 +8,9 @@ use std::{
     time::Instant,
 };
 
+use hcs_core::ready;
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
+    event::{EventfdFlags, PollFlags, eventfd},
     io::Errno,
 };
 
@@ -110,17 +111,13 @@ extern "C" fn WaitForSingleObject(handle: Handle, milliseconds: u32) -> u32 {
 fn wait(fd: RawFd, deadline: Option<Instant>) -> Result<u32, Win32Error> {
     let reset = events().get(&fd).copied();
     loop {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         let descriptor = borrow(fd);
-        let mut polled = [PollFd::new(&descriptor, PollFlags::IN)];
-        match poll(&mut polled, timeout.as_ref()) {
-            Ok(0) => return Ok(WAIT_TIMEOUT),
-            Ok(_) if polled[0].revents().contains(PollFlags::NVAL) => return Err(Win32Error::INVALID_HANDLE),
+        match ready::until(descriptor, PollFlags::IN, deadline) {
+            Ok(found) if found.is_empty() => return Ok(WAIT_TIMEOUT),
+            Ok(found) if found.contains(PollFlags::NVAL) => return Err(Win32Error::INVALID_HANDLE),
             // Of several that wait for an auto-reset event one gets it; the others go on waiting.
             Ok(_) if reset == Some(Reset::Auto) && !take(descriptor.as_raw_fd())? => {}
             Ok(_) => return Ok(WAIT_OBJECT),
-            Err(Errno::INTR) => {}
             Err(_) => return Err(Win32Error::INVALID_HANDLE),
         }
     }

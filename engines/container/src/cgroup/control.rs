@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::PollFlags,
     fs::{Mode, OFlags},
     process::{Pid, PidfdFlags, Signal},
 };
@@ -512,9 +512,7 @@ fn kill_and_wait(folder: &Path, pids: &[Pid], deadline: Instant) -> io::Result<(
     }
     for pidfd in &ours {
         // A pidfd becomes readable when the process is dead.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-        let _ = rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&left));
+        let _ = ready::until(pidfd, PollFlags::IN, Some(deadline));
     }
     Ok(())
 }

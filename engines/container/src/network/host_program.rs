@@ -7,11 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec},
-    io::Errno,
-};
+use hcs_core::{Cause, Error, ready};
+use rustix::event::PollFlags;
 
 const FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"];
 
@@ -41,16 +38,10 @@ pub fn run(command: &mut Command, input: &str, patience: Duration) -> Result<(),
     let mut is_late = false;
     if let Some(mut stderr) = child.stderr.take() {
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            match rustix::event::poll(&mut [PollFd::new(&stderr, PollFlags::IN)], Some(&left)) {
-                Ok(0) => {
-                    is_late = true;
-                    let _ = child.kill();
-                    break;
-                }
-                Err(Errno::INTR) => continue,
-                _ => {}
+            if ready::until(&stderr, PollFlags::IN, Some(until)) == Ok(PollFlags::empty()) {
+                is_late = true;
+                let _ = child.kill();
+                break;
             }
             let mut buffer = [0; 1024];
             match stderr.read(&mut buffer) {

@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use hcs_ipc::hosting::{Ask, Said};
 use hcs_schema::Guid;
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::{PollFd, PollFlags},
     io::Errno,
     net::{AddressFamily, Shutdown, SocketFlags, SocketType},
 };
@@ -252,15 +252,9 @@ impl Hosts {
             .filter(|(id, ..)| ids.contains(id))
             .map(|(id, channel, wanted)| (id, PollFd::from_borrowed_fd(channel, wanted)))
             .unzip();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            match rustix::event::poll(&mut polled, Some(&left)) {
-                Err(Errno::INTR) => {}
-                Ok(_) => break,
-                // What has failed is found when it is read.
-                Err(_) => return ids.to_vec(),
-            }
+        if ready::any_until(&mut polled, Some(deadline)).is_err() {
+            // What has failed is found when it is read.
+            return ids.to_vec();
         }
         let ready = hosts.into_iter().zip(&polled).filter(|(_, polled)| !polled.revents().is_empty());
         ready.map(|(id, _)| id).collect()

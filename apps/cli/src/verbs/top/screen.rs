@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use hcs_core::ready;
+use rustix::event::{PollFd, PollFlags};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM},
     low_level::pipe,
@@ -63,16 +64,13 @@ impl Screen {
     pub fn is_left_within(&mut self, time: Duration) -> Result<bool, Failure> {
         let deadline = Instant::now() + time;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
             let stdin = io::stdin();
             let mut sources = vec![PollFd::new(&self.signals, PollFlags::IN)];
             if self.has_keys {
                 sources.push(PollFd::new(&stdin, PollFlags::IN));
             }
-            match poll(&mut sources, Some(&left)) {
-                // The signal is in the pipe by now.
-                Err(rustix::io::Errno::INTR) => continue,
+            // A signal is in the pipe when it cuts the wait short.
+            match ready::any_until(&mut sources, Some(deadline)) {
                 Err(errno) => return Err(Failure::io(&errno.into(), "waiting for a key")),
                 Ok(0) => return Ok(false),
                 Ok(_) if !sources[0].revents().is_empty() => return Ok(true),
