@@ -2,7 +2,7 @@
 //! and in the end nothing is left.
 //!
 //! They are found in the folder that `HCS_PACKAGES` names; `cargo xtask package` makes them.
-#![allow(clippy::unwrap_used, reason = "a panic is the message, also in the helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a panic is the message, also in the helpers of tests")]
 
 use std::{
     collections::BTreeSet,

@@ -2,7 +2,7 @@
 //!
 //! The wrappers have the layout of the pointer they hold, so that exported functions take them as parameters and
 //! need no unsafe code of their own. What the header demands of callers is relied on here and nowhere else.
-#![allow(unsafe_code, reason = "reads and writes through pointers that C callers pass")]
+#![expect(unsafe_code, reason = "reads and writes through pointers that C callers pass")]
 
 use std::{ffi::c_void, ptr};
 

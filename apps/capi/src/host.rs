@@ -1,5 +1,5 @@
 //! The exports of the group Host Service.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use hcs::Error;
 use hcs_core::Cause;

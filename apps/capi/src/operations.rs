@@ -1,5 +1,5 @@
 //! The exports of the group Operations.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use std::time::{Duration, Instant};
 

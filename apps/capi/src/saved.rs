@@ -1,5 +1,5 @@
 //! The exports of the group Utility Functions for Virtual Machines that are about saved machines.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use hcs::saved;
 use hcs_core::Cause;

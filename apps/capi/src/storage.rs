@@ -1,5 +1,5 @@
 //! The exports of the group Storage Utility Functions for Containers. They work in the caller's process.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use std::{fs::File, path::PathBuf};
 

@@ -1,5 +1,5 @@
 //! The exports of the group Utility Functions for Virtual Machines that are about access to files.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@ use crate::Error;
 
 /// By what a guest knows which driver a device needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the members are those of every PCI device")]
+#[expect(missing_docs, reason = "the members are those of every PCI device")]
 pub struct PnpId {
     pub vendor: u16,
     pub device: u16,

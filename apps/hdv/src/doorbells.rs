@@ -11,7 +11,7 @@ pub type Signal = Arc<dyn Fn() + Send + Sync>;
 
 /// How long a write is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum Size {
     Byte,
     Word,

@@ -1,5 +1,5 @@
 //! Memory that others write too: of the guest, and of sections. It is touched through raw pointers only, never through references.
-#![allow(unsafe_code, reason = "maps memory that a guest shares, and copies from and to it")]
+#![expect(unsafe_code, reason = "maps memory that a guest shares, and copies from and to it")]
 
 use std::{
     os::fd::{AsFd, BorrowedFd},

@@ -1,7 +1,5 @@
 //! The system calls that rustix does not have, each wrapped so that the rest of the crate stays safe.
-
-// UNSAFETY: raw system calls; each block says which preconditions it meets.
-#![expect(unsafe_code)]
+#![expect(unsafe_code, reason = "raw system calls; each block says which preconditions it meets")]
 
 use std::{
     ffi::CStr,

@@ -7,9 +7,10 @@
 //!
 //! The worker must not be dumpable: the child is in the container's pid namespace, and who could trace it there
 //! could write to the worker.
-
-// UNSAFETY: clone3 with a stack must be called in assembly, because the child returns on that stack.
-#![expect(unsafe_code)]
+#![expect(
+    unsafe_code,
+    reason = "clone3 with a stack must be called in assembly, because the child returns on that stack"
+)]
 
 use std::{
     cell::UnsafeCell,

@@ -1,6 +1,6 @@
 //! Whether virtual processors can be the host's own. That `/dev/kvm` is there says little: on hosts that are virtual
 //! themselves it may be able to run special guests only. So one is made, and has to execute something.
-#![allow(unsafe_code, reason = "ioctl and shared memory have no safe form")]
+#![expect(unsafe_code, reason = "ioctl and shared memory have no safe form")]
 
 use std::{
     fs::{File, OpenOptions},

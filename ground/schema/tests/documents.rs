@@ -1,7 +1,7 @@
 //! Good documents: those that clients are known to send are read without a remark and written unchanged.
 
 // Helpers of tests may unwrap as the tests themselves may.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a panic is the message")]
 
 use hcs_schema::*;
 use serde_json::value::RawValue;

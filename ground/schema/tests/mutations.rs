@@ -1,7 +1,7 @@
 //! Damaged documents: whatever happens to the bytes, reading answers and never panics.
 
 // Helpers of tests may unwrap as the tests themselves may.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a panic is the message")]
 
 use hcs_schema::*;
 use proptest::prelude::*;

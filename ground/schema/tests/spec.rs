@@ -4,7 +4,7 @@
 //! the specification itself is at hand (`HCS_SPEC`, or beside the workspace) the list is compared with it.
 
 // Helpers of tests may unwrap as the tests themselves may.
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a panic is the message")]
 
 use hcs_schema::{Format, Kind, choices, json_schema, shapes};
 use serde_json::Value;

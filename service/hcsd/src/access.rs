@@ -1,7 +1,5 @@
 //! Who may use the service: root, the service's own user, and a group, `hcs` if not told otherwise.
-
-// UNSAFETY: SO_PEERGROUPS is not in rustix.
-#![expect(unsafe_code)]
+#![expect(unsafe_code, reason = "SO_PEERGROUPS is not in rustix")]
 
 use std::os::fd::{AsFd, AsRawFd};
 

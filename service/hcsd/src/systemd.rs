@@ -1,7 +1,8 @@
 //! What a service manager expects: a socket handed over, a word when ready, and lines for its journal.
-
-// UNSAFETY: one descriptor number is taken over from the service manager, and close_range is not in rustix.
-#![expect(unsafe_code)]
+#![expect(
+    unsafe_code,
+    reason = "one descriptor number is taken over from the service manager, and close_range is not in rustix"
+)]
 
 use std::{
     os::{

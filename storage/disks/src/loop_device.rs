@@ -1,5 +1,5 @@
 //! Loop devices: files as disks of the host.
-#![allow(unsafe_code, reason = "ioctl has no safe form")]
+#![expect(unsafe_code, reason = "ioctl has no safe form")]
 
 use std::{
     fs::{File, OpenOptions},

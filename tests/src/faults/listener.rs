@@ -6,7 +6,7 @@
 //! Not ptrace: a tracer must keep count of every thread and fork, its stops are mixed up with the waiting for children,
 //! and a process that is left by its tracer at a stop hangs. Here there is nothing to lose. Whoever is born has the
 //! filter from birth, who dies is forgotten by the kernel, and other processes of the test may be waited for as usual.
-#![allow(unsafe_code, reason = "seccomp and its ioctls have no safe form")]
+#![expect(unsafe_code, reason = "seccomp and its ioctls have no safe form")]
 
 use std::{
     io,

@@ -192,7 +192,7 @@ fn share_a_page(system: &System, device: &Device) {
     let refused = device.map_guest(1 << 40, 4096, false).unwrap_err();
     assert_eq!(refused.cause, Cause::InvalidArgument);
     assert_eq!(device.write_guest(u64::MAX - 1, b"four").unwrap_err().cause, Cause::InvalidArgument);
-    #[allow(unsafe_code, reason = "looks through a window, as a device does")]
+    #[expect(unsafe_code, reason = "looks through a window, as a device does")]
     // SAFETY: the window is a page long, lies at a page, and is open until it is closed below.
     unsafe {
         assert_eq!(window.read_volatile().to_le_bytes(), *b"page");

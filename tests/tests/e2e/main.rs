@@ -1,7 +1,7 @@
 //! End to end: the shipped hcsd, hcs-worker and hcs, through the client crate, by hand, and by strangers.
 //!
 //! Each test has a service of its own, which fails it at the end if anything is left on the host.
-#![allow(clippy::unwrap_used, reason = "a panic is the message, also in the helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a panic is the message, also in the helpers of tests")]
 
 mod access;
 mod activation;

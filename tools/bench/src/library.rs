@@ -1,5 +1,5 @@
 //! The C library as a C program uses it: loaded at run time, called by its functions' names.
-#![allow(unsafe_code, reason = "loads a shared library and calls its C functions")]
+#![expect(unsafe_code, reason = "loads a shared library and calls its C functions")]
 
 use std::{
     ffi::{CString, c_void},

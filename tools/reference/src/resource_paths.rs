@@ -14,7 +14,7 @@ struct Path {
     settings: &'static str,
     limits: &'static str,
     /// What the test asks with: names in the path, settings.
-    #[cfg_attr(not(test), expect(dead_code))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "the test alone asks"))]
     sample: (&'static str, &'static str),
 }
 

@@ -1,6 +1,7 @@
 //! The methods of `io.hcs.Compute` as types: parameters and reply of each, used by hcsd and by the client.
 //!
 //! A test holds this file against the interface text, name by name.
+#![expect(missing_docs, reason = "the interface text documents parameters and members")]
 
 use hcs_schema::Any;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -24,7 +25,6 @@ macro_rules! methods {
         $(
             #[doc = concat!("Parameters of ", stringify!($name), "; the interface text documents them.")]
             #[derive(Clone, Debug, Serialize, Deserialize)]
-            #[allow(missing_docs, reason = "the interface text documents every parameter")]
             pub struct $name { $( #[serde(rename = $wire)] pub $parameter: $type, )* }
 
             impl Method for $name {
@@ -92,7 +92,6 @@ macro_rules! records {
             $(#[$doc])*
             #[derive(Clone, Debug, Serialize, Deserialize)]
             #[serde(rename_all = "camelCase")]
-            #[allow(missing_docs, reason = "the interface text documents every member")]
             pub struct $name { $( pub $member: $type, )* }
         )+
     };
@@ -192,7 +191,6 @@ records! {
 /// The `type` of an `Event`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the interface text documents them")]
 pub enum EventKind {
     SystemExited,
     SystemCrashInitiated,
@@ -204,7 +202,6 @@ pub enum EventKind {
 /// The `type` of a `SystemEvent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the interface text documents them")]
 pub enum SystemEventKind {
     Present,
     Created,
@@ -221,7 +218,6 @@ pub enum SystemEventKind {
 /// The `stream` of an `OutputPiece`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "the interface text documents them")]
 pub enum OutputStream {
     StdOut,
     StdErr,

@@ -1,7 +1,5 @@
 //! Descriptors that tokio watches for one kind of readiness.
-
-// UNSAFETY: tokio leaves the promise that a descriptor stays what it is to the caller.
-#![expect(unsafe_code)]
+#![expect(unsafe_code, reason = "tokio leaves the promise that a descriptor stays what it is to the caller")]
 
 use std::{
     io,

@@ -11,7 +11,7 @@ pub const LONGEST: usize = MOST_DATA + 64;
 
 /// What a message is about.
 pub mod command {
-    #![allow(missing_docs, reason = "the names are those of the protocol")]
+    #![expect(missing_docs, reason = "the names are those of the protocol")]
     pub const VERSION: u16 = 1;
     pub const DMA_MAP: u16 = 2;
     pub const DMA_UNMAP: u16 = 3;

@@ -51,7 +51,7 @@ pub struct Unmap {
 
 /// What a monitor asks.
 #[derive(Debug)]
-#[allow(missing_docs, reason = "the members are named as what they are")]
+#[expect(missing_docs, reason = "the members are named as what they are")]
 pub enum Request {
     /// Which version is spoken.
     Version(Version),

@@ -1,5 +1,5 @@
 //! The exports that make and end hosts of devices, and the devices in them.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use std::{
     os::fd::OwnedFd,

@@ -1,5 +1,5 @@
 //! A device whose behaviour is a table of C callbacks.
-#![allow(unsafe_code, reason = "calls of functions that C callers pass")]
+#![expect(unsafe_code, reason = "calls of functions that C callers pass")]
 
 use std::ptr;
 

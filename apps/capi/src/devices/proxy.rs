@@ -15,7 +15,7 @@
 //!
 //! Who asks is what the kernel says of the sender of the request (`SCM_CREDENTIALS`). `SO_PEERCRED` would name whoever
 //! made the socket, which is the owner itself if that passes one end of a pair to a child.
-#![allow(unsafe_code, reason = "exported names; credentials beside a message")]
+#![expect(unsafe_code, reason = "exported names; credentials beside a message")]
 
 use std::{
     io::{self, IoSlice},

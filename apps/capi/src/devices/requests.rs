@@ -1,5 +1,5 @@
 //! The exports by which a device asks for something: memory of the guest, interrupts, doorbells, sections.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use std::{os::fd::AsFd, ptr::NonNull, sync::Arc};
 

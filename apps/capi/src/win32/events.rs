@@ -1,5 +1,5 @@
 //! Events over eventfd, and waiting for anything that can become readable.
-#![allow(unsafe_code, reason = "exported names; descriptors come from the caller as numbers")]
+#![expect(unsafe_code, reason = "exported names; descriptors come from the caller as numbers")]
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
 //! `ReadFile`, `WriteFile` and `CloseHandle`.
-#![allow(unsafe_code, reason = "exported names; descriptors come from the caller as numbers")]
+#![expect(unsafe_code, reason = "exported names; descriptors come from the caller as numbers")]
 
 use std::{mem::MaybeUninit, ptr};
 

@@ -1,5 +1,5 @@
 //! `GetLastError`: why the last function failed in this thread.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use std::cell::Cell;
 

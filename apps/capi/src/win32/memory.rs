@@ -1,5 +1,5 @@
 //! `LocalFree` and `CoTaskMemFree`: one function by two names.
-#![allow(unsafe_code, reason = "exported names")]
+#![expect(unsafe_code, reason = "exported names")]
 
 use std::{ffi::c_void, ptr};
 

@@ -1,6 +1,6 @@
 //! Devices, served to monitors that are tests: one that is made here byte by byte, and the one of the crate `vfio_user`.
 
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod board;
 mod conversation;

@@ -1,5 +1,5 @@
 //! Waiting for many descriptors at once.
-#![allow(unsafe_code, reason = "epoll_wait of libc; see `Poller::wait`")]
+#![expect(unsafe_code, reason = "epoll_wait of libc; see `Poller::wait`")]
 
 use std::{
     io,

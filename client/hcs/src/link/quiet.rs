@@ -1,5 +1,5 @@
 //! Threads that the program around us does not notice: they take none of its signals.
-#![allow(unsafe_code, reason = "signal masks of threads have no safe interface")]
+#![expect(unsafe_code, reason = "signal masks of threads have no safe interface")]
 
 use std::{io, mem::MaybeUninit, ptr, thread};
 

@@ -131,6 +131,7 @@ fn bounded(cpuid: &impl Fn(u32, u32) -> Registers, leaf: u32, subleaf: u32) -> R
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "the CPUID intrinsic is unsafe in the oldest toolchain supported")]
+#[expect(clippy::allow_attributes, reason = "what is expected depends on the toolchain")]
 #[allow(unused_unsafe, reason = "and safe in newer ones")]
 fn cpuid(leaf: u32, subleaf: u32) -> Registers {
     // SAFETY: CPUID exists on every x86_64 processor, is allowed in user mode, and changes only the four

@@ -7,6 +7,7 @@
 mod others;
 mod ours;
 #[path = "../../../../apps/hdv/examples/virtio/mod.rs"]
+#[expect(clippy::allow_attributes, reason = "what is expected of a module is not expected of what is in it")]
 #[allow(dead_code, reason = "of its devices only the disk is measured")]
 mod virtio;
 
