@@ -39,20 +39,20 @@ fn group() -> Result<Who, Error> {
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsGrantVmAccess(id: Text, file: Text) -> Code {
-    tell(|| Ok(access::grant(&path(file)?, user(id)?)?))
+    tell(|| access::grant(&path(file)?, user(id)?))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsRevokeVmAccess(id: Text, file: Text) -> Code {
-    tell(|| Ok(access::revoke(&path(file)?, user(id)?)?))
+    tell(|| access::revoke(&path(file)?, user(id)?))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsGrantVmGroupAccess(file: Text) -> Code {
-    tell(|| Ok(access::grant(&path(file)?, group()?)?))
+    tell(|| access::grant(&path(file)?, group()?))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn HcsRevokeVmGroupAccess(file: Text) -> Code {
-    tell(|| Ok(access::revoke(&path(file)?, group()?)?))
+    tell(|| access::revoke(&path(file)?, group()?))
 }

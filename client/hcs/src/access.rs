@@ -9,11 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error as CoreError};
 use rustix::{
     fs::{FlockOperation, Mode, OFlags, XattrFlags},
     io::Errno,
 };
+
+use crate::Error;
 
 /// Whom an entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +88,7 @@ fn lock(own: &Path, path: &Path) -> Result<Option<fs::File>, Error> {
             Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(PAUSE),
             Err(Errno::WOULDBLOCK) => {
                 let detail = format!("somebody has locked {}", path.display());
-                return Err(Error::new(Cause::InUse, detail));
+                return Err(CoreError::new(Cause::InUse, detail).into());
             }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(failed(path)(errno.into())),
@@ -98,9 +100,10 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
     let what = format!("changing who may use {}", path.display());
     move |error| match error.raw_os_error() {
         Some(libc::ENOTSUP) => {
-            Error::new(Cause::NotSupported, format!("{what}: its file system keeps no lists of access"))
+            let detail = format!("{what}: its file system keeps no lists of access");
+            CoreError::new(Cause::NotSupported, detail).into()
         }
-        _ => Error::from_io(&error, &what),
+        _ => CoreError::from_io(&error, &what).into(),
     }
 }
 

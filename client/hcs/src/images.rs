@@ -15,7 +15,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// What the functions of a store tell.
+/// What a store, an image and a name tell, as they ask no service; with `?` it becomes an [`Error`].
 pub use hcs_core::Error as StoreError;
 pub use hcs_images::{Compression, Defaults, Form, Image, Listed, Name, Progress, Pruned, Store, Watcher};
 use hcs_layers::archive::Limits;

@@ -42,7 +42,7 @@ impl Save {
         }
         let client = context.client()?;
         saved::create_empty_runtime_state(&file)?;
-        let granted = client.machine_user(system.id()).wait().and_then(|who| Ok(access::grant(&file, who)?));
+        let granted = client.machine_user(system.id()).wait().and_then(|who| access::grant(&file, who));
         let saved = granted.and_then(|()| save_to(&system, &file));
         // Else the next try would take it for one that the machine may write already. Where the service is lost, it may be saved.
         if saved.as_ref().is_err_and(|error| error.cause != Cause::ServiceDisconnect) {
