@@ -16,7 +16,7 @@ use hcs::link::quiet;
 use hcs_core::{Cause, Error, ready};
 use hcs_ipc::{
     Decoder, Message,
-    hosting::{Ask, FromHost, Said, ToHost, VERSION},
+    device_host::{Ask, FromHost, Said, ToHost, VERSION},
     socket::{self, Outbox},
     worker::Numbered,
 };

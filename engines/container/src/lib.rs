@@ -26,7 +26,7 @@ pub mod container;
 mod device;
 pub mod host_process;
 pub mod host_view;
-pub mod hosted;
+pub mod hosted_system;
 pub mod init;
 mod launch;
 mod mounts;

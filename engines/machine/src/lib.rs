@@ -15,11 +15,11 @@
 
 pub mod change;
 pub mod command;
+mod device_hosts;
 mod devices;
 mod files;
 mod firmware;
 mod helper;
-mod hosts;
 pub mod kvm;
 mod links;
 pub mod machine;
@@ -35,9 +35,9 @@ mod tail;
 mod tpm;
 
 pub use change::Change;
+pub use device_hosts::{DeviceHosts, NotStarted};
 pub use files::remove_sockets;
 pub use hcs_state::{replace::partial, runtime::Saved};
-pub use hosts::{DeviceHosts, NotStarted};
 pub use machine::Machine;
 pub use plan::Plan;
 

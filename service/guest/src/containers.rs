@@ -59,7 +59,7 @@ impl Agent {
         let document: Value = question.read::<Create>()?.container_config.0;
         let system = SystemId::new(&id).map_err(failure)?;
         let text = document.to_string();
-        let planned = hcs_container::hosted::plan(&text, &id, system.runtime_id(), CGROUP_PARENT);
+        let planned = hcs_container::hosted_system::plan(&text, &id, system.runtime_id(), CGROUP_PARENT);
         let (plan, notices) = planned.map_err(failure)?;
         for notice in notices {
             hcs_core::complain!("hcs-guest: {id}: {}: {}", notice.path, notice.message);

@@ -14,7 +14,7 @@ pub mod connection;
 mod device_hosts;
 mod engine;
 mod guest;
-mod hosted;
+mod hosted_system;
 mod kept;
 mod name;
 mod output;

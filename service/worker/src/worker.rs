@@ -26,7 +26,7 @@ use crate::{
     carrier::Which as Part,
     connection::{Broken, Connection},
     guest::{self, Guest, What},
-    hosted::Hosted,
+    hosted_system::Hosted,
     kept, name,
     requests::{self, Answered},
     system::System,

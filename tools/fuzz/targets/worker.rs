@@ -3,7 +3,7 @@
 
 use hcs_core::{Cause, Error};
 use hcs_ipc::{
-    hosting::{FromHost, ToHost},
+    device_host::{FromHost, ToHost},
     worker::{Answer, Failure, FromWorker, Hello, Numbered, Request, Welcome},
 };
 

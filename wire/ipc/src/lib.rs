@@ -5,7 +5,7 @@
 //! * clients ↔ hcsd: Varlink, interface `io.hcs.Compute`; [`interface`] has its text, [`compute`] its methods
 //!   as types, [`varlink`] the envelopes;
 //! * hcsd ↔ hcs-worker: private and versioned, [`worker`];
-//! * hcs-worker ↔ applications that host devices of a virtual machine: [`hosting`].
+//! * hcs-worker ↔ applications that host devices of a virtual machine: [`device_host`].
 //!
 //! [`frame`] is sans-io: bytes and descriptors in, messages out. [`socket`] moves them without blocking,
 //! [`stream`] does so under tokio for hcsd. The client library has its own loop over [`socket`], because a C
@@ -16,8 +16,8 @@
 //! the service with it, as a stranger would.
 
 pub mod compute;
+pub mod device_host;
 pub mod frame;
-pub mod hosting;
 pub mod interface;
 pub mod limits;
 pub mod socket;

@@ -251,7 +251,7 @@ pub enum Answer {
     Output,
     /// A socket that is connected to the port comes beside the message.
     SerialPort,
-    /// The application's end of its channel to the worker comes beside the message; [`crate::hosting`] is spoken there.
+    /// The application's end of its channel to the worker comes beside the message; [`crate::device_host`] is spoken there.
     Channel,
     /// Files come beside the message: the state of the devices, and the memory.
     Template {

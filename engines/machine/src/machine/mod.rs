@@ -4,7 +4,7 @@
 
 pub mod changes;
 mod crash;
-mod hosting;
+mod hosted_devices;
 mod hotplug;
 mod mapping;
 mod memory;
@@ -35,9 +35,9 @@ use serde_json::{Value, json};
 
 use self::{changes::Wait, crash::Crash, reason::Reason, screen::Viewers};
 use crate::{
+    device_hosts::DeviceHosts,
     devices,
     files::{self, Persistent},
-    hosts::DeviceHosts,
     links::Speaker,
     memory::Memory,
     plan::Plan,

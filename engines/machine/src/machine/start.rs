@@ -21,11 +21,12 @@ use rustix::{
 };
 use serde_json::Value;
 
-use super::{Machine, Running, hosting, last_words, memory, screen::Viewers};
+use super::{Machine, Running, hosted_devices, last_words, memory, screen::Viewers};
 use crate::{
-    command, devices,
+    command,
+    device_hosts::DeviceHosts,
+    devices,
     files::{self, Conversations, Files},
-    hosts::DeviceHosts,
     links,
     plan::Plan,
     prefix,
@@ -168,7 +169,7 @@ impl Machine {
         }
         let (numbers, memory) = (files.numbers(), files.memory()?);
         arguments.extend(command::arguments(&self.plan, &numbers));
-        let view = View::open(&[prefix(&path).to_owned()])?.with_open_folder(hosting::PLACE)?;
+        let view = View::open(&[prefix(&path).to_owned()])?.with_open_folder(hosted_devices::PLACE)?;
         let pidfd = host_process::start(
             &Program {
                 path: &path,

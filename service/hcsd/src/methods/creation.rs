@@ -19,7 +19,7 @@ use hcs_schema::{Any, ComputeSystem, Guid, OperationFailureDetail, Reading, Vers
 
 use super::{
     Context, Outcome, cpu_group, host,
-    hosting::{self, Hosted},
+    hosted_system::{self, Hosted},
     restoring, within,
 };
 use crate::{
@@ -172,7 +172,7 @@ async fn attempt(
         Err(error) => {
             // The failure is told when nothing is left of the attempt.
             let _ = task.await;
-            Err(if matches!(design.plan, Kind::Hosted(_)) { hosting::inside(error) } else { error })
+            Err(if matches!(design.plan, Kind::Hosted(_)) { hosted_system::inside(error) } else { error })
         }
     }
 }
@@ -193,7 +193,7 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
     check_kind(document)?;
     let (plan, notices) = match &document.virtual_machine {
         _ if document.hosted_system.is_some() => {
-            let planned = hosting::plan(document, &id, cgroup_parent)?;
+            let planned = hosted_system::plan(document, &id, cgroup_parent)?;
             (Kind::Hosted(planned.0), planned.1)
         }
         Some(_) => {
@@ -339,7 +339,7 @@ async fn prepare(context: &Context, design: &Design) -> Result<(Arc<System>, Set
         record.cpu_group = design.cpu_group.map(|id| id.to_string());
     }
     if let Kind::Hosted(hosted) = &design.plan {
-        let host = hosting::host_of(context, &hosted.host)?;
+        let host = hosted_system::host_of(context, &hosted.host)?;
         record.host = Some(registry::folder(&service.config.systems(), &host.id));
         record.hosting_system = Some(host.id.as_str().to_owned());
     }

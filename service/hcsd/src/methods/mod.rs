@@ -5,7 +5,7 @@ pub mod creation;
 mod device_hosting;
 pub mod host;
 mod host_report;
-mod hosting;
+mod hosted_system;
 pub mod introspection;
 pub mod modify;
 mod output;

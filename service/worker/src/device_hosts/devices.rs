@@ -7,7 +7,7 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
-use hcs_ipc::hosting::{Ask, Said};
+use hcs_ipc::device_host::{Ask, Said};
 use hcs_machine::{DeviceHosts, NotStarted, plan::HostedDevice};
 use hcs_schema::{Guid, VirtualDeviceFailureDetail};
 

@@ -9,7 +9,7 @@ use std::{
 use hcs_core::{Cause, Error};
 use hcs_ipc::{
     Message,
-    hosting::{Ask, FromHost, Said, ToHost, VERSION},
+    device_host::{Ask, FromHost, Said, ToHost, VERSION},
     worker::{Failure, Numbered},
 };
 use hcs_schema::Guid;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use hcs_core::{Cause, Error, ready};
-use hcs_ipc::hosting::{Ask, Said};
+use hcs_ipc::device_host::{Ask, Said};
 use hcs_schema::Guid;
 use rustix::{
     event::{PollFd, PollFlags},

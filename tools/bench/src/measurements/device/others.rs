@@ -13,7 +13,7 @@ use std::{
 use hcs::System;
 use hcs_ipc::{
     Decoder,
-    hosting::{Ask, FromHost, Said, ToHost},
+    device_host::{Ask, FromHost, Said, ToHost},
     socket,
     worker::Numbered,
 };

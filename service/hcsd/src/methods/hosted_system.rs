@@ -32,7 +32,7 @@ pub fn plan(
         return Err(Error::new(Cause::InvalidData, "there is no system that would host it").at(HOST));
     }
     let host = SystemId::new(host).map_err(|error| error.at(HOST))?;
-    let planned = hcs_container::hosted::plan(text.get(), id.as_str(), id.runtime_id(), cgroup_parent);
+    let planned = hcs_container::hosted_system::plan(text.get(), id.as_str(), id.runtime_id(), cgroup_parent);
     let (_, notices) = planned.map_err(inside)?;
     let notices = notices.into_iter();
     let notices =

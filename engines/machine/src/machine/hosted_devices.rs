@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use super::{Machine, Running, sharing};
 use crate::{
     change::PATH,
+    device_hosts::{DeviceHosts, NotStarted},
     devices,
-    hosts::{DeviceHosts, NotStarted},
     plan::{HostedDevice, Plan, hosted},
 };
 
