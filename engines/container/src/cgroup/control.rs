@@ -1,4 +1,4 @@
-//! One container's group: made, limited, frozen, emptied, removed.
+//! One container's group: made, joined, frozen, emptied, removed.
 
 use std::{
     cell::OnceCell,
@@ -10,24 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error, ready};
-use rustix::{
-    event::PollFlags,
-    fs::{Mode, OFlags},
-    process::{Pid, PidfdFlags, Signal},
+use hcs_core::{Cause, Error};
+use rustix::fs::{Mode, OFlags};
+
+use super::{
+    layout::Layout,
+    members::{folders_in, kill_and_wait, processes_below, remove_tree},
 };
-
-use super::layout::Layout;
-use crate::{
-    confinement::DEVICE_RULES,
-    plan::{DiskLimits, Limits, MAX_PROCESSES},
-};
-
-/// The period of processor limits, in microseconds.
-const PERIOD: u64 = 100_000;
-
-/// What a group has that nobody gave more or less.
-const EVERYBODYS_SHARES: u64 = 1024;
+use crate::plan::Limits;
 
 /// How long the processes of a group may take to die.
 const DEATH: Duration = Duration::from_secs(10);
@@ -101,111 +91,6 @@ impl Cgroup {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.kill()?,
                 Err(error) => return Err(failed(&error, "making", folder)),
             }
-        }
-        Ok(())
-    }
-
-    /// Sets the limits of a new group.
-    fn limit(&self, limits: &Limits) -> Result<(), Error> {
-        // Ours is a precaution that a host without the controller cannot take.
-        if limits.processes.is_some() || self.folder_of("pids").is_some() {
-            let processes = limits.processes.unwrap_or(MAX_PROCESSES);
-            self.write("pids", "pids.max", &processes.to_string())?;
-        }
-        self.set_differences(&Limits::default(), limits)
-    }
-
-    /// Sets limits that differ, also back to none. On failure those before hold again.
-    pub fn change_limits(&self, old: &Limits, new: &Limits) -> Result<(), Error> {
-        self.set_differences(old, new).inspect_err(|_| {
-            // What held before can be held again; if not, the first failure is the one to tell.
-            let _ = self.set_differences(new, old);
-        })
-    }
-
-    fn set_differences(&self, old: &Limits, new: &Limits) -> Result<(), Error> {
-        let is_v2 = self.is_v2();
-        let text = |value: Option<u64>, none: &str| value.map_or(none.to_owned(), |value| value.to_string());
-        if new.memory_bytes != old.memory_bytes {
-            if is_v2 {
-                self.check_room(new.memory_bytes)?;
-                self.write("memory", "memory.max", &text(new.memory_bytes, "max"))?;
-            } else {
-                self.write("memory", "memory.limit_in_bytes", &text(new.memory_bytes, "-1"))?;
-            }
-        }
-        if bandwidth(new) != bandwidth(old) {
-            let (quota, period) =
-                bandwidth(new).map_or((None, PERIOD), |(quota, period)| (Some(quota), period));
-            if is_v2 {
-                self.write("cpu", "cpu.max", &format!("{} {period}", text(quota, "max")))?;
-            } else {
-                self.write("cpu", "cpu.cfs_period_us", &period.to_string())?;
-                self.write("cpu", "cpu.cfs_quota_us", &text(quota, "-1"))?;
-            }
-        }
-        if shares(new) != shares(old) {
-            let shares = shares(new).unwrap_or(EVERYBODYS_SHARES);
-            if is_v2 {
-                let of_shares = (shares * 100 / EVERYBODYS_SHARES).clamp(1, 10_000);
-                let weight = new.cpu_weight.map_or(of_shares, u64::from);
-                self.write("cpu", "cpu.weight", &weight.to_string())?;
-            } else {
-                self.write("cpu", "cpu.shares", &shares.to_string())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Limits what the group reads and writes on a disk: operations and bytes in a second, each way.
-    pub fn limit_disk(&self, disk: &str, limits: &DiskLimits) -> Result<(), Error> {
-        if self.is_v2() {
-            let mut line = disk.to_owned();
-            for (names, value) in [(["riops", "wiops"], limits.operations), (["rbps", "wbps"], limits.bytes)]
-            {
-                for name in names {
-                    line += &value.map(|value| format!(" {name}={value}")).unwrap_or_default();
-                }
-            }
-            return self.write("io", "io.max", &line);
-        }
-        for (kind, value) in [("iops", limits.operations), ("bps", limits.bytes)] {
-            for way in ["read", "write"] {
-                if let Some(value) = value {
-                    let file = format!("blkio.throttle.{way}_{kind}_device");
-                    self.write("blkio", &file, &format!("{disk} {value}"))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// v1 refuses a limit below what is used; v2 would kill processes for it.
-    fn check_room(&self, bytes: Option<u64>) -> Result<(), Error> {
-        let used: u64 = self.read("memory", "memory.current")?.trim().parse().unwrap_or(0);
-        match bytes.filter(|bytes| *bytes < used) {
-            None => Ok(()),
-            Some(bytes) => {
-                Err(Error::new(Cause::InUse, format!("the container uses {used} bytes, more than {bytes}")))
-            }
-        }
-    }
-
-    /// Lets the group use the devices of every container and those that are assigned to this one, and no others. v2
-    /// has no such file: there the engine takes the capability to make device nodes away instead.
-    pub fn confine_devices(&self, assigned: &[String]) -> Result<(), Error> {
-        if self.folder_of("devices").is_none() {
-            return Ok(());
-        }
-        self.write("devices", "devices.deny", "a")?;
-        let path = self.path("devices", "devices.allow")?;
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .map_err(|error| failed(&error, "opening", &path))?;
-        for rule in DEVICE_RULES.iter().copied().chain(assigned.iter().map(String::as_str)) {
-            // The kernel takes one rule a write.
-            file.write_all(rule.as_bytes()).map_err(|error| failed(&error, "writing", &path))?;
         }
         Ok(())
     }
@@ -391,7 +276,7 @@ impl Cgroup {
         fs::read_to_string(&path).map_err(|error| failed(&error, "reading", &path))
     }
 
-    fn write(&self, controller: &str, file: &str, value: &str) -> Result<(), Error> {
+    pub(super) fn write(&self, controller: &str, file: &str, value: &str) -> Result<(), Error> {
         let path = self.path(controller, file)?;
         fs::write(&path, value).map_err(|error| {
             let error = failed(&error, "writing", &path);
@@ -399,13 +284,13 @@ impl Cgroup {
         })
     }
 
-    fn path(&self, controller: &str, file: &str) -> Result<PathBuf, Error> {
+    pub(super) fn path(&self, controller: &str, file: &str) -> Result<PathBuf, Error> {
         self.folder_of(controller).map(|folder| folder.join(file)).ok_or_else(|| {
             Error::new(Cause::NotSupported, format!("this host has no cgroup controller {controller:?}"))
         })
     }
 
-    fn folder_of(&self, controller: &str) -> Option<&PathBuf> {
+    pub(super) fn folder_of(&self, controller: &str) -> Option<&PathBuf> {
         let has = |controllers: &Vec<String>| controllers.iter().any(|one| one == controller);
         match &self.layout {
             Layout::V1 { .. } => {
@@ -417,25 +302,6 @@ impl Cgroup {
             }
         }
     }
-}
-
-/// Microseconds of processor time, and of the period that they are for.
-fn bandwidth(limits: &Limits) -> Option<(u64, u64)> {
-    if let Some([quota, period]) = limits.cpu_quota {
-        return Some((quota, period));
-    }
-    if let Some(count) = limits.cpu_count {
-        return Some((PERIOD * u64::from(count), PERIOD));
-    }
-    let maximum = u64::from(limits.cpu_maximum?);
-    let host = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
-    Some(((PERIOD * host * maximum / 10_000).max(1_000), PERIOD))
-}
-
-/// The relative share of the processors, as v1 counts it.
-fn shares(limits: &Limits) -> Option<u64> {
-    let of_weight = |weight| (u64::from(weight) * EVERYBODYS_SHARES / 100).max(2);
-    limits.cpu_shares.or(limits.cpu_weight.map(of_weight))
 }
 
 /// v2 hands controllers down level by level.
@@ -460,59 +326,6 @@ fn delegate(mount: &Path, folder: &Path, controllers: &[String]) -> Result<(), E
     Ok(())
 }
 
-fn failed(error: &io::Error, doing: &str, path: &Path) -> Error {
+pub(super) fn failed(error: &io::Error, doing: &str, path: &Path) -> Error {
     Error::from_io(error, format!("{doing} the cgroup file {}", path.display()))
-}
-
-/// The processes of a group and of the groups in it. Where there is no group there are none; where they cannot be listed
-/// nobody may think that all are dead.
-fn processes_below(folder: &Path) -> io::Result<Vec<Pid>> {
-    let own = match fs::read_to_string(folder.join("cgroup.procs")) {
-        Err(error) if has_none(&error) => return Ok(Vec::new()),
-        own => own?,
-    };
-    let mut pids: Vec<Pid> = own.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect();
-    for inner in folders_in(folder)? {
-        pids.extend(processes_below(&inner)?);
-    }
-    Ok(pids)
-}
-
-fn folders_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if has_none(&error) => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let is_folder = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-    Ok(entries.flatten().filter(is_folder).map(|entry| entry.path()).collect())
-}
-
-/// Whether a group is not there, or is just being removed, or has its processes listed in the group that it is in.
-fn has_none(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP))
-}
-
-fn remove_tree(folder: &Path) -> io::Result<()> {
-    for inner in folders_in(folder)? {
-        remove_tree(&inner)?;
-    }
-    fs::remove_dir(folder)
-}
-
-/// Kills those of these processes that are in the group and waits until they are dead. A number may have become a stranger's
-/// since it was read; whose number is in the group when there is a descriptor of it, is its process, and stays it.
-fn kill_and_wait(folder: &Path, pids: &[Pid], deadline: Instant) -> io::Result<()> {
-    let open = |pid: &Pid| Some((*pid, rustix::process::pidfd_open(*pid, PidfdFlags::empty()).ok()?));
-    let opened: Vec<(Pid, OwnedFd)> = pids.iter().filter_map(open).collect();
-    let members = processes_below(folder)?;
-    let ours: Vec<OwnedFd> =
-        opened.into_iter().filter(|(pid, _)| members.contains(pid)).map(|(_, pidfd)| pidfd).collect();
-    for pidfd in &ours {
-        let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
-    }
-    for pidfd in &ours {
-        // A pidfd becomes readable when the process is dead.
-        let _ = ready::until(pidfd, PollFlags::IN, Some(deadline));
-    }
-    Ok(())
 }

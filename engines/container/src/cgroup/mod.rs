@@ -9,6 +9,8 @@
 
 mod control;
 mod layout;
+mod limits;
+mod members;
 mod statistics;
 
 pub use control::{Cgroup, Join};
