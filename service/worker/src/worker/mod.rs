@@ -1,4 +1,6 @@
-//! The worker's loop: one poll over the listener, hcsd, the processes, their inputs and init.
+//! The worker's loop: it waits for everything at once ([`waiting`]), does what there is to do, and waits for nothing else.
+
+mod waiting;
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +10,7 @@ use std::{
 };
 
 use hcs_container::zygote::{self, Twin};
-use hcs_core::{Cause, Error, Exit, ready};
+use hcs_core::{Cause, Error, Exit};
 use hcs_gcs::records::NULL_ID;
 use hcs_ipc::{
     Message,
@@ -16,18 +18,14 @@ use hcs_ipc::{
 };
 use hcs_machine::machine::Told;
 use hcs_schema::Any;
-use rustix::{
-    event::{PollFd, PollFlags},
-    io::Errno,
-    net::SocketFlags,
-};
+use rustix::{io::Errno, net::SocketFlags};
 
+use self::waiting::Ready;
 use crate::{
-    carrier::Which as Part,
     connection::{Broken, Connection},
-    guest::{self, Guest, What},
+    guest::{self, What},
     hosted_system::Hosted,
-    kept, name,
+    name,
     requests::{self, Answered},
     system::System,
 };
@@ -50,23 +48,6 @@ pub struct Worker {
     released: bool,
     /// Until when the first hcsd must have connected and asked for something.
     idle_until: Option<Instant>,
-}
-
-/// What became ready, by the thing that waited.
-enum Ready {
-    Listener,
-    Connection,
-    Caller,
-    Hosted(String),
-    Init,
-    Process(u32),
-    Input(u32),
-    Unread(u32),
-    Kept(kept::Which),
-    KeptOfHosted(String, kept::Which),
-    Monitor,
-    Guest(Part),
-    DeviceHost(u64),
 }
 
 /// Which of two processes this is after one has become two.
@@ -127,100 +108,6 @@ impl Worker {
             return Err(io::Error::other("something of the system is left"));
         }
         Ok(())
-    }
-
-    fn wait(&self) -> io::Result<Vec<Ready>> {
-        let device_hosts = self.system.device_hosts().look();
-        let (mut who, mut fds) = (Vec::new(), Vec::new());
-        if let Some(listener) = self.listener.as_ref().filter(|_| self.lets_in_at.is_none()) {
-            who.push(Ready::Listener);
-            fds.push(PollFd::new(listener, PollFlags::IN));
-        }
-        if let Some(connection) = &self.connection {
-            let wanted = if connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-            who.push(Ready::Connection);
-            fds.push(PollFd::new(&connection.socket, wanted));
-        }
-        for caller in &self.callers {
-            who.push(Ready::Caller);
-            fds.push(PollFd::new(&caller.socket, PollFlags::IN));
-        }
-        for (id, hosted) in &self.hosted {
-            let Some(connection) = &hosted.connection else { continue };
-            let wanted = if connection.has_unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-            who.push(Ready::Hosted(id.clone()));
-            fds.push(PollFd::new(&connection.socket, wanted));
-        }
-        for (process_id, pidfd) in self.system.processes().living() {
-            who.push(Ready::Process(process_id));
-            fds.push(PollFd::from_borrowed_fd(pidfd, PollFlags::IN));
-        }
-        for (process_id, relay) in self.system.processes().relays() {
-            let (fd, wanted) = relay.interest();
-            who.push(Ready::Input(process_id));
-            fds.push(PollFd::new(fd, wanted));
-            // No events are asked for here: only the error of a reader that is gone is reported.
-            who.push(Ready::Input(process_id));
-            fds.push(PollFd::new(relay.process_end(), PollFlags::empty()));
-        }
-        for (process_id, console) in self.system.processes().unread_consoles() {
-            who.push(Ready::Unread(process_id));
-            fds.push(PollFd::new(console, PollFlags::IN));
-        }
-        for (which, fd, wanted) in self.system.heard_output().interest() {
-            who.push(Ready::Kept(which));
-            fds.push(PollFd::from_borrowed_fd(fd, wanted));
-        }
-        for (id, hosted) in &self.hosted {
-            for (which, fd, wanted) in hosted.kept.interest() {
-                who.push(Ready::KeptOfHosted(id.clone(), which));
-                fds.push(PollFd::from_borrowed_fd(fd, wanted));
-            }
-        }
-        for monitor in self.system.monitors() {
-            who.push(Ready::Monitor);
-            fds.push(PollFd::from_borrowed_fd(monitor, PollFlags::IN));
-        }
-        if let Some(guest) = self.system.heard_guest() {
-            for (which, fd, wanted) in guest.interest() {
-                who.push(Ready::Guest(which));
-                fds.push(PollFd::from_borrowed_fd(fd, wanted));
-            }
-        }
-        // Last: what processes say comes before the end of the system.
-        if let Some(init) = self.system.init() {
-            who.push(Ready::Init);
-            fds.push(PollFd::from_borrowed_fd(init, PollFlags::IN));
-        }
-        // Behind even that: an application that hangs up because the machine has ended has failed nobody.
-        for (host, fd, wanted) in device_hosts.interest() {
-            who.push(Ready::DeviceHost(host));
-            fds.push(PollFd::from_borrowed_fd(fd, wanted));
-        }
-        ready::any_until(&mut fds, self.wakes_at())?;
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        Ok(who.into_iter().zip(ready).filter_map(|(who, ready)| ready.then_some(who)).collect())
-    }
-
-    /// When nobody comes any more. As long as somebody is connected it does not matter how long nothing is asked: a spare
-    /// worker waits for days.
-    fn gives_up_at(&self) -> Option<Instant> {
-        self.idle_until.filter(|_| self.connection.is_none())
-    }
-
-    /// When there is something to do though nothing has come.
-    fn wakes_at(&self) -> Option<Instant> {
-        let guest = self.system.heard_guest().and_then(Guest::deadline);
-        let devices = self.system.device_hosts().deadline();
-        let until = [
-            self.system.deadline(),
-            self.system.hears_at(),
-            guest,
-            devices,
-            self.gives_up_at(),
-            self.lets_in_at,
-        ];
-        until.into_iter().flatten().min()
     }
 
     fn handle(&mut self, ready: Ready) {
