@@ -3,9 +3,18 @@
 //! By hand, because the crate for it takes a value of PAX to end at the first end of line, which attributes such as
 //! capabilities contain. Nothing here trusts a number: lengths are limited before memory is taken for them.
 
+mod body;
+mod field;
+mod sparse;
+
 use std::io::{self, Read, Seek};
 
-use crate::entry::{Content, Time};
+pub use self::body::Body;
+use self::{
+    field::{check_sum, number, pairs, signed, text, time},
+    sparse::Sparse,
+};
+use crate::entry::Time;
 
 const BLOCK: usize = 512;
 /// The most of what is said of one member beside its header, by however many headers.
@@ -16,9 +25,6 @@ const MOST_NAMES: usize = 64 << 10;
 const MOST_SAID_OF_ALL: u64 = 64 << 10;
 /// What each header before a member counts at least: it takes a block, and time to be read.
 const HEADER: u64 = BLOCK as u64;
-/// The most pieces of a sparse file.
-const MOST_PIECES: usize = 1 << 18;
-
 /// What is said of a member.
 #[derive(Clone, Debug, Default)]
 pub struct Member {
@@ -158,49 +164,6 @@ impl<R: Read> Reader<R> {
         Ok(member)
     }
 
-    /// The map of a sparse file in the header and in blocks behind it.
-    fn old_sparse(&mut self, header: &[u8; BLOCK], member: &mut Member) -> io::Result<()> {
-        const PAIR: usize = 24;
-        let mut pieces = Vec::new();
-        let mut take = |from: &[u8]| -> io::Result<()> {
-            for pair in from.chunks_exact(PAIR).filter(|pair| pair[0] != 0) {
-                pieces.push((number(&pair[..12])?, number(&pair[12..])?));
-            }
-            if pieces.len() > MOST_PIECES { Err(damaged("a file in too many pieces")) } else { Ok(()) }
-        };
-        take(&header[386..482])?;
-        member.size = number(&header[483..495])?;
-        let mut goes_on = header[482] != 0;
-        while goes_on {
-            let mut more = [0; BLOCK];
-            self.from.read_exact(&mut more)?;
-            take(&more[..504])?;
-            goes_on = more[504] != 0;
-        }
-        member.pieces = Some(pieces);
-        member.kind = b'0';
-        Ok(())
-    }
-
-    /// The map at the beginning of the content, as GNU writes it in PAX archives.
-    fn new_sparse(&mut self, sparse: Sparse, member: &mut Member) -> io::Result<()> {
-        let Some(version) = sparse.version() else { return Ok(()) };
-        if version != (1, 0) {
-            return Err(damaged(format!("a sparse file of the unknown form {}.{}", version.0, version.1)));
-        }
-        member.path = sparse.name.unwrap_or_else(|| member.path.clone());
-        member.size = sparse.size.ok_or_else(|| damaged("a sparse file of no size"))?;
-        let mut map = Map { from: &mut self.from, left: member.stored, block: [0; BLOCK], at: BLOCK };
-        let count = map.number()?;
-        if count > MOST_PIECES as u64 {
-            return Err(damaged("a file in too many pieces"));
-        }
-        let pieces = (0..count).map(|_| Ok((map.number()?, map.number()?)));
-        member.pieces = Some(pieces.collect::<io::Result<_>>()?);
-        member.stored = map.left;
-        Ok(())
-    }
-
     /// Passes over the content of the member that was read last; where it begins.
     pub fn pass(&mut self, member: &Member) -> io::Result<u64>
     where
@@ -215,15 +178,7 @@ impl<R: Read> Reader<R> {
 
     /// The content of the member that was read last.
     pub fn content<'a>(&'a mut self, member: &'a Member) -> Body<'a, R> {
-        Body {
-            reader: self,
-            pieces: member.pieces.as_deref().unwrap_or_default(),
-            is_sparse: member.pieces.is_some(),
-            at: 0,
-            size: member.size,
-            stored: member.stored,
-            left: member.stored,
-        }
+        Body::of(self, member)
     }
 }
 
@@ -245,26 +200,6 @@ impl Member {
 impl Said {
     fn is_of_nobody(&self) -> bool {
         self.path.is_none() && self.link.is_none()
-    }
-}
-
-/// What PAX says of a sparse file.
-#[derive(Default)]
-struct Sparse {
-    major: Option<u64>,
-    minor: Option<u64>,
-    is_old: bool,
-    name: Option<Vec<u8>>,
-    size: Option<u64>,
-}
-
-impl Sparse {
-    fn version(&self) -> Option<(u64, u64)> {
-        match (self.major, self.is_old) {
-            (Some(major), _) => Some((major, self.minor.unwrap_or(0))),
-            (None, true) => Some((0, 1)),
-            (None, false) => None,
-        }
     }
 }
 
@@ -301,212 +236,9 @@ fn extend(member: &mut Member, sparse: &mut Sparse, key: &[u8], value: Vec<u8>) 
     Ok(())
 }
 
-/// The lines of PAX: length in digits, blank, key, `=`, value, end of line. A value may contain anything.
-fn pairs(mut bytes: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let mut found = Vec::new();
-    while !bytes.is_empty() {
-        let wrong = || damaged("a line of PAX that is none");
-        let blank = bytes.iter().position(|byte| *byte == b' ').ok_or_else(wrong)?;
-        let digits = std::str::from_utf8(&bytes[..blank]).ok().and_then(|text| text.parse::<usize>().ok());
-        let length = digits.filter(|length| (blank + 1..=bytes.len()).contains(length)).ok_or_else(wrong)?;
-        let line = bytes[blank + 1..length].strip_suffix(b"\n").ok_or_else(wrong)?;
-        let equals = line.iter().position(|byte| *byte == b'=').ok_or_else(wrong)?;
-        found.push((line[..equals].to_vec(), line[equals + 1..].to_vec()));
-        bytes = &bytes[length..];
-    }
-    Ok(found)
-}
-
-/// Text up to its NUL.
-fn text(bytes: &[u8]) -> Vec<u8> {
-    bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
-}
-
-fn number(field: &[u8]) -> io::Result<u64> {
-    u64::try_from(signed(field)?).map_err(|_| damaged("a number below zero"))
-}
-
-/// Octal digits between blanks, or a binary number where the first bit is set.
-fn signed(field: &[u8]) -> io::Result<i64> {
-    if field[0] & 0x80 != 0 {
-        let is_negative = field[0] & 0x40 != 0;
-        let first = if is_negative { i64::from(field[0] as i8) } else { i64::from(field[0] & 0x7f) };
-        let next = |value: i64, byte: &u8| {
-            let shifted = value.checked_mul(256)?;
-            shifted.checked_add(i64::from(*byte))
-        };
-        let value = field[1..].iter().try_fold(if is_negative { first | !0xff } else { first }, next);
-        return value.ok_or_else(|| damaged("a number that is too large"));
-    }
-    let digits: Vec<u8> = field
-        .iter()
-        .copied()
-        .skip_while(|byte| *byte == b' ')
-        .take_while(|byte| !b" \0".contains(byte))
-        .collect();
-    let next = |value: i64, byte: &u8| match byte {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
-        _ => None,
-    };
-    digits.iter().try_fold(0, next).ok_or_else(|| damaged("a number that is none"))
-}
-
-fn check_sum(header: &[u8; BLOCK]) -> io::Result<()> {
-    let bytes = header.iter().enumerate().map(|(index, byte)| match index {
-        148..156 => u64::from(b' '),
-        _ => u64::from(*byte),
-    });
-    // A fuzzer cannot know it, and would get no further.
-    if number(&header[148..156])? == bytes.sum::<u64>() || cfg!(fuzzing) {
-        Ok(())
-    } else {
-        Err(damaged("a header with a wrong sum"))
-    }
-}
-
-/// `seconds[.fraction]`, maybe negative.
-fn time(text: &str) -> Option<Time> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().ok()?;
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let nanoseconds: u32 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    if whole.starts_with('-') && nanoseconds > 0 {
-        return Some(Time { seconds: seconds.checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds });
-    }
-    Some(Time { seconds, nanoseconds })
-}
-
-/// The numbers at the beginning of a sparse file, one a line, in whole blocks.
-struct Map<'a, R> {
-    from: &'a mut R,
-    left: u64,
-    block: [u8; BLOCK],
-    at: usize,
-}
-
-impl<R: Read> Map<'_, R> {
-    fn number(&mut self) -> io::Result<u64> {
-        let mut value = 0u64;
-        loop {
-            if self.at == BLOCK {
-                self.left =
-                    self.left.checked_sub(BLOCK as u64).ok_or_else(|| damaged("a map that does not end"))?;
-                self.from.read_exact(&mut self.block)?;
-                self.at = 0;
-            }
-            let byte = self.block[self.at];
-            self.at += 1;
-            match byte {
-                b'0'..=b'9' => {
-                    let next =
-                        value.checked_mul(10).and_then(|value| value.checked_add(u64::from(byte - b'0')));
-                    value = next.ok_or_else(|| damaged("a number that is too large"))?;
-                }
-                b'\n' => return Ok(value),
-                _ => return Err(damaged("a map that is none")),
-            }
-        }
-    }
-}
-
-/// The content of a member.
-pub struct Body<'a, R> {
-    reader: &'a mut Reader<R>,
-    pieces: &'a [(u64, u64)],
-    is_sparse: bool,
-    /// Where in the file.
-    at: u64,
-    size: u64,
-    stored: u64,
-    left: u64,
-}
-
-impl<R: Read> Body<'_, R> {
-    /// Reads what is left, and what follows up to the next header.
-    pub fn finish(self) -> io::Result<()> {
-        let mut rest = (&mut self.reader.from).take(self.left);
-        if io::copy(&mut rest, &mut io::sink())? != self.left {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.reader.skip_padding(self.stored)
-    }
-
-    /// How many bytes from here are in the archive, and how many a hole.
-    fn here(&mut self) -> io::Result<(u64, u64)> {
-        if !self.is_sparse {
-            return Ok((self.size - self.at, 0));
-        }
-        while let Some((start, length)) = self.pieces.first() {
-            let end = start.checked_add(*length).filter(|end| *end <= self.size);
-            let end = end.ok_or_else(|| damaged("a piece beyond the end of its file"))?;
-            if end <= self.at {
-                self.pieces = &self.pieces[1..];
-            } else if *start > self.at {
-                return Ok((0, start - self.at));
-            } else {
-                return Ok((end - self.at, 0));
-            }
-        }
-        Ok((0, self.size - self.at))
-    }
-}
-
-impl<R: Read> Read for Body<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (stored, hole) = self.here()?;
-        if stored == 0 {
-            // Who does not ask for holes gets zeros.
-            let length = buffer.len().min(usize::try_from(hole).unwrap_or(usize::MAX));
-            buffer[..length].fill(0);
-            self.at += length as u64;
-            return Ok(length);
-        }
-        let room = buffer.len().min(usize::try_from(stored).unwrap_or(usize::MAX));
-        let length = self.reader.from.read(&mut buffer[..room])?;
-        if length == 0 && room > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.at += length as u64;
-        self.left =
-            self.left.checked_sub(length as u64).ok_or_else(|| damaged("pieces of more than there is"))?;
-        Ok(length)
-    }
-}
-
-impl<R: Read> Content for Body<'_, R> {
-    fn hole(&mut self) -> io::Result<u64> {
-        let (_, hole) = self.here()?;
-        self.at += hole;
-        Ok(hole)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_fractions_and_may_be_before_1970() {
-        assert_eq!(time("1.5"), Some(Time { seconds: 1, nanoseconds: 500_000_000 }));
-        assert_eq!(time("7"), Some(Time { seconds: 7, nanoseconds: 0 }));
-        assert_eq!(time("-1.25"), Some(Time { seconds: -2, nanoseconds: 750_000_000 }));
-        assert_eq!(time("1.0000000019"), Some(Time { seconds: 1, nanoseconds: 1 }));
-        assert_eq!(time("x"), None);
-        assert_eq!(time("1.x"), None);
-    }
-
-    #[test]
-    fn numbers_are_octal_or_binary() {
-        assert_eq!(number(b"0000755\0").unwrap(), 0o755);
-        assert_eq!(number(b" 755  \0").unwrap(), 0o755);
-        assert_eq!(number(b"\0\0\0\0").unwrap(), 0);
-        assert_eq!(number(&[0x80, 0, 0, 0, 0, 0, 1, 0]).unwrap(), 256);
-        assert_eq!(signed(&[0xff; 8]).unwrap(), -1);
-        assert!(number(b"0000789\0").is_err());
-        assert!(number(&[0xbf; 12]).is_err());
-    }
 
     /// A header of this kind with these bytes behind it.
     fn member(kind: u8, content: &[u8]) -> Vec<u8> {
@@ -562,15 +294,5 @@ mod tests {
         );
         let many = Reader::new(&said(50_000)[..]).next().unwrap_err();
         assert!(many.to_string().contains("names of attributes"), "{many}");
-    }
-
-    #[test]
-    fn a_value_of_pax_may_have_ends_of_lines() {
-        let line = b"25 SCHILY.xattr.a=x\n=\ny\n\n";
-        assert_eq!(line.len(), 25);
-        assert_eq!(pairs(line).unwrap(), [(b"SCHILY.xattr.a".to_vec(), b"x\n=\ny\n".to_vec())]);
-        for wrong in [&b"5 a=b"[..], b"99 a=b\n", b"0 \n", b"a=b\n", b"6 ab\n\n"] {
-            assert!(pairs(wrong).is_err(), "{:?}", String::from_utf8_lossy(wrong));
-        }
     }
 }
