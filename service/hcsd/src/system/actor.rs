@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     os::fd::OwnedFd,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use hcs_core::{Call, Cause, Error, Exit, Lifecycle, State};
@@ -22,7 +22,10 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Answered, Command, KILLED, Process, System, refusal};
+use super::{
+    Answered, Command, KILLED, Process, System, refusal,
+    request::{limit, name},
+};
 use crate::{blocking, service::Service, worker::Worker};
 
 /// The commands of a system whose actor has not begun.
@@ -87,67 +90,6 @@ enum End {
     WorkerLost,
     /// The creation failed or was cancelled; there never was a system.
     NeverCreated,
-}
-
-/// The time limit of a request: no client may hang because a worker does.
-fn limit(request: &Request, is_machine: bool) -> Duration {
-    Duration::from_secs(match request {
-        // All the memory of one that was saved is read from a disk.
-        Request::Start if is_machine => 600,
-        Request::Create { .. }
-        | Request::CreateMachine { .. }
-        | Request::CreateHosted { .. }
-        | Request::Start
-        | Request::CreateProcess { .. } => 60,
-        // Who asks wants to know whether it hangs.
-        Request::Heartbeat => 2,
-        Request::Pause | Request::Resume => 20,
-        // All its memory is written to a disk.
-        Request::Save { .. } => 600,
-        // It waits for the guest, which the worker does for half a minute.
-        Request::ChangeMachine { .. } | Request::GuestChange { .. } => 45,
-        // Then the worker is killed, which kills the system as well; so there is no reason to be patient.
-        Request::Terminate { .. } => 3,
-        _ => 10,
-    })
-}
-
-fn name(request: &Request) -> &'static str {
-    match request {
-        Request::Create { .. } => "Create",
-        Request::CreateMachine { .. } => "CreateMachine",
-        Request::CreateBare { .. } => "CreateBare",
-        Request::CreateHosted { .. } => "CreateHosted",
-        Request::Start => "Start",
-        Request::ShutDown { .. } => "ShutDown",
-        Request::Terminate { .. } => "Terminate",
-        Request::Pause => "Pause",
-        Request::Resume => "Resume",
-        Request::Change { .. } => "Change",
-        Request::ChangeMachine { .. } => "ChangeMachine",
-        Request::GuestChange { .. } => "GuestChange",
-        Request::Crash => "Crash",
-        Request::Picture => "Picture",
-        Request::HostDevices { .. } => "HostDevices",
-        Request::Save { .. } => "Save",
-        Request::Template => "Template",
-        Request::Output { .. } => "Output",
-        Request::SerialPort { .. } => "SerialPort",
-        Request::Statistics => "Statistics",
-        Request::Memory => "Memory",
-        Request::SharedRegions => "SharedRegions",
-        Request::ProcessList => "ProcessList",
-        Request::GuestConnection => "GuestConnection",
-        Request::Heartbeat => "Heartbeat",
-        Request::CreateProcess { .. } => "CreateProcess",
-        Request::Signal { .. } => "Signal",
-        Request::ProcessInfo { .. } => "ProcessInfo",
-        Request::CloseStdin { .. } => "CloseStdin",
-        Request::ResizeConsole { .. } => "ResizeConsole",
-        Request::Own { .. } => "Own",
-        Request::Twin => "Twin",
-        Request::Release => "Release",
-    }
 }
 
 impl Setting {

@@ -6,6 +6,7 @@
 
 mod actor;
 mod process;
+mod request;
 
 use std::{
     os::fd::OwnedFd,
