@@ -1,4 +1,4 @@
-//! Names that no other has.
+//! Names that no other has, for what is given none.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What a program implements.
+//! What a program implements to be a device, and the words in which it does so. The calls come from [`crate::server`].
 
 use crate::Error;
 

@@ -1,4 +1,4 @@
-//! The end of the machine.
+//! The end of the machine, when its host asks for it: by the distribution that runs in it, or by us where we are all that runs.
 
 use std::{process::Command, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Makes images.
+//! Makes images of disks: empty, of a size, in each format. All or nothing, at a place where nothing is.
 
 use std::{
     fs::{self, File, OpenOptions},

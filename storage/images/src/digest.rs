@@ -1,4 +1,5 @@
-//! Digests that name content.
+//! Digests that name content: in the store, in layouts, and in what registries say. What comes from outside is one only after it
+//! was looked at, so one is safe as a name of a file.
 
 use std::fmt;
 

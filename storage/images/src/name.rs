@@ -1,4 +1,4 @@
-//! Names of images.
+//! Names of images: as people write them, as files of the store, as they are shown. One image has one name, however it was written.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a layer is on the disk.
+//! What a layer is on the disk: a folder with a mark, which comes last when one is made and goes first when one is removed.
 
 use std::{
     fs,

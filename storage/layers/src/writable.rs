@@ -1,4 +1,4 @@
-//! Prepares a writable layer.
+//! Makes a writable layer, with nothing in it. It has parents only once it is attached.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! Our part in a contest.
+//! Our part in a contest: the service and what it starts, counted in a group of its own.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is said back, as bytes.
+//! What is said back to a monitor, as bytes, for whoever has done what it asked.
 
 use serde_json::json;
 

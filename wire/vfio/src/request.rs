@@ -1,4 +1,4 @@
-//! What a monitor asks.
+//! What a monitor asks, read from its bytes: lengths and numbers are checked here, and nowhere behind it.
 
 use std::os::fd::OwnedFd;
 

@@ -1,4 +1,4 @@
-//! From a profile to a program.
+//! From a profile to a program: once for each container, when it is planned, as the worker has no tables.
 
 use std::collections::BTreeMap;
 

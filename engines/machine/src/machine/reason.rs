@@ -1,4 +1,4 @@
-//! Why a machine ends by itself.
+//! Why a machine ends by itself, read from what its QEMU says before it does.
 
 use crate::{qmp::Event, tail::Tail};
 

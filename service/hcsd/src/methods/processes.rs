@@ -1,4 +1,4 @@
-//! Processes in a system.
+//! The methods about processes in a system: what is asked of them is checked and planned here, and done by the worker.
 
 use std::os::fd::OwnedFd;
 

@@ -1,4 +1,4 @@
-//! Many at once.
+//! Promises about many at once: systems, clones, processes, clients.
 
 use super::{
     Limit::{AtMost, Times},

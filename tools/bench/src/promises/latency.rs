@@ -1,4 +1,4 @@
-//! How long things take.
+//! Promises about how long things take.
 
 use super::{
     Limit::{AtMost, Speed, Times},

@@ -1,4 +1,4 @@
-//! How large files are.
+//! Promises about how large the files of the product are.
 
 use super::{Limit::Times, Promise, measured, tested};
 

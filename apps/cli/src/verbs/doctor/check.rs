@@ -1,4 +1,4 @@
-//! What one check has found.
+//! What one check of `hcs doctor` has found, and what to do about it.
 
 /// How it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

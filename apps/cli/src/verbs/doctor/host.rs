@@ -1,4 +1,4 @@
-//! Where checks look.
+//! The host as the checks of `hcs doctor` look at it: this one, or one that was recorded, for their tests.
 
 use std::{
     fs,
