@@ -139,23 +139,23 @@ impl Attached {
             .map_err(|error| Failure::io(&error, "taking signals"))?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC).map(Arc::new);
         let stop = stop.map_err(|errno| Failure::io(&errno.into(), "making an event"))?;
-        let (told, process) = (stop.clone(), self.process.map(Arc::new));
-        let sized = process.clone();
+        let raw = terminal::Raw::enter();
+        if raw.is_some() {
+            output::note(&format!("attached to {}; Ctrl-] detaches\r", self.name));
+        }
+        let (told, process, is_raw) = (stop.clone(), self.process, raw.is_some());
         thread::spawn(move || {
+            // By this thread alone, so that no size comes behind a later one.
+            process.iter().filter(|_| is_raw).for_each(fit);
             for signal in signals.forever() {
                 if signal == SIGWINCH {
-                    sized.iter().for_each(|process| fit(process));
+                    process.iter().for_each(fit);
                     continue;
                 }
                 let _ = rustix::io::write(&told, &u64::to_ne_bytes(signal as u64));
                 return;
             }
         });
-        let raw = terminal::Raw::enter();
-        if raw.is_some() {
-            output::note(&format!("attached to {}; Ctrl-] detaches\r", self.name));
-            process.iter().for_each(|process| fit(process));
-        }
         let ended = detachable::serve(&self.to, &self.from, &stop, raw.is_some());
         drop(raw);
         match ended.map_err(|error| Failure::io(&error, &format!("attached to {}", self.name)))? {
