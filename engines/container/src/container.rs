@@ -32,33 +32,45 @@ const KILLED: u32 = 128 + libc::SIGKILL as u32;
 pub struct Container {
     plan: Plan,
     cgroup: Cgroup,
-    /// The folder of the root file system.
-    root: OwnedFd,
-    /// Keep the layers of the root file system from being removed.
-    _layers: Vec<OwnedFd>,
     state: State,
     is_frozen: bool,
     /// What serves it from the host.
     helper: Option<Helper>,
-    /// What was mounted because the document or a change asked for it.
-    mounted: Mounted,
 }
 
 enum State {
-    /// What start takes, ready to be attached.
-    Created(launch::Materials),
-    Started(Launched),
+    /// What start takes. None behind a start that has failed: a mount that was attached once cannot be attached again, so
+    /// everything is opened anew for the next.
+    Created(Option<Opened>),
+    Started(Started),
 }
 
-impl Container {
-    /// Makes what must exist before the start: opens everything of the host that it will have, and makes the cgroup.
-    pub fn create(plan: Plan) -> Result<Container, Error> {
-        // Keys are inherited: neither the service's nor another container's are for its processes.
-        sys::forget_keys()
-            .map_err(|errno| Error::from_errno(errno.raw_os_error(), "beginning a session of keys"))?;
+/// What is opened of the host before the start.
+struct Opened {
+    materials: launch::Materials,
+    root: Root,
+    mounted: Mounted,
+}
+
+struct Started {
+    launched: Launched,
+    root: Root,
+    mounted: Mounted,
+}
+
+/// The root file system.
+struct Root {
+    /// Its folder.
+    folder: OwnedFd,
+    /// Keep its layers from being removed.
+    _layers: Vec<OwnedFd>,
+}
+
+impl Opened {
+    /// Opens everything of the host that the container will have, and leaves nothing.
+    fn of(plan: &Plan) -> Result<Opened, Error> {
         let users = plan.users.as_ref().map(UserNamespace::make).transpose()?;
         let root = root::open(&plan.root, users.as_ref().map(AsFd::as_fd))?;
-        let disk = plan.disk_limits.as_ref().map(|_| root::disk_of(root.folder.as_fd())).transpose()?;
         let mut mounts = extra::prepare(&plan.mounts)?;
         if let Some(resolver) = &plan.resolver {
             // First, so that the document's own mounts come over it.
@@ -71,8 +83,33 @@ impl Container {
             Some(_) => device::open_nodes(&devices)?,
             None => Vec::new(),
         };
-        let rules: Vec<String> = devices.iter().map(device::Found::rule).collect();
         let mounted = Mounted::of(&mounts, plan.users.is_some())?;
+        Ok(Opened {
+            materials: launch::Materials { root: root.mount, mounts, devices, nodes, network },
+            root: Root { folder: root.folder, _layers: root.layers },
+            mounted,
+        })
+    }
+
+    /// What was opened already, or all of it anew.
+    fn again<'a>(opened: &'a mut Option<Opened>, plan: &Plan) -> Result<&'a mut Opened, Error> {
+        Ok(match opened {
+            Some(opened) => opened,
+            none => none.insert(Opened::of(plan)?),
+        })
+    }
+}
+
+impl Container {
+    /// Makes what must exist before the start: opens everything of the host that it will have, and makes the cgroup.
+    pub fn create(plan: Plan) -> Result<Container, Error> {
+        // Keys are inherited: neither the service's nor another container's are for its processes.
+        sys::forget_keys()
+            .map_err(|errno| Error::from_errno(errno.raw_os_error(), "beginning a session of keys"))?;
+        let opened = Opened::of(&plan)?;
+        let disk =
+            plan.disk_limits.as_ref().map(|_| root::disk_of(opened.root.folder.as_fd())).transpose()?;
+        let rules: Vec<String> = opened.materials.devices.iter().map(device::Found::rule).collect();
         let layout = Layout::of_this_host()?;
         // The last that can fail and leaves something.
         let cgroup = Cgroup::create(layout, &plan.cgroup_parent, &plan.runtime_id, &plan.limits, &rules)?;
@@ -82,27 +119,22 @@ impl Container {
             let _ = cgroup.remove();
             return Err(error.at("$.Container.Storage.QoS"));
         }
-        let materials = launch::Materials { root: root.mount, mounts, devices, nodes, network };
-        Ok(Container {
-            plan,
-            cgroup,
-            root: root.folder,
-            _layers: root.layers,
-            state: State::Created(materials),
-            is_frozen: false,
-            helper: None,
-            mounted,
-        })
+        Ok(Container { plan, cgroup, state: State::Created(Some(opened)), is_frozen: false, helper: None })
     }
 
-    /// Starts init. From then on processes can be started.
+    /// Starts init. From then on processes can be started. A start that fails can be tried again.
     pub fn start(&mut self) -> Result<(), Error> {
-        let State::Created(materials) = &self.state else { return Err(Cause::InvalidState.into()) };
-        let launched = launch::start(&self.plan, materials, &self.cgroup)?;
+        let State::Created(opened) = &mut self.state else { return Err(Cause::InvalidState.into()) };
+        Opened::again(opened, &self.plan)?;
+        // What is taken here and not put back is closed with the failure, so that nothing of the root is in use at the next.
+        let Some(Opened { materials, root, mounted }) = opened.take() else {
+            return Err(Cause::InvalidState.into());
+        };
+        let launched = launch::start(&self.plan, &materials, &self.cgroup)?;
         match self.settle_in(launched.pidfd.as_fd()) {
             Ok(helper) => {
                 self.helper = helper;
-                self.state = State::Started(launched);
+                self.state = State::Started(Started { launched, root, mounted });
                 Ok(())
             }
             Err(error) => {
@@ -130,20 +162,20 @@ impl Container {
         Ok(helper)
     }
 
-    fn launched(&self) -> Result<&Launched, Error> {
+    fn started(&self) -> Result<&Started, Error> {
         match &self.state {
-            State::Started(launched) => Ok(launched),
+            State::Started(started) => Ok(started),
             State::Created(_) => Err(Cause::InvalidState.into()),
         }
     }
 
     /// Starts a process.
     pub fn start_process(&self, plan: &ProcessPlan) -> Result<Process, Error> {
-        let init = self.launched()?.pidfd.as_fd();
+        let Started { launched, root, .. } = self.started()?;
         let plan = plan.or_that_of_container(self.plan.process.as_ref())?;
         let place = process::Place {
-            init,
-            root: self.root.as_fd(),
+            init: launched.pidfd.as_fd(),
+            root: root.folder.as_fd(),
             cgroup: &self.cgroup,
             users: self.plan.users.as_ref(),
             filter: Some(self.plan.filter.program()?),
@@ -154,7 +186,7 @@ impl Container {
 
     /// Stands for init; readable when the container has ended.
     pub fn init(&self) -> Option<BorrowedFd<'_>> {
-        self.launched().ok().map(|launched| launched.pidfd.as_fd())
+        self.started().ok().map(|started| started.launched.pidfd.as_fd())
     }
 
     /// Asks every process to end.
@@ -168,7 +200,7 @@ impl Container {
     }
 
     fn command(&self, command: u8) -> Result<(), Error> {
-        match rustix::io::write(&self.launched()?.control, &[command]) {
+        match rustix::io::write(&self.started()?.launched.control, &[command]) {
             Ok(_) => Ok(()),
             Err(rustix::io::Errno::PIPE) => Err(Cause::SystemAlreadyStopped.into()),
             Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "commanding the container's init")),
@@ -194,12 +226,26 @@ impl Container {
                 Ok(())
             }
             Change::Map(mount) => match &mut self.state {
-                State::Started(launched) => self.mounted.add(mount, launched.pidfd.as_fd()),
-                State::Created(materials) => self.mounted.add_before_start(mount, &mut materials.mounts),
+                State::Started(Started { launched, mounted, .. }) => {
+                    mounted.add(mount, launched.pidfd.as_fd())
+                }
+                State::Created(opened) => {
+                    let Opened { materials, mounted, .. } = Opened::again(opened, &self.plan)?;
+                    mounted.add_before_start(mount, &mut materials.mounts)?;
+                    self.plan.mounts.push(mount.clone());
+                    Ok(())
+                }
             },
             Change::Unmap(path) => match &mut self.state {
-                State::Started(launched) => self.mounted.remove(path, launched.pidfd.as_fd()),
-                State::Created(materials) => self.mounted.remove_before_start(path, &mut materials.mounts),
+                State::Started(Started { launched, mounted, .. }) => {
+                    mounted.remove(path, launched.pidfd.as_fd())
+                }
+                State::Created(opened) => {
+                    let Opened { materials, mounted, .. } = Opened::again(opened, &self.plan)?;
+                    mounted.remove_before_start(path, &mut materials.mounts)?;
+                    self.plan.mounts.retain(|mount| mount.destination != *path);
+                    Ok(())
+                }
             },
         }
     }
@@ -217,7 +263,7 @@ impl Container {
     /// Kills init; the kernel kills the rest. The death of init is seen by its pidfd.
     pub fn kill(&self) -> Result<(), Error> {
         match &self.state {
-            State::Started(launched) => {
+            State::Started(Started { launched, .. }) => {
                 match process::signal(launched.pidfd.as_fd(), libc::SIGKILL) {
                     Err(error) if error.cause != Cause::ProcessAlreadyStopped => return Err(error),
                     _ => {}
