@@ -4,11 +4,15 @@
 //! while something changes in it. What a crash has left is taken away by the next who comes for the same disk.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::ErrorKind,
     os::{
         fd::OwnedFd,
-        unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        },
     },
     path::{Path, PathBuf},
 };
@@ -47,11 +51,13 @@ impl Disks {
     pub fn mount(&self, image: &File) -> Result<PathBuf, Error> {
         let place = self.place(image)?;
         let point = place.folder.join(POINT);
-        if is_mounted(&point)? {
-            return Ok(point);
-        }
-        place.clear()?;
+        let mut is_here = false;
         let mounted = (|| {
+            is_here = is_mounted(&point)?;
+            if is_here {
+                return Ok(());
+            }
+            place.clear()?;
             expect_unused(image)?;
             let view = View::open(image, &place.folder)?;
             let partition = gpt::find(&view.file, view.length)?;
@@ -64,8 +70,8 @@ impl Disks {
                 other => other.map_err(failure::on("mounting the disk")),
             }
         })();
-        if mounted.is_err() {
-            // What resists is taken away by the next.
+        if mounted.is_err() && !is_here {
+            // What resists is taken away by the next. A disk that is mounted does.
             let _ = place.clear().and_then(|()| place.remove());
         }
         mounted.map(|()| point)
@@ -202,9 +208,15 @@ fn is_mounted(point: &Path) -> Result<bool, Error> {
 pub(crate) fn expect_unused(image: &File) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::from_io(&error, "looking at the image");
     let own = image.metadata().map_err(failed)?;
-    for device in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-        let Ok(text) = fs::read_to_string(device.path().join("loop/backing_file")) else { continue };
-        if let Ok(other) = fs::metadata(text.trim_end())
+    // Who cannot be seen must not be taken for nobody.
+    for device in fs::read_dir("/sys/block").map_err(failed)? {
+        let device = device.map_err(failed)?;
+        let image = match fs::read(device.path().join("loop/backing_file")) {
+            // No loop device, or one that has no image.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            image => image.map_err(failed)?,
+        };
+        if let Ok(other) = fs::metadata(OsStr::from_bytes(image.trim_ascii_end()))
             && (other.dev(), other.ino()) == (own.dev(), own.ino())
         {
             let detail = format!("the image is in use as /dev/{}", device.file_name().to_string_lossy());

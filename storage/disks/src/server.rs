@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     os::{
         fd::OwnedFd,
         unix::{ffi::OsStrExt, fs::MetadataExt},
@@ -97,29 +98,54 @@ impl Server {
     }
 
     /// Its process, if there is one. Anybody can give a process such arguments, so it must be that program, and of our user.
+    /// One that cannot be looked at is an error, and not none: it would be left with the image.
     fn process(&self) -> Result<Option<OwnedFd>, Error> {
         let sign = self.sign();
-        let own = rustix::process::geteuid().as_raw();
-        let is_ours = |number: i32| {
-            let process = PathBuf::from(format!("/proc/{number}"));
-            let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
-            arguments.split(|byte| *byte == 0).any(|argument| argument.ends_with(sign.as_bytes()))
-                && fs::metadata(&process).is_ok_and(|about| about.uid() == own)
-                && fs::read_link(process.join("exe")).is_ok_and(|program| is_program(&program))
-        };
-        let processes = fs::read_dir("/proc").map_err(failure::io(Path::new("/proc"), "reading"))?;
-        for number in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
-            if is_ours(number)
-                && let Some(pid) = Pid::from_raw(number)
-                && let Ok(pidfd) = rustix::process::pidfd_open(pid, PidfdFlags::empty())
-                // Looked at again: the number may have been given to another before it was opened.
-                && is_ours(number)
-            {
-                return Ok(Some(pidfd));
+        let failed = failure::io(Path::new("/proc"), "reading");
+        for entry in fs::read_dir("/proc").map_err(&failed)? {
+            let entry = entry.map_err(&failed)?;
+            let Some(pid) =
+                entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
+            else {
+                continue;
+            };
+            let (folder, sign) = (entry.path(), sign.as_bytes());
+            if !is_server(&folder, sign).map_err(&failed)? {
+                continue;
+            }
+            let process = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+                Err(Errno::SRCH) => continue,
+                opened => opened.map_err(failure::on("looking at the server of the disk"))?,
+            };
+            // Looked at again: the number may have been given to another before it was opened.
+            if is_server(&folder, sign).map_err(&failed)? {
+                return Ok(Some(process));
             }
         }
         Ok(None)
     }
+}
+
+/// Whether the process of this folder below /proc is the program with this argument, and of our user.
+fn is_server(process: &Path, sign: &[u8]) -> io::Result<bool> {
+    /// Nobody who is gone or cannot be ours.
+    fn if_ours<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+        match outcome {
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOENT | Errno::SRCH | Errno::ACCESS) => Ok(None),
+                _ => Err(error),
+            },
+            Ok(found) => Ok(Some(found)),
+        }
+    }
+    let Some(arguments) = if_ours(fs::read(process.join("cmdline")))? else { return Ok(false) };
+    if !arguments.split(|byte| *byte == 0).any(|argument| argument.ends_with(sign)) {
+        return Ok(false);
+    }
+    let own = rustix::process::geteuid().as_raw();
+    let is_of_us = if_ours(fs::metadata(process))?.is_some_and(|about| about.uid() == own);
+    let program = if_ours(fs::read_link(process.join("exe")))?;
+    Ok(is_of_us && program.is_some_and(|program| is_program(&program)))
 }
 
 /// Whether a process runs the program; the kernel tells so of one that was replaced since.

@@ -133,38 +133,47 @@ impl Store {
         }
         let lock = self.lock()?;
         let (layers, ids, names) = (self.layer_names()?, self.ids()?, self.names()?);
-        let brought = self.unpack(&source, &found, limits, watcher).and_then(|()| self.note(&found));
+        let mut put = Vec::new();
+        let brought =
+            self.unpack(&source, &found, limits, watcher).and_then(|()| self.note(&found, &mut put));
         if let Err(error) = brought {
-            self.take_back(&found, &layers, &ids, &names);
+            self.take_back(&found, put, &layers, &ids, &names);
             return Err(error);
         }
         drop(lock);
         Ok(found.into_iter().map(listed).collect())
     }
 
-    /// Writes down images whose layers are there, the names last: they are of images that are whole.
-    fn note(&self, images: &[Found]) -> Result<(), Error> {
+    /// Writes down images whose layers are there, the names last: they are of images that are whole. `put` has those that are
+    /// there, also if another fails.
+    fn note<'a>(&self, images: &'a [Found], put: &mut Vec<&'a Name>) -> Result<(), Error> {
         for image in images {
             stage::replace_file(&self.image_file(&image.id), &image.config)?;
         }
         let mut named = images.iter().flat_map(|image| image.names.iter().map(move |name| (name, &image.id)));
-        named.try_for_each(|(name, id)| self.put_name(name, id))
+        named.try_for_each(|(name, id)| self.put_name(name, id).map(|()| put.push(name)))
     }
 
     /// Leaves what was there before an import that has failed. Why it has failed is told, so what resists here is not; the
-    /// next [`Store::prune`] removes it.
+    /// next [`Store::prune`] removes it. As long as a name is of an image that has come, the image stays with all that it needs.
     fn take_back(
         &self,
         found: &[Found],
+        put: Vec<&Name>,
         layers: &BTreeSet<String>,
         ids: &[Digest],
         names: &BTreeMap<Name, Digest>,
     ) {
-        for name in found.iter().flat_map(|image| &image.names) {
-            let _ = match names.get(name) {
+        let mut is_named = false;
+        for name in put {
+            let taken = match names.get(name) {
                 Some(id) => self.put_name(name, id),
                 None => self.remove_name_locked(name),
             };
+            is_named |= taken.is_err();
+        }
+        if is_named {
+            return;
         }
         for image in found.iter().filter(|image| !ids.contains(&image.id)) {
             let _ = fs::remove_file(self.image_file(&image.id));
@@ -172,8 +181,6 @@ impl Store {
         for name in self.layer_names().unwrap_or_default().difference(layers) {
             let _ = destroy::destroy(&self.folder.join("layers").join(name));
         }
-        // An image of which not all layers are there is none.
-        let _ = self.drop_incomplete();
     }
 
     /// Unpacks what is missing, as many layers at a time as there are processors.
@@ -247,7 +254,11 @@ impl Store {
         let names = self.names()?;
         let mut listed = Vec::new();
         for id in self.ids()? {
-            let Ok(image) = self.image(&id) else { continue };
+            let image = match self.image(&id) {
+                // One that is damaged is none, as is one that has just been removed. That one cannot be read now is told.
+                Err(error) if matches!(error.cause, Cause::InvalidData | Cause::FileNotFound) => continue,
+                image => image?,
+            };
             let names =
                 names.iter().filter(|(_, other)| **other == id).map(|(name, _)| name.clone()).collect();
             let layers = image.read.rootfs.diff_ids.len();
@@ -396,29 +407,24 @@ impl Store {
         Ok(Scratch { path, _lock: lock })
     }
 
-    fn drop_incomplete(&self) -> Result<(), Error> {
-        for id in self.ids()? {
-            let is_whole = self.image(&id).is_ok_and(|image| image.layers.iter().all(|layer| layer.exists()));
-            if !is_whole {
-                let file = self.image_file(&id);
-                fs::remove_file(&file).map_err(io(&file, "removing"))?;
-            }
-        }
-        Ok(())
-    }
-
     fn put_name(&self, name: &Name, id: &Digest) -> Result<(), Error> {
         stage::replace_file(&self.folder.join("names").join(name.as_file()), id.as_str().as_bytes())
     }
 
-    /// Which image each name is of.
+    /// Which image each name is of. A name that is there and cannot be read must not be taken for none: what nothing names is
+    /// removed.
     fn names(&self) -> Result<BTreeMap<Name, Digest>, Error> {
         let folder = self.folder.join("names");
         let mut names = BTreeMap::new();
-        for entry in fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten() {
-            let name = entry.file_name().to_str().and_then(Name::of_file);
-            let id = fs::read_to_string(entry.path()).ok().and_then(|text| Digest::new(&text).ok());
-            if let (Some(name), Some(id)) = (name, id) {
+        for file in files_in(&folder)? {
+            let Some(name) = Name::of_file(&file) else { continue };
+            let path = folder.join(&file);
+            let id = match fs::read(&path) {
+                // Somebody has removed it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                text => text.map_err(io(&path, "reading"))?,
+            };
+            if let Ok(id) = Digest::new(&String::from_utf8_lossy(&id)) {
                 names.insert(name, id);
             }
         }
@@ -426,10 +432,8 @@ impl Store {
     }
 
     fn ids(&self) -> Result<Vec<Digest>, Error> {
-        let folder = self.folder.join("images");
-        let entries = fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten();
-        let digits =
-            entries.filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()));
+        let files = files_in(&self.folder.join("images"))?;
+        let digits = files.iter().filter_map(|file| file.strip_suffix(".json"));
         let mut ids: Vec<Digest> =
             digits.filter_map(|digits| Digest::new(&format!("sha256:{digits}")).ok()).collect();
         ids.sort();
@@ -438,12 +442,8 @@ impl Store {
 
     /// The names of the folders of whole layers.
     fn layer_names(&self) -> Result<BTreeSet<String>, Error> {
-        let folder = self.folder.join("layers");
-        let entries = fs::read_dir(&folder).map_err(io(&folder, "reading"))?.flatten();
-        Ok(entries
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| !name.starts_with('.'))
-            .collect())
+        let folders = files_in(&self.folder.join("layers"))?;
+        Ok(folders.into_iter().filter(|name| !name.starts_with('.')).collect())
     }
 
     fn layer(&self, diff_id: &Digest) -> PathBuf {
@@ -463,6 +463,13 @@ impl Store {
             Err(errno) => Err(Error::from_errno(errno.raw_os_error(), "locking the store of images")),
         }
     }
+}
+
+/// What is in a folder, all of it or an error.
+fn files_in(folder: &Path) -> Result<Vec<String>, Error> {
+    let entries = fs::read_dir(folder).map_err(io(folder, "reading"))?;
+    let names = entries.map(|entry| Ok(entry.map_err(io(folder, "reading"))?.file_name().into_string().ok()));
+    names.filter_map(Result::transpose).collect()
 }
 
 /// The images of a layout or an archive, which are not brought in. One that is compressed is unpacked into a file without
@@ -529,18 +536,21 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("hcs-images-store-{}", std::process::id()));
         let store = Store::open(&folder).unwrap();
         let old = found("web", "old");
-        store.note(std::slice::from_ref(&old)).unwrap();
+        store.note(std::slice::from_ref(&old), &mut Vec::new()).unwrap();
         let (layers, ids, names) =
             (store.layer_names().unwrap(), store.ids().unwrap(), store.names().unwrap());
         let new = [found("web", "new"), found("other", "cannot be written")];
         // There is something in its place that no file takes.
         fs::create_dir(store.image_file(&new[1].id)).unwrap();
-        store.note(&new).unwrap_err();
+        let mut put = Vec::new();
+        store.note(&new, &mut put).unwrap_err();
+        assert!(put.is_empty());
         assert_eq!(store.names().unwrap(), names);
         // As if it had failed at the very last.
         store.put_name(&new[0].names[0], &new[0].id).unwrap();
         store.put_name(&new[1].names[0], &new[1].id).unwrap();
-        store.take_back(&new, &layers, &ids, &names);
+        put.extend(new.iter().map(|image| &image.names[0]));
+        store.take_back(&new, put, &layers, &ids, &names);
         assert_eq!(store.names().unwrap(), names);
         assert_eq!(store.find("web").unwrap().id, old.id);
         assert!(!store.image_file(&new[0].id).exists());

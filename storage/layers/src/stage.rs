@@ -8,7 +8,10 @@ use std::{
 };
 
 use hcs_core::{Cause, Error, lock};
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
+use rustix::{
+    fs::{CWD, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
 
 use crate::failure;
 
@@ -62,11 +65,12 @@ impl Stage {
     pub fn put(mut self) -> Result<(), Error> {
         let failed = |doing| failure::on(&self.target, doing);
         let rename = |from, to| rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
+        let parent = open_parent(&self.target)?;
         rustix::fs::fchmod(&self.folder, self.mode).map_err(failed("opening to others what becomes"))?;
         rustix::fs::syncfs(&self.folder).map_err(failed("making durable what becomes"))?;
         rename(&self.place, &self.target).map_err(failed("putting in its place"))?;
         // What is not told as done is not there. If it can be taken back it is removed with this.
-        let durable = sync_parent(&self.target);
+        let durable = sync(&parent, &self.target);
         self.is_put = durable.is_ok() || rename(&self.target, &self.place).is_err();
         durable
     }
@@ -86,40 +90,81 @@ pub fn write_file<T>(target: &Path, write: impl FnOnce(&File) -> Result<T, Error
     if fs::symlink_metadata(target).is_ok() {
         return Err(Error::new(Cause::AlreadyExists, format!("{} is there already", target.display())));
     }
-    put_file(target, RenameFlags::NOREPLACE, write)
+    put_file(target, Before::Nothing, write)
 }
 
-/// Writes a file in the place of another, or of none: the old one is there or the new one, whole.
+/// Writes a file in the place of another, or of none: the old one is there or the new one, whole, and the old one if this fails.
 pub fn replace_file(target: &Path, content: &[u8]) -> Result<(), Error> {
-    put_file(target, RenameFlags::empty(), |mut file| {
+    put_file(target, Before::at(target)?, |mut file| {
         file.write_all(content).map_err(failure::io(target, "writing"))
     })
 }
 
+/// What is at the place of a file that is to come.
+enum Before {
+    Nothing,
+    /// A file, locked, so that nobody takes it for what a crash has left while it is aside.
+    File {
+        _lock: OwnedFd,
+    },
+    /// Something that gives way, as a link, or does not, as a folder.
+    Other,
+}
+
+impl Before {
+    fn at(target: &Path) -> Result<Before, Error> {
+        match fs::symlink_metadata(target) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Before::Nothing),
+            Err(error) => return Err(failure::io(target, "looking at")(error)),
+            Ok(there) if !there.is_file() => return Ok(Before::Other),
+            Ok(_) => {}
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::openat(CWD, target, flags, Mode::empty()) {
+            Err(Errno::NOENT) => Ok(Before::Nothing),
+            Err(errno) => Err(failure::on(target, "opening")(errno)),
+            Ok(file) if try_lock(&file, target)? => Ok(Before::File { _lock: file }),
+            Ok(_) => Err(Error::new(Cause::InUse, format!("somebody is writing {}", target.display()))),
+        }
+    }
+}
+
 fn put_file<T>(
     target: &Path,
-    flags: RenameFlags,
+    before: Before,
     write: impl FnOnce(&File) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let partial = beside(target, "partial")?;
-    let is_new = flags.contains(RenameFlags::NOREPLACE);
+    let rename = |flags| rustix::fs::renameat_with(CWD, &partial, CWD, target, flags);
+    let parent = open_parent(target)?;
     let file = begin_file(&partial)?;
+    let mut is_exchanged = false;
     let put = || {
         let result = write(&file)?;
         file.sync_all().map_err(failure::io(&partial, "writing"))?;
-        rustix::fs::renameat_with(CWD, &partial, CWD, target, flags)
-            .map_err(failure::on(target, "putting in its place"))?;
+        let done = match before {
+            Before::Nothing => rename(RenameFlags::NOREPLACE),
+            Before::Other => rename(RenameFlags::empty()),
+            Before::File { .. } => match rename(RenameFlags::EXCHANGE) {
+                // Not every file system can.
+                Err(Errno::INVAL) => rename(RenameFlags::empty()),
+                done => done.map(|()| is_exchanged = true),
+            },
+        };
+        done.map_err(failure::on(target, "putting in its place"))?;
         // What is not told as done is not there, unless it has replaced something that could not be there again.
-        sync_parent(target).inspect_err(|_| {
-            if is_new {
-                let _ = fs::remove_file(target);
-            }
+        sync(&parent, target).inspect_err(|_| match before {
+            Before::Nothing => drop(fs::remove_file(target)),
+            Before::File { .. } if is_exchanged => drop(rename(RenameFlags::EXCHANGE)),
+            _ => {}
         })?;
         Ok(result)
     };
-    put().inspect_err(|_| {
+    let outcome = put();
+    if outcome.is_err() || is_exchanged {
         let _ = fs::remove_file(&partial);
-    })
+    }
+    outcome
 }
 
 /// Makes a file that nobody else writes, whatever was there: one that a crash has left goes, and so does a link that somebody
@@ -157,9 +202,19 @@ fn remove_left(partial: &Path) -> Result<(), Error> {
     }
 }
 
-fn sync_parent(target: &Path) -> Result<(), Error> {
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|folder| folder.sync_all()).map_err(failure::io(parent, "making durable"))
+/// Opens the folder of a target before anything is put there: who has no descriptor left for it later could not tell
+/// whether it is durable, nor always take it back.
+fn open_parent(target: &Path) -> Result<File, Error> {
+    let parent = parent_of(target);
+    File::open(parent).map_err(failure::io(parent, "opening"))
+}
+
+fn sync(parent: &File, target: &Path) -> Result<(), Error> {
+    parent.sync_all().map_err(failure::io(parent_of(target), "making durable"))
+}
+
+fn parent_of(target: &Path) -> &Path {
+    target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A hidden place beside another, for what is not there yet or not any more.
@@ -225,6 +280,21 @@ mod tests {
         fs::write(folder.join(".y.partial"), "a crash has left this").unwrap();
         replace_file(&folder.join("y"), b"y").unwrap();
         assert_eq!(fs::read(folder.join("y")).unwrap(), b"y");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_replaced_leaves_nothing_beside_it_and_a_folder_is_not_replaced() {
+        let folder = folder("replaced");
+        let target = folder.join("x");
+        for text in ["one", "two", "three"] {
+            replace_file(&target, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&target).unwrap(), text);
+        }
+        fs::create_dir(folder.join("y")).unwrap();
+        replace_file(&folder.join("y"), b"y").unwrap_err();
+        assert!(folder.join("y").is_dir());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
         fs::remove_dir_all(folder).unwrap();
     }
 

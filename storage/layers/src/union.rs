@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
@@ -89,7 +90,13 @@ fn note_user(parent: &Layer, writable: &Path, link: &str) -> Result<(), Error> {
 /// Where a writable layer is attached over this one, if there is such.
 pub fn user_of(layer: &Layer) -> Result<Option<PathBuf>, Error> {
     let folder = layer.path.join(USERS);
-    for link in fs::read_dir(&folder).into_iter().flatten().flatten() {
+    // Who cannot be seen must not be taken for nobody: the layer would be removed below them.
+    let links = match fs::read_dir(&folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        links => links.map_err(failure::io(&folder, "reading"))?,
+    };
+    for link in links {
+        let link = link.map_err(failure::io(&folder, "reading"))?;
         let writable = fs::read_link(link.path()).map_err(failure::io(&folder, "reading"))?;
         let place = writable.join(UNION);
         if place.exists() && is_attached(&place)? {
