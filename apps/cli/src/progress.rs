@@ -2,7 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
     time::Duration,
 };
 
@@ -35,7 +39,11 @@ impl Bars {
 }
 
 /// Says that something goes on of which nobody knows how much is left, and for how long it has.
-pub struct Busy(ProgressBar);
+pub struct Busy {
+    bar: ProgressBar,
+    /// Its end ends the turning.
+    _turns: mpsc::Sender<()>,
+}
 
 impl Busy {
     /// It begins.
@@ -44,14 +52,24 @@ impl Busy {
         let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
             .unwrap_or_else(|_| ProgressStyle::default_spinner());
         let bar = ProgressBar::new_spinner().with_style(style).with_message(what.to_owned());
-        bar.enable_steady_tick(TICK);
-        Busy(bar)
+        let (turns, over) = mpsc::channel();
+        if !bar.is_hidden() {
+            let turning = bar.clone();
+            let turn = move || {
+                while over.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    turning.tick();
+                }
+            };
+            // Where there cannot be another thread it stands still, which the work is not to suffer for.
+            let _ = thread::Builder::new().spawn(turn);
+        }
+        Busy { bar, _turns: turns }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
 
