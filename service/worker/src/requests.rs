@@ -3,7 +3,7 @@
 use std::{os::fd::OwnedFd, time::Duration};
 
 use hcs_container::{Bare, Container, console::Size};
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, Exit};
 use hcs_gcs::records::NULL_ID;
 use hcs_ipc::worker::{Answer, Request};
 use hcs_machine::{Machine, machine::changes::Progress};
@@ -60,7 +60,13 @@ fn act(system: &mut System, number: u64, request: Request, fds: Vec<OwnedFd>) ->
         }
         Request::Start => {
             system.start()?;
-            if system.await_guest(number)? {
+            let awaited = system.await_guest(number).inspect_err(|_| {
+                // It runs, and is of no use to who wanted to reach it.
+                if let Err(error) = system.terminate(Exit::TerminatedByService) {
+                    hcs_core::complain!("hcs-worker: ending a machine that has not started: {error}");
+                }
+            });
+            if awaited? {
                 return Ok(Answered::Later);
             }
         }

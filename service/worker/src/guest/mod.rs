@@ -73,6 +73,8 @@ pub struct Guest {
     capabilities: Option<Capabilities>,
     /// The start of the machine, which waits for the agent until then.
     start: Option<(u64, Instant)>,
+    /// The machine is to end. An agent that is gone before it has done it leaves it to the next.
+    is_to_end: bool,
     /// By the container that they are in, and their number there.
     processes: BTreeMap<Key, GuestProcess>,
     ended: VecDeque<Key>,
@@ -117,6 +119,7 @@ impl Guest {
             bridge: None,
             capabilities: None,
             start: Some((start, Instant::now() + patience)),
+            is_to_end: false,
             processes: BTreeMap::new(),
             ended: VecDeque::new(),
             abandoned: Vec::new(),
@@ -311,9 +314,11 @@ impl Guest {
         })
     }
 
-    /// Asks the agent to end the machine. There is no answer.
+    /// Asks the agent to end the machine. There is no answer but its end.
     pub fn ask_to_end(&mut self) -> Result<(), Error> {
-        self.ask(hcs_gcs::Rpc::ShutdownGraceful, NULL_ID, hcs_gcs::records::Nothing {}, Question::Nobodys)
+        self.ask(hcs_gcs::Rpc::ShutdownGraceful, NULL_ID, hcs_gcs::records::Nothing {}, Question::Nobodys)?;
+        self.is_to_end = true;
+        Ok(())
     }
 }
 

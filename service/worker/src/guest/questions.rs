@@ -167,8 +167,12 @@ impl Guest {
         self.tell(NULL_ID, What::Met);
     }
 
-    /// The start of the machine has come to its end.
+    /// The agent knows who it is, or does not. With the first, the start of the machine has come to its end.
     fn started(&mut self, outcome: Result<(), Error>) {
+        if self.is_to_end && outcome.is_ok() {
+            // The one before has gone before it has done it. That this one has gone as well is seen elsewhere.
+            let _ = self.ask_to_end();
+        }
         if let Some((number, _)) = self.start.take() {
             self.tell(
                 NULL_ID,
