@@ -42,7 +42,7 @@ pub struct Console(OwnedFd);
 /// Opens a console in the container of this init; gives the process's end too, which belongs to its user.
 pub(crate) fn open(init: BorrowedFd<'_>, size: Size, user: u32) -> Result<(Console, OwnedFd), Error> {
     let make = || -> Result<(Console, OwnedFd), Errno> {
-        let root = format!("/proc/{}/root", sys::process_behind(init).ok_or(Errno::SRCH)?);
+        let root = format!("/proc/{}/root", sys::process_behind(init)?.ok_or(Errno::SRCH)?);
         let root =
             rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;

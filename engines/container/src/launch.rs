@@ -96,10 +96,13 @@ pub fn start(plan: &Plan, materials: &Materials, cgroup: &Cgroup) -> Result<Laun
             drop(prepared);
             if let Some((users, tell)) = users {
                 let settled = sys::process_behind(pidfd.as_fd())
-                    .ok_or_else(|| {
-                        Error::new(Cause::Unexpected, "the container's first process died at once")
+                    .map_err(|errno| {
+                        Error::from_errno(errno.raw_os_error(), "looking at the container's first process")
                     })
-                    .and_then(|process| users.settle(process));
+                    .and_then(|process| {
+                        let process = process.ok_or_else(killed)?;
+                        users.settle(process)
+                    });
                 if let Err(error) = settled {
                     // The child ends when nobody can tell it any more.
                     drop(tell);

@@ -247,8 +247,13 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     if attributes.is_filtered_early() { Ok(()) } else { filter() }
 }
 
-/// The number of the process behind a descriptor; `None` when it is gone.
+/// The number of the process behind a descriptor; `None` when it is gone, or cannot be looked at.
 pub fn number(pidfd: BorrowedFd<'_>) -> Option<u32> {
+    look_up(pidfd).ok().flatten()
+}
+
+/// The same, where it matters which of the two it is.
+pub fn look_up(pidfd: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
     sys::process_behind(pidfd)
 }
 

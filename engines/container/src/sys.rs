@@ -102,10 +102,12 @@ pub fn enter_namespaces(pidfd: BorrowedFd<'_>, namespaces: i32) -> Result<(), Er
     check(unsafe { libc::setns(pidfd.as_raw_fd(), namespaces) })
 }
 
-/// The number of the process behind a pidfd; `None` when it is gone.
-pub fn process_behind(pidfd: BorrowedFd<'_>) -> Option<u32> {
-    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
-    about.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
+/// The number of the process behind a pidfd; `None` when it is gone. That it cannot be looked at is an error, and no death.
+pub fn process_behind(pidfd: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
+    let about = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    let number = about.lines().find_map(|line| line.strip_prefix("Pid:"));
+    Ok(number.and_then(|number| number.trim().parse().ok()))
 }
 
 /// What kind of namespace a file stands for, as a flag of clone.

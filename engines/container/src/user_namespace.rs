@@ -151,7 +151,8 @@ impl UserNamespace {
             }
             Clone::Parent { pidfd } => {
                 let make = || {
-                    let process = sys::process_behind(pidfd.as_fd()).ok_or_else(|| failed(Errno::SRCH))?;
+                    let process = sys::process_behind(pidfd.as_fd()).map_err(failed)?;
+                    let process = process.ok_or_else(|| failed(Errno::SRCH))?;
                     self.settle(process)?;
                     let path = format!("/proc/{process}/ns/user");
                     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)

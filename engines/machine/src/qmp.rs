@@ -118,7 +118,10 @@ impl Qmp {
         descriptor: Option<BorrowedFd<'_>>,
         deadline: Instant,
     ) -> Result<Value, Error> {
-        let failed = |error: io::Error| Error::from_io(&error, format!("asking QEMU for {command}"));
+        let failed = |error: io::Error| match has_hung_up(&error) {
+            true => Error::new(Cause::UnexpectedExit, format!("QEMU has ended over {command}")),
+            false => Error::from_io(&error, format!("asking QEMU for {command}")),
+        };
         self.next += 1;
         let mut request = json!({"execute": command, "id": self.next});
         if !arguments.is_null() {
@@ -289,8 +292,12 @@ impl Qmp {
 }
 
 fn gone(error: io::Error) -> Option<Error> {
+    (!has_hung_up(&error)).then(|| Error::from_io(&error, "waiting for QEMU"))
+}
+
+fn has_hung_up(error: &io::Error) -> bool {
     let hung_up = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
-    (!hung_up.contains(&error.kind())).then(|| Error::from_io(&error, "waiting for QEMU"))
+    hung_up.contains(&error.kind())
 }
 
 #[cfg(test)]

@@ -105,7 +105,9 @@ pub fn connect(init: BorrowedFd<'_>, namespace: BorrowedFd<'_>, cgroup: &Cgroup)
 
 /// Finds what has gone into the background: our only child in the container's cgroup beside init.
 fn find(init: BorrowedFd<'_>, cgroup: &Cgroup) -> Result<Helper, Error> {
-    let (own, init) = (std::process::id(), sys::process_behind(init));
+    let seen = sys::process_behind(init)
+        .map_err(|errno| Error::from_errno(errno.raw_os_error(), "looking at the container's processes"));
+    let (own, init) = (std::process::id(), seen?);
     let is_it = |pid: &u32| Some(*pid) != init && parent(*pid) == Some(own);
     let open = |pid: u32| {
         let pidfd = rustix::process::pidfd_open(Pid::from_raw(pid as i32)?, PidfdFlags::empty()).ok()?;

@@ -222,13 +222,15 @@ impl Running {
         let failed = |errno: Errno| {
             Error::from_errno(errno.raw_os_error(), "making a socket between QEMU and an application")
         };
-        let ended = || Error::new(Cause::Unexpected, "QEMU has ended");
-        let qemu = process::number(self.pidfd.as_fd()).ok_or_else(ended)?;
+        let number = || {
+            let number = process::look_up(self.pidfd.as_fd()).map_err(failed)?;
+            number.ok_or_else(|| Error::new(Cause::UnexpectedExit, "QEMU has ended"))
+        };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(format!("/proc/{qemu}/root{PLACE}"), flags, Mode::empty());
+        let folder = rustix::fs::open(format!("/proc/{}/root{PLACE}", number()?), flags, Mode::empty());
+        // Otherwise the number may have been somebody else's by then, or nobody's.
+        number()?;
         let folder = folder.map_err(failed)?;
-        // Otherwise the number may have been somebody else's by then.
-        process::number(self.pidfd.as_fd()).ok_or_else(ended)?;
         let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
         let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
         let (name, user) = (slot.to_string(), Uid::from_raw(user));

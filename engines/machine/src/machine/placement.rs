@@ -26,7 +26,9 @@ impl Running {
             }
             None => set = sched_getaffinity(None).map_err(failed)?,
         }
-        let process = process::number(self.pidfd.as_fd()).ok_or(Cause::SystemAlreadyStopped)?;
+        let process = process::look_up(self.pidfd.as_fd())
+            .map_err(|errno| Error::from_errno(errno.raw_os_error(), "looking at QEMU"))?
+            .ok_or(Cause::SystemAlreadyStopped)?;
         let threads = std::fs::read_dir(format!("/proc/{process}/task"))
             .map_err(|_| Error::from(Cause::SystemAlreadyStopped))?;
         for thread in threads.flatten() {
