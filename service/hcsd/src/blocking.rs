@@ -26,14 +26,35 @@ pub async fn run<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -
 }
 
 /// Tries something again and again, until it succeeds or there is no hope.
-pub async fn insist<E, F>(mut attempt: impl FnMut() -> F) -> Result<(), E>
+pub async fn insist<E, F>(attempt: impl FnMut() -> F) -> Result<(), E>
 where
     F: Future<Output = Result<(), E>>,
+{
+    again_if(attempt, |_| true).await
+}
+
+/// Tries something again as long as it fails for want of what others mostly give back. What such a failure says of the thing
+/// itself is nothing: neither that it is there nor that it is not.
+pub async fn await_means<T, F>(attempt: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    again_if(attempt, lacks_means).await
+}
+
+/// Whether something has failed for want of descriptors, memory, or the like.
+pub fn lacks_means(error: &Error) -> bool {
+    matches!(error.cause, Cause::TooManyOpenFiles | Cause::OutOfMemory | Cause::NotEnoughQuota)
+}
+
+async fn again_if<T, E, F>(mut attempt: impl FnMut() -> F, is_hopeful: impl Fn(&E) -> bool) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
 {
     let until = Instant::now() + PATIENCE;
     loop {
         match attempt().await {
-            Err(_) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            Err(error) if is_hopeful(&error) && Instant::now() < until => tokio::time::sleep(PAUSE).await,
             outcome => return outcome,
         }
     }

@@ -6,15 +6,18 @@
 
 use std::{
     fs,
+    future::ready,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hcs_core::{Error, Exit, Lifecycle, State, SystemId};
 use hcs_ipc::worker::{Answer, Phase};
 
 use crate::{
+    blocking,
     record::Record,
     registry::{self, CLAIM_TIME},
     service::Service,
@@ -32,17 +35,24 @@ const BUSY: Duration = Duration::from_secs(660);
 /// Deals with every folder that is there, all at once. Returns when all is settled but what hangs: a worker
 /// that does not answer delays only itself, and its system is known until it is given up.
 pub async fn take_over(service: &Arc<Service>) {
-    let Ok(folders) = fs::read_dir(service.config.systems()) else { return };
+    let systems = service.config.systems();
+    let folders = match blocking::await_means(|| ready(folders(&systems))).await {
+        Ok(folders) => folders,
+        Err(error) => return tracing::error!(%error, "systems of an earlier run are left alone"),
+    };
     let mut tasks = tokio::task::JoinSet::new();
-    for folder in folders.flatten() {
-        let folder = folder.path();
-        match Found::read(&folder) {
+    for folder in folders {
+        match blocking::await_means(|| ready(Found::read(&folder))).await {
             Ok(found) => {
                 if found.created {
                     // The folder's name is made from the id, so no two folders have one id.
                     let _ = service.registry.enter(&found.system);
                 }
                 tasks.spawn(found.take_over(service.clone()));
+            }
+            // What it says is not known, and whoever is there lives on; the next run finds it.
+            Err(error) if blocking::lacks_means(&error) => {
+                tracing::error!(folder = %folder.display(), %error, "a system is left alone");
             }
             Err(error) => {
                 tracing::error!(folder = %folder.display(), %error, "a system could not be taken over");
@@ -52,6 +62,15 @@ pub async fn take_over(service: &Arc<Service>) {
     }
     while let Ok(Some(_)) = tokio::time::timeout(SILENCE, tasks.join_next()).await {}
     tasks.detach_all();
+}
+
+/// The folders of systems; none where there never was one.
+fn folders(systems: &Path) -> Result<Vec<PathBuf>, Error> {
+    let failed = |error: io::Error| Error::from_io(&error, format!("reading {}", systems.display()));
+    match fs::read_dir(systems) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries.map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path())).collect(),
+    }
 }
 
 /// A system of which there is a record; whether it lives is not known yet.
@@ -78,12 +97,14 @@ impl Found {
         let (system, folder) = (self.system.clone(), self.folder.clone());
         // One without a system is not busy.
         let patience = if self.created { BUSY } else { worker::GREETING };
-        let search = async {
+        let attempt = || async {
             match system.recorded().host {
                 Some(host) => worker::find_host(&host, system.instance.clone(), patience).await,
                 None => worker::find(&folder, patience).await,
             }
         };
+        // Who cannot be called for want of a descriptor lives all the same.
+        let search = blocking::await_means(attempt);
         tokio::pin!(search);
         let found = match tokio::time::timeout(worker::GREETING, &mut search).await {
             Ok(found) => found,
@@ -122,7 +143,7 @@ impl Found {
             setting.conclude(exit).await;
         } else {
             tracing::info!(id = %system.id, state = system.state().name(), "a system is adopted");
-            tokio::spawn(setting.run());
+            tokio::spawn(run_adopted(setting));
             tokio::spawn(await_holders(system));
         }
     }
@@ -142,6 +163,15 @@ impl Found {
             system.report_end(service, &exit);
             service.registry.remember_ended(system);
         }
+    }
+}
+
+/// Runs a system that was adopted. One that ends before its clients have come back is kept for them.
+async fn run_adopted(setting: Setting) {
+    let (service, system, began) = (setting.service.clone(), setting.system.clone(), Instant::now());
+    setting.run().await;
+    if began.elapsed() < CLAIM_TIME {
+        service.registry.remember_ended(system);
     }
 }
 

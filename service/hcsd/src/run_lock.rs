@@ -16,7 +16,8 @@ pub fn take(run_folder: &Path) -> io::Result<File> {
     }
     let (sender, taken) = mpsc::channel();
     // If it is not to be had, this process ends, and the thread with it.
-    thread::spawn(move || sender.send(flock(&folder, FlockOperation::LockExclusive).map(|()| folder)));
+    let wait = move || sender.send(flock(&folder, FlockOperation::LockExclusive).map(|()| folder));
+    thread::Builder::new().spawn(wait)?;
     match taken.recv_timeout(LAST_WORDS) {
         Ok(folder) => Ok(folder?),
         Err(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another service uses it")),

@@ -3,7 +3,9 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    fs, io,
+    fs,
+    future::ready,
+    io,
     num::NonZeroU32,
     os::{
         fd::OwnedFd,
@@ -26,8 +28,8 @@ use tokio::{
 };
 
 use crate::{
-    config::Config, connection::Connection, conversation, metrics, restart, service::Service, systemd,
-    temporary,
+    blocking, config::Config, connection::Connection, conversation, metrics, restart, service::Service,
+    systemd, temporary,
 };
 
 /// How many connections that are refused wait for their first call at a time. Others are closed without a word.
@@ -37,6 +39,13 @@ const REFUSAL: Duration = Duration::from_secs(2);
 
 /// How long what a service has left may listen in its place.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Tells the service manager, who waits for it and ends a service that does not say so.
+async fn tell_ready() {
+    if let Err(error) = blocking::insist(|| ready(systemd::notify("READY=1"))).await {
+        tracing::error!(%error, "the service manager could not be told that the service is ready");
+    }
+}
 
 /// Runs the service until it is told to stop. Systems go on without it.
 pub async fn run(config: Config) -> Result<(), Error> {
@@ -62,14 +71,16 @@ pub async fn run(config: Config) -> Result<(), Error> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| failed(&error))?;
     tracing::info!(socket = %config.settings.socket.display(), "ready");
     service.spare_workers.refill();
-    systemd::notify("READY=1");
+    tokio::spawn(tell_ready());
     tokio::select! {
         () = accept(&service, listener, metrics) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = temporary::until_input_ends(), if config.temporary.is_some() => {}
     }
-    systemd::notify("STOPPING=1");
+    if let Err(error) = systemd::notify("STOPPING=1") {
+        tracing::warn!(%error, "the service manager could not be told of the end");
+    }
     if let Some(root) = &config.temporary {
         return temporary::leave(&service, root).await;
     }

@@ -5,6 +5,7 @@
 )]
 
 use std::{
+    io,
     os::{
         fd::{FromRawFd, OwnedFd},
         linux::net::SocketAddrExt,
@@ -57,15 +58,12 @@ pub fn activated_socket() -> Option<OwnedFd> {
 }
 
 /// Tells the service manager something, if there is one.
-pub fn notify(state: &str) {
-    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };
+pub fn notify(state: &str) -> io::Result<()> {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
     let bytes = name.as_encoded_bytes();
     let address = match bytes.strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(Path::new(&name)),
     };
-    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
-    if let Err(error) = sent {
-        tracing::warn!(%error, "the service manager could not be notified");
-    }
+    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address?).map(|_| ())
 }

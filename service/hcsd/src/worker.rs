@@ -26,7 +26,13 @@ use rustix::{
     net::{AddressFamily, SocketFlags, SocketType},
     process::Signal,
 };
-use tokio::process::{Child, Command};
+use tokio::{
+    io::{
+        Interest,
+        unix::{AsyncFd, AsyncFdRegisterError},
+    },
+    process::{Child, Command},
+};
 
 use crate::{blocking, descriptor_limit, process_identity::ProcessIdentity};
 
@@ -48,8 +54,9 @@ pub struct Worker {
 enum Process {
     /// One that we exec'd.
     Child(Child),
-    /// One that another made: ours all the same if it is a twin, else a stranger that we found.
-    Other(OwnedFd),
+    /// One that another made: ours all the same if it is a twin, else a stranger that we found. Watched from the beginning:
+    /// when its death has to be waited for there may be no descriptor left to do it with. Gone only while this is dropped.
+    Other(Option<AsyncFd<OwnedFd>>),
     /// That of the machine in which a container is: it is not ended with the container.
     OfHost,
 }
@@ -67,8 +74,8 @@ pub async fn start(program: Arc<OwnedFd>) -> Result<Worker, Error> {
     let mut process = Process::Child(child);
     let greeted =
         async { greet(Stream::new(socket).map_err(|error| failed_to_start(&error))?, None, GREETING).await };
-    match greeted.await {
-        Ok((stream, welcome)) => Ok(Worker { stream, process, identity: ProcessIdentity::of(welcome.pid) }),
+    match identified(greeted.await) {
+        Ok((stream, identity)) => Ok(Worker { stream, process, identity }),
         Err(error) => {
             process.kill().await;
             Err(error)
@@ -78,6 +85,16 @@ pub async fn start(program: Arc<OwnedFd>) -> Result<Worker, Error> {
 
 fn failed_to_start(error: &io::Error) -> Error {
     Error::from_io(error, "starting the worker")
+}
+
+fn unseen(error: &io::Error) -> Error {
+    Error::from_io(error, "looking at the worker")
+}
+
+/// Who has greeted, so that it is found when it does not answer any more.
+fn identified(greeted: Result<(Stream, Welcome), Error>) -> Result<(Stream, Option<ProcessIdentity>), Error> {
+    let (stream, welcome) = greeted?;
+    Ok((stream, ProcessIdentity::of(welcome.pid).map_err(|error| unseen(&error))?))
 }
 
 fn connection() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -115,11 +132,13 @@ pub async fn find(folder: &Path, patience: Duration) -> Result<(Worker, Welcome)
         greet(stream.map_err(|error| Error::from_io(&error, "speaking to the worker"))?, None, patience)
             .await?;
     // It has just spoken and has not been released, so the number is still its own.
-    let identity = ProcessIdentity::of(welcome.pid);
-    let pidfd = identity
-        .and_then(ProcessIdentity::open)
+    let identity = ProcessIdentity::of(welcome.pid).map_err(|error| unseen(&error))?;
+    let opened = identity.map(ProcessIdentity::open).transpose().map_err(|error| unseen(&error))?;
+    let pidfd = opened
+        .flatten()
         .ok_or_else(|| Error::new(Cause::Unexpected, "the worker died right after it greeted"))?;
-    Ok((Worker { stream, process: Process::Other(pidfd), identity }, welcome))
+    let process = Process::other(pidfd).map_err(|unwatched| failed_to_start(&unwatched.into()))?;
+    Ok((Worker { stream, process, identity }, welcome))
 }
 
 /// Finds the worker of the machine with this folder, for a container in it that is called this there. No other was ever
@@ -143,11 +162,16 @@ pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
     let answered = answered.unwrap_or(Ok(None)).map_err(|error| failed_to_start(&error))?;
     let pidfd = answered.and_then(|message| message.fds.into_iter().next());
     let pidfd = pidfd.ok_or_else(|| Error::new(Cause::Unexpected, "the worker made no other"))?;
-    let mut process = Process::Other(pidfd);
+    let mut process = Process::other(pidfd).map_err(|unwatched| {
+        let (pidfd, error) = unwatched.into_parts();
+        // Nobody could bury it later.
+        process::end(pidfd.as_fd());
+        failed_to_start(&error)
+    })?;
     let greeted =
         async { greet(Stream::new(ours).map_err(|error| failed_to_start(&error))?, None, GREETING).await };
-    match greeted.await {
-        Ok((stream, welcome)) => Ok(Worker { stream, process, identity: ProcessIdentity::of(welcome.pid) }),
+    match identified(greeted.await) {
+        Ok((stream, identity)) => Ok(Worker { stream, process, identity }),
         Err(error) => {
             process.kill().await;
             Err(error)
@@ -157,8 +181,14 @@ pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
 
 /// Kills a worker that cannot be spoken to. One that is gone already is fine.
 pub async fn kill(worker: ProcessIdentity) {
-    if let Some(pidfd) = worker.open() {
-        Process::Other(pidfd).kill().await;
+    let attempt = || async move {
+        let Some(pidfd) = worker.open().map_err(|error| unseen(&error))? else { return Ok(()) };
+        let mut process = Process::other(pidfd).map_err(|unwatched| unseen(&unwatched.into()))?;
+        process.kill().await;
+        Ok(())
+    };
+    if let Err(error) = blocking::await_means(attempt).await {
+        tracing::error!(%error, pid = worker.pid, "a worker that does not answer could not be killed");
     }
 }
 
@@ -242,15 +272,19 @@ impl Worker {
 }
 
 impl Process {
+    fn other(pidfd: OwnedFd) -> Result<Process, AsyncFdRegisterError<OwnedFd>> {
+        Ok(Process::Other(Some(watched::watch(pidfd, Interest::READABLE)?)))
+    }
+
     async fn kill(&mut self) -> Option<u32> {
         match self {
             Process::Child(child) => {
                 let _ = child.start_kill();
             }
-            Process::Other(pidfd) => {
-                let _ = rustix::process::pidfd_send_signal(&*pidfd, Signal::KILL);
+            Process::Other(Some(watched)) => {
+                let _ = rustix::process::pidfd_send_signal(watched.get_ref(), Signal::KILL);
             }
-            Process::OfHost => {}
+            Process::Other(None) | Process::OfHost => {}
         }
         tokio::time::timeout(DEATH, self.wait()).await.unwrap_or(None)
     }
@@ -261,12 +295,13 @@ impl Process {
                 let status = child.wait().await.ok()?;
                 status.code().or_else(|| status.signal().map(|signal| 128 + signal)).map(|code| code as u32)
             }
-            Process::Other(pidfd) => {
-                watched::death(&*pidfd).await.ok()?;
+            Process::Other(Some(watched)) => {
+                // It can be read when it is dead.
+                let _ = watched.readable().await.ok()?;
                 // That of a stranger is not to be had.
-                process::try_wait(pidfd.as_fd()).ok().flatten()
+                process::try_wait(watched.as_fd()).ok().flatten()
             }
-            Process::OfHost => None,
+            Process::Other(None) | Process::OfHost => None,
         }
     }
 }
@@ -274,13 +309,14 @@ impl Process {
 impl Drop for Process {
     /// Somebody must bury a child; tokio does it for those that it has started.
     fn drop(&mut self) {
-        if let Process::Other(pidfd) = self
-            && let Ok(None) = process::try_wait(pidfd.as_fd())
-            && let (Ok(pidfd), Ok(runtime)) = (pidfd.try_clone(), tokio::runtime::Handle::try_current())
+        if let Process::Other(watched) = self
+            && let Some(watched) = watched.take()
+            && let Ok(None) = process::try_wait(watched.as_fd())
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             runtime.spawn(async move {
-                let _ = watched::death(&pidfd).await;
-                let _ = process::try_wait(pidfd.as_fd());
+                let _ = watched.readable().await;
+                let _ = process::try_wait(watched.as_fd());
             });
         }
     }

@@ -2,13 +2,16 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs, io,
     os::unix::ffi::OsStringExt,
     path::{Path, PathBuf},
 };
 
 use hcs_ipc::socket;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
 use crate::{
     config::{self, Config},
@@ -25,18 +28,19 @@ pub struct Living {
 }
 
 impl Living {
-    /// Looks.
-    pub fn look() -> Living {
+    /// Looks. Who cannot be seen must not be taken for dead, so it is all or an error.
+    pub fn look() -> io::Result<Living> {
         let own = std::process::id();
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let others = processes.filter(|entry| {
+        let mut services = BTreeSet::new();
+        for entry in fs::read_dir("/proc")? {
+            let entry = entry?;
             let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
-            pid.is_some_and(|pid| pid != own)
-        });
-        Living {
-            services: others.filter_map(|entry| run_folder_of(&entry.path())).collect(),
-            sockets: listening(&fs::read_to_string("/proc/net/unix").unwrap_or_default()),
+            if pid.is_some_and(|pid| pid != own) {
+                services.extend(run_folder_of(&entry.path())?);
+            }
         }
+        let table = fs::read("/proc/net/unix")?;
+        Ok(Living { services, sockets: listening(&String::from_utf8_lossy(&table)) })
     }
 
     /// Whether a service has this root: a process of its name says so, somebody answers at its socket, or
@@ -69,31 +73,46 @@ impl Living {
     }
 }
 
-/// Whether this very process is there, and not only waits to be forgotten.
+/// Whether this very process is there, and not only waits to be forgotten. One that cannot be looked at may be.
 pub fn is_alive(process: ProcessIdentity) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    process.open().is_some_and(|pidfd| {
-        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&now)).is_ok_and(|ended| ended == 0)
-    })
+    match process.open() {
+        Ok(None) => false,
+        Ok(Some(pidfd)) => {
+            poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&now)).map_or(true, |ended| ended == 0)
+        }
+        Err(_) => true,
+    }
 }
 
 /// The run folder of a process, if it is a service that has a root of its own or the system's.
-fn run_folder_of(process: &Path) -> Option<PathBuf> {
-    let name = fs::read_to_string(process.join("comm")).ok()?;
-    if name.trim_end() != "hcsd" {
-        return None;
+fn run_folder_of(process: &Path) -> io::Result<Option<PathBuf>> {
+    let Some(name) = of_one_that_lives(fs::read(process.join("comm")))? else { return Ok(None) };
+    if name.trim_ascii_end() != b"hcsd" {
+        return Ok(None);
     }
-    let words = |file: &str| -> Vec<PathBuf> {
-        let bytes = fs::read(process.join(file)).unwrap_or_default();
-        let words =
-            bytes.split(|byte| *byte == 0).map(|word| std::ffi::OsString::from_vec(word.to_vec()).into());
-        words.collect()
+    let words = |file: &str| -> io::Result<Option<Vec<PathBuf>>> {
+        let bytes = of_one_that_lives(fs::read(process.join(file)))?;
+        Ok(bytes.map(|bytes| {
+            let words = bytes.split(|byte| *byte == 0);
+            words.map(|word| std::ffi::OsString::from_vec(word.to_vec()).into()).collect()
+        }))
     };
-    let root = root_of(&words("cmdline"), &words("environ"));
-    Some(match root {
-        Some(root) => fs::read_link(process.join("cwd")).unwrap_or_default().join(root).join("run"),
-        None => "/run/hcs".into(),
-    })
+    let (Some(line), Some(environment)) = (words("cmdline")?, words("environ")?) else { return Ok(None) };
+    let Some(root) = root_of(&line, &environment) else { return Ok(Some("/run/hcs".into())) };
+    let folder = of_one_that_lives(fs::read_link(process.join("cwd")))?;
+    Ok(folder.map(|folder| folder.join(root).join("run")))
+}
+
+/// What was asked of a process, unless it has ended meanwhile or is none of ours.
+fn of_one_that_lives<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM) => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 
 /// What a service with this command line and this environment has for its root.

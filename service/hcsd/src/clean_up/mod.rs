@@ -8,7 +8,7 @@
 mod cgroups;
 mod living;
 
-use std::{fs, path::Path};
+use std::{fs, io::ErrorKind, path::Path};
 
 use crate::{config::Config, record::Record, registry};
 use living::Living;
@@ -24,8 +24,14 @@ pub enum Extent {
 
 /// Does it. False if something of this root lives or resists, so that its folder has to stay.
 pub fn run(config: &Config, extent: Extent) -> bool {
-    let living = Living::look();
     let mut work = Work { extent, is_free: true };
+    let living = match Living::look() {
+        Ok(living) => living,
+        Err(error) => {
+            work.keep("everything", &format!("what lives here cannot be seen: {error}"));
+            return false;
+        }
+    };
     if living.has_service_at(config) {
         println!("kept    {}: a service lives there", config.settings.run_folder.display());
         work.is_free = false;
@@ -73,6 +79,14 @@ fn systems(config: &Config, living: &Living, work: &mut Work) {
         let folder = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         let record = Record::read(&folder);
+        // One that makes no sense is none, but one that cannot be read now may be of a system that lives.
+        if let Err(error) = &record
+            && error.raw_os_error().is_some()
+            && error.kind() != ErrorKind::NotFound
+        {
+            work.keep(&format!("the system {name}"), &format!("reading its record: {error}"));
+            continue;
+        }
         let id = record.as_ref().map_or(name.as_str(), |record| record.id.as_str());
         let what = format!("the system {id}");
         // A container in a machine lives as long as the machine's worker.
