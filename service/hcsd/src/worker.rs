@@ -159,9 +159,12 @@ pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
     let (ours, theirs) = connection().map_err(|error| failed_to_start(&error))?;
     worker.ask(Request::Twin, vec![theirs]).await?;
     let answered = tokio::time::timeout(GREETING, worker.stream.receive()).await;
-    let answered = answered.unwrap_or(Ok(None)).map_err(|error| failed_to_start(&error))?;
+    let answered = answered.ok().and_then(Result::ok).flatten();
     let pidfd = answered.and_then(|message| message.fds.into_iter().next());
-    let pidfd = pidfd.ok_or_else(|| Error::new(Cause::Unexpected, "the worker made no other"))?;
+    let Some(pidfd) = pidfd else {
+        bury(ours).await;
+        return Err(Error::new(Cause::Unexpected, "the worker made no other"));
+    };
     let mut process = Process::other(pidfd).map_err(|unwatched| {
         let (pidfd, error) = unwatched.into_parts();
         // Nobody could bury it later.
@@ -176,6 +179,17 @@ pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
             process.kill().await;
             Err(error)
         }
+    }
+}
+
+/// Ends the worker at the other end, if there is one. Who was to tell of it has died over that; it is our child, and says itself
+/// who it is.
+async fn bury(socket: OwnedFd) {
+    let Ok(stream) = Stream::new(socket) else { return };
+    if let Ok((_stream, welcome)) = greet(stream, None, GREETING).await
+        && let Ok(Some(orphan)) = ProcessIdentity::of(welcome.pid)
+    {
+        kill(orphan).await;
     }
 }
 
