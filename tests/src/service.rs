@@ -218,6 +218,24 @@ impl Service {
         began.elapsed()
     }
 
+    /// The same, of one that may end before it is ready: whether it is ready. An error if it is neither in time.
+    pub fn try_restart(&mut self, patience: Duration) -> Result<bool, String> {
+        /// How often it is looked after.
+        const TURN: Duration = Duration::from_millis(20);
+        self.child = spawn(&self.root, self.by, self.watch.as_ref());
+        self.ready.set_read_timeout(Some(TURN)).expect("a time limit");
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if self.ready.recv(&mut [0; 64]).is_ok() {
+                return Ok(true);
+            }
+            if self.child.try_wait().expect("waiting for the service").is_some() {
+                return Ok(false);
+            }
+        }
+        Err(format!("the service is neither ready nor has it ended in {patience:?}"))
+    }
+
     /// Starts one more for the same folder, with these arguments; how it ended.
     pub fn another(&self, arguments: &[String]) -> Output {
         let mut command = Command::new(binaries::find("hcsd"));

@@ -124,6 +124,7 @@ pub const CALLS: &[Call] = &[
 
 /// The flags of an open are an argument of one call, and the first number of a structure that the other is given.
 const FLAGS_OF_OPENAT: usize = 2;
+const FLAGS_OF_RENAME: usize = 4;
 
 impl Call {
     /// The watched call of this number.
@@ -152,11 +153,18 @@ impl Call {
         self.number == libc::SYS_openat && arguments[FLAGS_OF_OPENAT] & making != 0
     }
 
+    /// Whether it has two names change places, which takes no space.
+    fn exchanges(&self, arguments: &[u64; 6]) -> bool {
+        self.number == libc::SYS_renameat2
+            && arguments[FLAGS_OF_RENAME] & u64::from(libc::RENAME_EXCHANGE) != 0
+    }
+
     /// The errors that a call with these arguments gives when what it takes has run out. `is_control` when it writes to a
     /// control file of a group of processes.
     pub fn errors(&self, arguments: &[u64; 6], is_control: bool) -> &'static [i32] {
         match self.takes {
             Nothing => &[],
+            Space if self.exchanges(arguments) => &[],
             DescriptorAndSpace if self.makes_file(arguments) => &[libc::EMFILE, libc::ENOSPC],
             Descriptor | DescriptorAndSpace => &[libc::EMFILE],
             Space if is_control => &[libc::ENOSPC, libc::EBUSY, libc::EAGAIN],

@@ -16,10 +16,13 @@ use crate::processes;
 /// What a worker is called.
 const WORKER: &str = "hcs-worker";
 
+/// Programs of the host that run for a machine, in namespaces of their own.
+const OF_MACHINES: &[&str] = &["qemu-system-x86_64", "virtiofsd", "swtpm", "passt", "vhost-device-vsock"];
+
 /// A step. Two of one run that look alike are told apart by their number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
-    /// Who: `hcsd`, `worker`, `spare`, `init`, `child`, or the name of a program.
+    /// Who: `hcsd`, `worker`, `spare`, `init`, `child`, or the name of a program, such as QEMU's.
     pub role: String,
     /// The call.
     pub call: &'static str,
@@ -27,6 +30,13 @@ pub struct Step {
     pub about: String,
     /// The how manieth of its like.
     pub occurrence: usize,
+}
+
+impl Step {
+    /// Whether a program of the host makes it for a machine.
+    pub fn is_of_machine(&self) -> bool {
+        OF_MACHINES.contains(&self.role.as_str())
+    }
 }
 
 impl fmt::Display for Step {
@@ -99,7 +109,7 @@ impl Thread {
         let program = program(self.id)?;
         let inner: Vec<&str> = field("NSpid:")?.split_whitespace().skip(1).collect();
         if program != WORKER {
-            return inner.is_empty().then_some(program);
+            return (inner.is_empty() || OF_MACHINES.contains(&program.as_str())).then_some(program);
         }
         let parent: u32 = field("PPid:")?.parse().ok()?;
         let role = match inner.last() {
@@ -192,7 +202,7 @@ fn without_what_differs(text: &str, root: &Path) -> String {
         plain.push_str(if is_number || is_hash { "*" } else { word });
         word.clear();
     };
-    for sign in without_guids(&text).chars() {
+    for sign in without_disks(&without_guids(&text)).chars() {
         if sign.is_ascii_alphanumeric() {
             word.push(sign);
         } else {
@@ -202,6 +212,13 @@ fn without_what_differs(text: &str, root: &Path) -> String {
     }
     end(&mut word, &mut plain);
     plain
+}
+
+/// The places of mounted disks are named after which file each is.
+fn without_disks(text: &str) -> String {
+    const PLACES: &str = "/run/disks/";
+    let Some((before, place)) = text.split_once(PLACES) else { return text.to_owned() };
+    format!("{before}{PLACES}*{}", place.find('/').map_or("", |end| &place[end..]))
 }
 
 fn without_guids(text: &str) -> String {

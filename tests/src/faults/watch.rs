@@ -25,8 +25,12 @@ const DELAY: Duration = Duration::from_millis(150);
 
 /// What goes wrong at a step.
 pub enum Fault {
-    /// Something is done before the step goes on, mostly a killing.
+    /// Something is done before the step goes on, mostly a killing. Meanwhile every other step waits.
     Do(Box<dyn FnMut() + Send>),
+    /// The same, while the others go on: it takes their help.
+    DoBeside(Box<dyn FnMut() + Send>),
+    /// Who makes the step is killed.
+    KillItsMaker,
     /// The call fails.
     Fail {
         /// With this error.
@@ -76,7 +80,8 @@ enum Doing {
 enum Verdict {
     GoesOn,
     Fails(i32),
-    Waits,
+    /// It goes on when this is done.
+    Waits(Box<dyn FnMut() + Send>),
 }
 
 impl Watch {
@@ -154,10 +159,10 @@ impl Watch {
             match self.judge(&waiting, &listener) {
                 Verdict::GoesOn => listener.answer(&waiting, None),
                 Verdict::Fails(error) => listener.answer(&waiting, Some(error)),
-                Verdict::Waits => {
+                Verdict::Waits(mut what) => {
                     let listener = listener.clone();
                     thread::spawn(move || {
-                        thread::sleep(DELAY);
+                        what();
                         listener.answer(&waiting, None);
                     });
                 }
@@ -195,7 +200,9 @@ impl Watch {
                         }
                         return Verdict::Fails(error);
                     }
-                    Fault::Delay => return Verdict::Waits,
+                    Fault::KillItsMaker => kill_maker(waiting),
+                    Fault::DoBeside(what) => return Verdict::Waits(what),
+                    Fault::Delay => return Verdict::Waits(Box::new(|| thread::sleep(DELAY))),
                     Fault::Cut => cut(waiting),
                 }
             }
@@ -216,10 +223,20 @@ impl Watch {
     }
 }
 
+/// The process of the thread that has made a call.
+fn maker(waiting: &Waiting) -> Option<u32> {
+    crate::processes::status(waiting.thread, "Tgid").parse().ok()
+}
+
+fn kill_maker(waiting: &Waiting) {
+    if let Some(process) = maker(waiting) {
+        crate::processes::kill_if_there(process);
+    }
+}
+
 /// Cuts the connection that a message is about to be sent through.
 fn cut(waiting: &Waiting) {
-    let process = crate::processes::read(waiting.thread, "status");
-    let process = process.lines().find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+    let process = maker(waiting).and_then(|process| i32::try_from(process).ok());
     let socket = process.and_then(Pid::from_raw).and_then(|process| {
         let process = pidfd_open(process, PidfdFlags::empty()).ok()?;
         pidfd_getfd(process.as_fd(), waiting.arguments[0] as i32, PidfdGetfdFlags::empty()).ok()

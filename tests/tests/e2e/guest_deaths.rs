@@ -9,7 +9,11 @@ use hcs::{
         SaveOptions, SaveType, SystemPropertyQuery, SystemPropertyType,
     },
 };
-use hcs_tests::{Service, machine::Guest, processes};
+use hcs_tests::{
+    Service,
+    machine::{Console, Guest},
+    processes,
+};
 use rustix::process::Signal;
 
 use crate::{
@@ -54,6 +58,27 @@ fn an_agent_that_is_killed_is_replaced_and_what_it_had_is_told_to_have_ended() {
     // Nothing of those before is left in the machine.
     assert_eq!(output(host, "ps | grep -c '[s]leep 1000' || true").trim(), "0");
     site.end();
+}
+
+#[test]
+fn a_machine_that_is_to_end_ends_also_when_its_agent_has_not_heard_of_it() {
+    let place = Place::machine();
+    let mut console = Console::at(&place.service.root().join("guest/com1"));
+    // It stands still, so what it is asked is lost with it.
+    let script = r#"for process in /proc/[0-9]*; do
+            [ $process != /proc/1 ] && [ "$(cat $process/comm)" = hcs-guest ] && break
+        done
+        agent=${process#/proc/}
+        setsid sh -c "read line; kill -9 $agent" < /dev/ttyS0 > /dev/null 2>&1 &
+        kill -STOP $agent"#;
+    let _process = place.system.run(&crate::script(script));
+    let is_lost = || heartbeat(&place.system) != Some(IntegrationComponentOperationalState::Ok);
+    hcs_tests::until("the agent stands still", SOON, is_lost);
+    place.system.shut_down(None).wait().unwrap();
+    console.type_line("now");
+    let status = place.system.wait_blocking().unwrap();
+    assert_eq!(status.exit_type, Some(NotificationType::GracefulExit));
+    place.service.await_nothing_left();
 }
 
 #[test]

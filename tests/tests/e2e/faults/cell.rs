@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::operations::{ID, Kind, NotDone, Operation, Stage, execute};
+use super::{
+    kind::Kind,
+    operations::{ID, NotDone, Operation, Stage, execute},
+};
 use hcs::{
     Cause, System,
     schema::{ComputeSystem, NotificationType, State},
@@ -22,7 +25,7 @@ use hcs_tests::{
 /// How long an operation may take that something goes wrong in.
 const HANGS: Duration = Duration::from_secs(25);
 /// How long something is missing for ever. Then there is enough of it again, and everything must come to its end.
-const DROUGHT: Duration = Duration::from_secs(2);
+pub const DROUGHT: Duration = Duration::from_secs(2);
 /// How long what is no part of the answer may take: the making of spare workers, the news of an end.
 const SOON: Duration = Duration::from_secs(5);
 
@@ -39,6 +42,10 @@ pub enum Victim {
     Spare,
     /// The program that has asked for the operation.
     Client,
+    /// The program that is a device of the machine.
+    Device,
+    /// The agent in the machine.
+    Agent,
 }
 
 /// What goes wrong.
@@ -110,26 +117,31 @@ impl Place {
     fn stage(&mut self, kind: Kind) -> Stage {
         self.made.take_if(|(made, _)| *made != kind);
         let (_, document) = self.made.get_or_insert_with(|| (kind, kind.document(&self.service)));
-        Stage::new(&self.service, document.clone())
+        Stage::new(&self.service, &self.watch, kind, document.clone())
     }
 
     /// The steps of an operation that nothing disturbs.
     pub fn record(&mut self, operation: &Operation) -> Vec<hcs_tests::faults::Made> {
         let stage = self.stage(operation.kind);
-        let system = operation.from.map(|state| stage.system_in(state));
+        let system = stage.system_for(operation);
         self.settle();
         self.watch.record();
         let done = (operation.act)(&stage, system.clone());
         self.settle();
         let steps = self.watch.recorded();
         done.expect(operation.name);
-        self.end_all(operation.kind, None).unwrap();
+        self.end_all(&stage, None).unwrap();
         steps
     }
 
     /// Tries one cell.
     pub fn cell(&mut self, operation: &Operation, step: &Step, wrong: Wrong) -> Outcome {
         let outcome = self.try_cell(operation, step, wrong);
+        self.after(outcome)
+    }
+
+    /// What came of a cell, once everything is as it was before.
+    pub fn after(&mut self, outcome: Result<Outcome, String>) -> Outcome {
         self.watch.relent();
         let checked = self.check_afterwards();
         match (outcome, checked) {
@@ -141,16 +153,16 @@ impl Place {
 
     fn try_cell(&mut self, operation: &Operation, step: &Step, wrong: Wrong) -> Result<Outcome, String> {
         let stage = self.stage(operation.kind);
-        let before = operation.from.map(|state| stage.system_in(state));
+        let before = stage.system_for(operation);
         self.settle();
         let (strikes, struck) = mpsc::channel();
         let ended = self.act(operation, &stage, before.clone(), step, wrong, (strikes, &struck))?;
         if !self.watch.relent() {
-            self.end_all(operation.kind, None)?;
+            self.end_all(&stage, None)?;
             return Ok(Outcome::NotReached);
         }
-        if matches!(wrong, Wrong::Kill(_)) && struck.try_recv().unwrap_or(0) == 0 {
-            self.end_all(operation.kind, None)?;
+        if matches!(wrong, Wrong::Kill(_)) && struck.recv_timeout(HANGS).unwrap_or(0) == 0 {
+            self.end_all(&stage, None)?;
             return Ok(Outcome::Nobody);
         }
         let system = match &ended {
@@ -164,14 +176,63 @@ impl Place {
             self.service.restart();
             state = self.state(wrong, operation, &ended)?;
         }
-        let told = super::judge::judge(operation, wrong, &ended_as(&ended), state)?;
-        if operation.from == Some(State::Created) && matches!(ended, Ended::NotDone(_)) {
-            // A start that has failed behind the mount of the root file system cannot be repeated: what is left to do with
-            // the container is to end it, which follows.
-            return Ok(Outcome::Held(told));
+        let told = super::judge::judge(operation, (step, wrong), &ended_as(&ended), state)?;
+        let is_heard = !matches!(ended, Ended::Unheard);
+        // QEMU 10.1 may be about to die of it.
+        let may_last = (operation.kind, wrong) != (Kind::Slot, Wrong::Kill(Victim::Device));
+        if state.is_some() && state == operation.from && operation.repeats && is_heard && may_last {
+            state = self.again(operation, &stage, wrong, &ended)?;
         }
-        self.end_all(operation.kind, system.filter(|_| state.is_none()))?;
+        // Of what is gone without a trace the next service can tell nobody how it ended.
+        let is_forgotten =
+            operation.to.is_none() && matches!(wrong, Wrong::Kill(Victim::Service) | Wrong::Cut);
+        self.end_all(&stage, system.filter(|_| state.is_none() && !is_forgotten))?;
         Ok(Outcome::Held(told))
+    }
+
+    /// Who tries again gets it: that something was not done must not be in the way of it. In which state the system is then.
+    fn again(
+        &self,
+        operation: &Operation,
+        stage: &Stage,
+        wrong: Wrong,
+        ended: &Ended,
+    ) -> Result<Option<State>, String> {
+        stage.stand_by()?;
+        let failed = |error: NotDone| format!("and the next try: {error:?}");
+        let system = self.service.client().open(ID).wait().map_err(|error| failed(error.into()))?;
+        self.await_agent(stage.kind, &system).map_err(failed)?;
+        let is_unknown =
+            matches!(ended, Ended::Done(_)) || matches!(wrong, Wrong::Kill(Victim::Service) | Wrong::Cut);
+        let (act, stage) = (operation.act, stage.clone());
+        let done = within(HANGS, move || act(&stage, Some(system)))?;
+        match done {
+            Ok(_) => Ok(operation.to),
+            // It may have been done by somebody who lives.
+            Err(NotDone::Told(error))
+                if is_unknown && matches!(error.cause, Cause::AlreadyExists | Cause::NotFound) =>
+            {
+                Ok(operation.from)
+            }
+            Err(NotDone::Told(error)) if is_unknown && is_of_an_end(&error) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// One that was killed is replaced.
+    fn await_agent(&self, kind: Kind, system: &System) -> Result<(), NotDone> {
+        let deadline = Instant::now() + HANGS;
+        if kind != Kind::Utility {
+            return Ok(());
+        }
+        loop {
+            match system.run(&crate::script("true")).wait() {
+                Err(error) if error.cause == Cause::ConnectionClosed && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                process => return Ok(process?.wait_blocking().map(drop)?),
+            }
+        }
     }
 
     /// Has the operation done, while something goes wrong.
@@ -192,14 +253,22 @@ impl Place {
             client = Some(command);
         }
         let (service, root) = (self.service.pid(), self.service.root().to_owned());
+        let device = stage.device();
         let (identify, identified) = mpsc::channel::<u32>();
         let mut number_of_client = None;
         let fault = match wrong {
+            Wrong::Kill(Victim::Agent) => {
+                let stage = stage.clone();
+                Fault::DoBeside(Box::new(move || {
+                    let _ = strikes.send(usize::from(stage.end_agent()));
+                }))
+            }
             Wrong::Kill(victim) => Fault::Do(Box::new(move || {
                 if victim == Victim::Client {
                     number_of_client = identified.recv_timeout(SOON).ok();
                 }
-                let killed = victims(victim, service, &root, number_of_client);
+                let beside = if victim == Victim::Device { device } else { number_of_client };
+                let killed = victims(victim, service, &root, beside);
                 killed.iter().for_each(|pid| processes::kill_if_there(*pid));
                 let deadline = Instant::now() + SOON;
                 while killed.iter().any(|pid| processes::is_alive(*pid)) && Instant::now() < deadline {
@@ -221,9 +290,9 @@ impl Place {
             return Ok(Ended::Unheard);
         }
         let (tell, told) = mpsc::channel();
-        let (stage, act) = (stage.clone(), operation.act);
+        let (own, act) = (stage.clone(), operation.act);
         thread::spawn(move || {
-            let _ = tell.send(act(&stage, before));
+            let _ = tell.send(act(&own, before));
         });
         let (deadline, rain) = (Instant::now() + HANGS, Instant::now() + DROUGHT);
         let mut restarted = wrong != Wrong::Kill(Victim::Service);
@@ -290,7 +359,7 @@ impl Place {
     }
 
     /// Ends what is there, and looks whether nothing is left. One that has ended already must have said so.
-    fn end_all(&mut self, kind: Kind, ended: Option<System>) -> Result<(), String> {
+    fn end_all(&mut self, stage: &Stage, ended: Option<System>) -> Result<(), String> {
         if let Some(system) = ended {
             let (tell, told) = mpsc::channel();
             thread::spawn(move || tell.send(system.wait_blocking()));
@@ -303,14 +372,45 @@ impl Place {
         }
         let client = self.service.client();
         let listed = client.list(None).wait().map_err(|error| format!("listing: {error}"))?;
-        for id in listed.into_iter().filter_map(|one| one.id) {
-            match end(&client, kind, &id) {
-                // It was listed, and has ended since of what went wrong.
-                Err(NotDone::Told(error))
-                    if matches!(error.cause, Cause::SystemAlreadyStopped | Cause::SystemNotFound) => {}
+        let mut ids: Vec<String> = listed.into_iter().filter_map(|one| one.id).collect();
+        // What others go on from is ended last.
+        ids.sort_by_key(|id| id != ID);
+        for id in ids {
+            if id == ID && stage.kind != Kind::Slot {
+                stage.stand_by()?;
+            }
+            match self.end(&client, stage.kind, &id) {
+                // It was listed, and has ended since of what went wrong, or of what somebody had asked who was killed.
+                Err(NotDone::Told(error)) if is_of_an_end(&error) => {}
+                Err(NotDone::Told(error)) if error.cause == Cause::InvalidState && goes(&client, &id) => {}
                 outcome => outcome.map_err(|error| format!("ending {id}: {error:?}"))?,
             }
         }
+        Ok(())
+    }
+
+    /// Shows that a system works, and ends it.
+    fn end(&self, client: &hcs::Client, kind: Kind, id: &str) -> Result<(), NotDone> {
+        let system = client.open(id).wait()?;
+        let deadline = Instant::now() + SOON;
+        loop {
+            let brought = match system.properties(None).wait()?.state {
+                Some(State::Created) | None => system.start().wait(),
+                Some(State::Paused) => system.resume().wait(),
+                _ => break,
+            };
+            match brought {
+                // Somebody who was killed meanwhile has asked for it, and it is under way.
+                Err(error) if error.cause == Cause::InvalidState && Instant::now() < deadline => {}
+                other => other?,
+            }
+        }
+        if system.properties(None).wait()?.state == Some(State::Running) {
+            self.await_agent(kind, &system)?;
+            kind.prove(&system)?;
+        }
+        system.terminate().wait()?;
+        system.wait_blocking()?;
         Ok(())
     }
 
@@ -352,7 +452,18 @@ impl Place {
             system.terminate().wait()?;
             Ok(())
         };
-        life().map_err(|error| format!("the next container: {error:?}"))
+        life().map_err(|error| format!("the next container: {error:?}"))?;
+        // A spare worker that was killed is buried when another is wanted, which was just now.
+        let deadline = Instant::now() + SOON;
+        while !unburied(self.service.pid()).is_empty() {
+            if Instant::now() > deadline {
+                let dead = unburied(self.service.pid());
+                self.start_anew();
+                return Err(format!("dead and not buried: {dead:?}"));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// After a failure that would be seen again in every cell that follows.
@@ -366,7 +477,7 @@ impl Place {
     }
 
     /// Waits until the service has as many spare workers as it keeps, or the step has been come to.
-    fn settle(&self) {
+    pub fn settle(&self) {
         let deadline = Instant::now() + SOON;
         while self.service.spare_workers().len() < 3 && Instant::now() < deadline {
             if self.watch.has_struck() {
@@ -385,30 +496,41 @@ fn ended_as(ended: &Ended) -> Option<Result<(), &NotDone>> {
     }
 }
 
-/// Shows that a system works, and ends it.
-fn end(client: &hcs::Client, kind: Kind, id: &str) -> Result<(), NotDone> {
-    let system = client.open(id).wait()?;
+/// What is said of a system that ends.
+fn is_of_an_end(error: &hcs::Error) -> bool {
+    use Cause::{SystemAlreadyStopped, SystemNotFound, Terminated, UnexpectedExit};
+    matches!(error.cause, SystemAlreadyStopped | SystemNotFound | Terminated | UnexpectedExit)
+}
+
+/// Whether a system goes by itself: its end is under way.
+fn goes(client: &hcs::Client, id: &str) -> bool {
     let deadline = Instant::now() + SOON;
-    loop {
-        let brought = match system.properties(None).wait()?.state {
-            Some(State::Created) | None => system.start().wait(),
-            Some(State::Paused) => system.resume().wait(),
-            _ => break,
-        };
-        match brought {
-            // Somebody who was killed meanwhile has asked for it, and it is under way.
-            Err(error) if error.cause == Cause::InvalidState && Instant::now() < deadline => {}
-            other => other?,
+    while Instant::now() < deadline {
+        if client.open(id).wait().is_err_and(|error| error.cause == Cause::SystemNotFound) {
+            return true;
         }
+        thread::sleep(Duration::from_millis(5));
     }
-    kind.prove(&system)?;
-    system.terminate().wait()?;
-    system.wait_blocking()?;
-    Ok(())
+    false
+}
+
+/// Does something that may hang.
+fn within<T: Send + 'static>(time: Duration, what: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(what()));
+    told.recv_timeout(time).map_err(|_| format!("and the next try takes longer than {time:?}"))
+}
+
+/// The children of a process that have died and wait to be buried.
+fn unburied(of: u32) -> Vec<u32> {
+    processes::children(of)
+        .into_iter()
+        .filter(|pid| processes::status(*pid, "State").starts_with('Z'))
+        .collect()
 }
 
 /// Who is to be killed at this moment.
-fn victims(victim: Victim, service: u32, root: &std::path::Path, client: Option<u32>) -> Vec<u32> {
+fn victims(victim: Victim, service: u32, root: &std::path::Path, beside: Option<u32>) -> Vec<u32> {
     let is_worker = |pid: &u32| step::program(*pid).as_deref() == Some("hcs-worker");
     let workers = || processes::listening_below(&root.join("run/systems")).into_iter().filter(is_worker);
     match victim {
@@ -423,6 +545,8 @@ fn victims(victim: Victim, service: u32, root: &std::path::Path, client: Option<
             .filter(is_worker)
             .filter(|pid| step::is_spare(*pid))
             .collect(),
-        Victim::Client => client.into_iter().collect(),
+        Victim::Client | Victim::Device => beside.into_iter().collect(),
+        // Its process is in the machine.
+        Victim::Agent => Vec::new(),
     }
 }

@@ -14,6 +14,8 @@ const COLUMNS: &[Column] = &[
     ("inside", |wrong| *wrong == Wrong::Kill(Victim::Inside)),
     ("spare", |wrong| *wrong == Wrong::Kill(Victim::Spare)),
     ("client", |wrong| *wrong == Wrong::Kill(Victim::Client)),
+    ("device", |wrong| *wrong == Wrong::Kill(Victim::Device)),
+    ("agent", |wrong| *wrong == Wrong::Kill(Victim::Agent)),
     ("once", |wrong| matches!(wrong, Wrong::FailOnce(_))),
     ("ever", |wrong| matches!(wrong, Wrong::FailForEver(_))),
     ("delay", |wrong| *wrong == Wrong::Delay),

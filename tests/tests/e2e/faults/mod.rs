@@ -1,10 +1,13 @@
 //! Faults at each step of each operation: somebody is killed, a call fails, a message is late, a connection is cut.
 //! Whatever goes wrong and wherever: the client is told the truth, the state is whole, nothing is left, the next works.
 
+mod aside;
 mod cell;
 mod judge;
+mod kind;
 mod matrix;
 mod operations;
+mod restart;
 mod storage;
 
 use std::{
@@ -14,10 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aside::DEVICE;
 use cell::{Outcome, Place, Victim, Wrong};
 use hcs_tests::faults::{Made, Step};
 use matrix::Matrix;
-use operations::OPERATIONS;
+use operations::{OPERATIONS, Operation};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
@@ -27,13 +31,25 @@ use rustix::{
 /// The short test tries one cell of so many.
 const ONE_IN: u64 = 40;
 
+/// And of those that take long, or are many, one of so many.
+const SLOW_ONE_IN: u64 = 400;
+
+/// Operations that take long and that it looks at; the long test looks at all.
+const SLOW: &[&str] = &["restore start", "clone start", "device add"];
+
 /// One cell of so many may be such that its step was not come to: threads are not the same in each run.
 const MOST_NOT_REACHED: usize = 20;
 
-/// What can go wrong at a step.
-fn wrongs(made: &Made) -> Vec<Wrong> {
-    let victims = [Victim::Service, Victim::Worker, Victim::Inside, Victim::Spare, Victim::Client];
-    let kills = victims.into_iter().filter(|_| made.has_effect).map(Wrong::Kill);
+/// What can go wrong at a step of an operation. Who runs beside a system is killed at its own steps, and with it who knows of it.
+fn wrongs(operation: &Operation, made: &Made) -> Vec<Wrong> {
+    let is_beside = made.step.is_of_machine() || made.step.role == DEVICE;
+    let is_victim =
+        |victim: &&Victim| !is_beside || matches!(victim, Victim::Worker | Victim::Inside | Victim::Device);
+    let victims = operation.kind.victims().iter().filter(is_victim);
+    // A mother who is killed together with whom she has just made, before she has told of it, leaves a child that nobody knows.
+    let is_birth = made.step.role == "spare" && made.sends;
+    let is_told = |victim: &&Victim| !(is_birth && **victim == Victim::Spare);
+    let kills = victims.filter(is_told).filter(|_| made.has_effect).copied().map(Wrong::Kill);
     let fails = made.errors.iter().flat_map(|error| [Wrong::FailOnce(*error), Wrong::FailForEver(*error)]);
     let messages = [Wrong::Delay, Wrong::Cut].into_iter().filter(|_| made.sends);
     kills.chain(fails).chain(messages).collect()
@@ -42,29 +58,37 @@ fn wrongs(made: &Made) -> Vec<Wrong> {
 /// Which cells are tried. For some alone, or one: `HCS_FAULTS="start · hcsd mkdir"`.
 struct Choice<F> {
     only: String,
+    is_short: bool,
     among: F,
     matrix: Matrix,
 }
 
-impl<F: Fn(&str) -> bool> Choice<F> {
-    fn new(among: F) -> Choice<F> {
-        Choice { only: env::var("HCS_FAULTS").unwrap_or_default(), among, matrix: Matrix::default() }
+impl<F: Fn(&str, bool) -> bool> Choice<F> {
+    fn new(is_short: bool, among: F) -> Choice<F> {
+        let only = env::var("HCS_FAULTS").unwrap_or_default();
+        Choice { only, is_short, among, matrix: Matrix::default() }
     }
 
     fn has_any_of(&self, operation: &str) -> bool {
         self.only.is_empty() || self.only.split(" · ").next() == Some(operation)
     }
 
+    fn has(&self, operation: &Operation) -> bool {
+        let is_left_out = self.is_short && operation.kind.is_slow() && !SLOW.contains(&operation.name);
+        self.has_any_of(operation.name) && !is_left_out
+    }
+
     /// Tries a cell, if it is chosen.
     fn consider(
         &mut self,
         operation: &'static str,
+        is_slow: bool,
         step: &Step,
         wrong: Wrong,
         attempt: impl FnOnce() -> Outcome,
     ) {
         let name = format!("{operation} · {step} · {wrong}");
-        if !name.contains(&self.only) || !(self.among)(&name) {
+        if !name.contains(&self.only) || !(self.among)(&name, is_slow) {
             return;
         }
         let began = Instant::now();
@@ -74,24 +98,36 @@ impl<F: Fn(&str) -> bool> Choice<F> {
     }
 }
 
-fn run(among: impl Fn(&str) -> bool) {
-    let mut choice = Choice::new(among);
+fn run(is_short: bool, among: impl Fn(&str, bool) -> bool) {
+    let mut choice = Choice::new(is_short, among);
     let mut place = Place::new();
-    for operation in OPERATIONS.iter().filter(|one| choice.has_any_of(one.name)).collect::<Vec<_>>() {
+    for operation in OPERATIONS.iter().filter(|one| choice.has(one)).collect::<Vec<_>>() {
         for made in place.record(operation) {
-            for wrong in wrongs(&made) {
+            for wrong in wrongs(operation, &made) {
                 place.service.be_patient();
-                choice
-                    .consider(operation.name, &made.step, wrong, || place.cell(operation, &made.step, wrong));
+                let is_slow = operation.kind.is_slow() || made.step.is_of_machine();
+                choice.consider(operation.name, is_slow, &made.step, wrong, || {
+                    place.cell(operation, &made.step, wrong)
+                });
+            }
+        }
+    }
+    if choice.has_any_of(restart::NAME) {
+        for made in place.record_restart() {
+            for wrong in restart::wrongs(&made) {
+                place.service.be_patient();
+                choice.consider(restart::NAME, true, &made.step, wrong, || {
+                    place.restart_cell(&made.step, wrong)
+                });
             }
         }
     }
     drop(place);
     for deed in storage::DEEDS.iter().filter(|one| choice.has_any_of(one.name)).collect::<Vec<_>>() {
-        let (steps, whole) = storage::Workshop::new().record(deed);
+        let (steps, whole) = storage::Workshop::new(deed).record(deed);
         for made in steps {
             for wrong in storage::wrongs(&made) {
-                choice.consider(deed.name, &made.step, wrong, || {
+                choice.consider(deed.name, false, &made.step, wrong, || {
                     storage::cell(deed, &made.step, wrong, &whole)
                 });
             }
@@ -145,11 +181,14 @@ fn a_fault_at_a_sampled_step_of_each_operation_leaves_nothing_half_done() {
     println!("HCS_TEST_SEED={seed} HCS_FAULTS_ONE_IN={one_in}");
     // FNV-1a of the name: a cell is taken whatever comes before it.
     let mixed = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    run(|name| (name.bytes().fold(mixed(seed, 0), mixed) >> 20) % one_in == 0);
+    run(true, |name, is_slow| {
+        let one_in = if is_slow { one_in * SLOW_ONE_IN / ONE_IN } else { one_in };
+        (name.bytes().fold(mixed(seed, 0), mixed) >> 20) % one_in == 0
+    });
 }
 
 #[test]
 #[ignore = "long: every step of every operation"]
 fn a_fault_at_any_step_of_any_operation_leaves_nothing_half_done() {
-    run(|_| true);
+    run(false, |_, _| true);
 }

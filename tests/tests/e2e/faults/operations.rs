@@ -1,28 +1,31 @@
 //! The operations in which something goes wrong.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Command};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::Command,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use hcs::{
     Client, Error, System,
     schema::{
-        Any, Attachment, AttachmentType, ComputeSystem, ModifyRequestType, ModifySettingRequest, SaveOptions,
-        SaveType, Scsi, State,
+        Any, Attachment, AttachmentType, ComputeSystem, ModifyRequestType, ModifySettingRequest, Plan9Share,
+        SaveOptions, SaveType, State,
     },
 };
-use hcs_tests::{Service, machine::Guest};
+use hcs_tests::{Service, faults::Watch, machine::Console};
+use serde_json::{Value, json};
 
+use super::{
+    aside::{DeviceHost, Executioner},
+    kind::{self, Kind},
+};
 use crate::{modify::change, read_all, script};
 
 /// What all of them are done to.
 pub const ID: &str = "web";
-
-/// What a system is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Container,
-    /// A virtual machine, in which a system boots that nobody waits for.
-    Machine,
-}
 
 /// An operation of a system.
 pub struct Operation {
@@ -38,6 +41,8 @@ pub struct Operation {
     pub act: fn(&Stage, Option<System>) -> Result<Option<System>, NotDone>,
     /// Does the same by a program, which can be killed.
     pub command: fn(&Stage) -> Command,
+    /// Whether it can be done again by who was told that it was not done.
+    pub repeats: bool,
 }
 
 /// Why an operation was not done.
@@ -60,27 +65,39 @@ impl From<Error> for NotDone {
 pub struct Stage {
     /// The client that does it.
     pub client: Client,
+    /// What the system is.
+    pub kind: Kind,
     /// A folder that containers can have.
     pub folder: PathBuf,
     /// The document of the system.
     pub document: ComputeSystem,
+    /// That of what must be there before.
+    template: Option<ComputeSystem>,
+    root: PathBuf,
     program: PathBuf,
     socket: PathBuf,
+    device_host: Option<Arc<DeviceHost>>,
+    executioner: Arc<Mutex<Option<Executioner>>>,
 }
 
 impl Stage {
     /// A stage for one operation, with a client of its own.
-    pub fn new(service: &Service, document: ComputeSystem) -> Stage {
+    pub fn new(service: &Service, watch: &Watch, kind: Kind, document: ComputeSystem) -> Stage {
         let folder = service.root().join("data");
         fs::create_dir_all(&folder).unwrap();
         let text = serde_json::to_vec(&document).unwrap();
         fs::write(folder.join("document.json"), text).unwrap();
         Stage {
             client: service.client(),
+            kind,
             folder,
             document,
+            template: kind.template(service),
+            root: service.root().to_owned(),
             program: hcs_tests::binaries::find("hcs"),
             socket: service.socket(),
+            device_host: kind.has_device_host().then(|| Arc::new(DeviceHost::new(service, watch))),
+            executioner: Arc::default(),
         }
     }
 
@@ -112,17 +129,92 @@ impl Stage {
         command
     }
 
-    /// Makes a system and brings it into a state.
-    pub fn system_in(&self, state: State) -> System {
+    /// The share of a folder with a machine, and its place in there.
+    fn share(&self) -> ModifySettingRequest {
+        fs::write(self.folder.join("shared"), "shared").unwrap();
+        let share = Plan9Share::default().access_name("data").path(self.folder.display().to_string());
+        let guest = json!({"MountPath": "/mnt/data", "ShareName": "data"});
+        let (add, path) = (ModifyRequestType::Add, "VirtualMachine/Devices/Plan9/Shares");
+        let of_guest =
+            json!({"RequestType": add.to_string(), "ResourceType": "MappedDirectory", "Settings": guest});
+        request(add, path, &serde_json::to_value(share).unwrap())
+            .guest_request(Any::from_value(&of_guest).unwrap())
+    }
+
+    /// A command that makes a change.
+    fn modify(&self, request: &ModifySettingRequest) -> Command {
+        let file = self.folder.join("request.json");
+        fs::write(&file, serde_json::to_vec(request).unwrap()).unwrap();
+        self.hcs(&["modify", ID, &file.display().to_string()])
+    }
+
+    /// Makes a system and brings it into the state before an operation.
+    pub fn system_for(&self, operation: &Operation) -> Option<System> {
+        if let Some(template) = &self.template {
+            let system = self.client.create(kind::TEMPLATE, template).wait().unwrap();
+            system.start().wait().unwrap();
+            system.pause(None).wait().unwrap();
+            system.save(&SaveOptions::default().save_type(SaveType::AsTemplate)).wait().unwrap();
+        }
+        let state = operation.from?;
         let system = self.client.create(ID, &self.document).wait().unwrap();
+        self.stand_by().unwrap();
         if state != State::Created {
             system.start().wait().unwrap();
+            self.await_guest(&system);
         }
         if state == State::Paused {
             system.pause(None).wait().unwrap();
         }
-        system
+        Some(system)
     }
+
+    /// Has those be there who stand beside the system, and are killed now and then.
+    pub fn stand_by(&self) -> Result<(), String> {
+        self.device_host.as_ref().map_or(Ok(()), |host| host.ensure())
+    }
+
+    /// Who boots takes part in the operation only when it has booted.
+    fn await_guest(&self, system: &System) {
+        match self.kind {
+            Kind::Device => drop(Console::at(&self.root.join("guest/com1")).until("ready")),
+            Kind::Utility => *self.executioner() = Some(Executioner::wait_in(system, &self.root)),
+            _ => {}
+        }
+    }
+
+    /// The process that is a device, if there is one.
+    pub fn device(&self) -> Option<u32> {
+        self.device_host.as_ref().and_then(|host| host.pid())
+    }
+
+    /// Ends the agent in the machine; whether there was one.
+    pub fn end_agent(&self) -> bool {
+        self.executioner().as_ref().is_some_and(Executioner::strike)
+    }
+
+    fn executioner(&self) -> MutexGuard<'_, Option<Executioner>> {
+        self.executioner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn request(kind: ModifyRequestType, path: &str, settings: &Value) -> ModifySettingRequest {
+    ModifySettingRequest::default()
+        .resource_path(path)
+        .request_type(kind)
+        .settings(Any::from_value(settings).unwrap())
+}
+
+fn add_device() -> ModifySettingRequest {
+    request(ModifyRequestType::Add, &device_path(), &serde_json::to_value(kind::device()).unwrap())
+}
+
+fn remove_device() -> ModifySettingRequest {
+    ModifySettingRequest::default().resource_path(device_path()).request_type(ModifyRequestType::Remove)
+}
+
+fn device_path() -> String {
+    format!("VirtualMachine/Devices/FlexibleIov/{}", kind::INSTANCE)
 }
 
 /// All of them.
@@ -136,6 +228,7 @@ pub const OPERATIONS: &[Operation] = &[
         to: Some(State::Running),
         act: |_, system| on(system, execute),
         command: |stage| stage.hcs(&["exec", ID, "echo", "done"]),
+        repeats: true,
     },
     Operation {
         name: "modify",
@@ -153,22 +246,12 @@ pub const OPERATIONS: &[Operation] = &[
         command: |stage| {
             stage.hcs(&["modify", ID, "--path", "Container/Memory/SizeInMB", "--settings", "64"])
         },
+        // It is two.
+        repeats: false,
     },
     pause("pause", Kind::Container),
     resume("resume", Kind::Container),
-    Operation {
-        name: "shut down",
-        kind: Kind::Container,
-        from: Some(State::Running),
-        to: None,
-        act: |_, system| {
-            on(system, |system| {
-                system.shut_down(None).wait()?;
-                system.wait_blocking().map(drop)
-            })
-        },
-        command: |stage| stage.hcs(&["stop", ID]),
-    },
+    shut_down("shut down", Kind::Container),
     terminate("terminate", Kind::Container),
     Operation {
         name: "open",
@@ -181,6 +264,7 @@ pub const OPERATIONS: &[Operation] = &[
             Ok(Some(system))
         },
         command: |stage| stage.hcs(&["inspect", ID]),
+        repeats: true,
     },
     create("machine create", Kind::Machine),
     start("machine start", Kind::Machine),
@@ -197,6 +281,7 @@ pub const OPERATIONS: &[Operation] = &[
             on(system, |system| system.save(&options).wait())
         },
         command: |stage| stage.hcs(&["save", ID, &stage.saved()]),
+        repeats: true,
     },
     Operation {
         name: "machine add disk",
@@ -204,14 +289,74 @@ pub const OPERATIONS: &[Operation] = &[
         from: Some(State::Running),
         to: Some(State::Running),
         act: |stage, system| on(system, |system| system.modify(&stage.disk(ModifyRequestType::Add)).wait()),
-        command: |stage| {
-            let request = stage.folder.join("add.json");
-            let text = serde_json::to_vec(&stage.disk(ModifyRequestType::Add)).unwrap();
-            fs::write(&request, text).unwrap();
-            stage.hcs(&["modify", ID, &request.display().to_string()])
+        command: |stage| stage.modify(&stage.disk(ModifyRequestType::Add)),
+        repeats: true,
+    },
+    Operation {
+        name: "machine save as template",
+        kind: Kind::Machine,
+        from: Some(State::Paused),
+        to: Some(State::SavedAsTemplate),
+        act: |_, system| {
+            let options = SaveOptions::default().save_type(SaveType::AsTemplate);
+            on(system, |system| system.save(&options).wait())
         },
+        command: |stage| stage.hcs(&["save", ID, "--template"]),
+        repeats: true,
     },
     terminate("machine terminate", Kind::Machine),
+    create("restore create", Kind::Restored),
+    start("restore start", Kind::Restored),
+    create("clone create", Kind::Clone),
+    start("clone start", Kind::Clone),
+    start("device start", Kind::Device),
+    pause("device pause", Kind::Device),
+    resume("device resume", Kind::Device),
+    Operation {
+        name: "device add",
+        kind: Kind::Slot,
+        from: Some(State::Running),
+        to: Some(State::Running),
+        act: |_, system| on(system, |system| system.modify(&add_device()).wait()),
+        command: |stage| stage.modify(&add_device()),
+        repeats: true,
+    },
+    Operation {
+        name: "device remove",
+        kind: Kind::Device,
+        from: Some(State::Running),
+        to: Some(State::Running),
+        act: |_, system| on(system, |system| system.modify(&remove_device()).wait()),
+        command: |stage| stage.modify(&remove_device()),
+        repeats: true,
+    },
+    terminate("device terminate", Kind::Device),
+    start("guest start", Kind::Utility),
+    Operation {
+        name: "guest exec",
+        kind: Kind::Utility,
+        from: Some(State::Running),
+        to: Some(State::Running),
+        act: |_, system| on(system, execute),
+        command: |stage| stage.hcs(&["exec", ID, "echo", "done"]),
+        repeats: true,
+    },
+    Operation {
+        name: "guest share",
+        kind: Kind::Utility,
+        from: Some(State::Running),
+        to: Some(State::Running),
+        act: |stage, system| {
+            on(system, |system| {
+                system.modify(&stage.share()).wait()?;
+                says(system, "cat /mnt/data/shared", "shared")
+            })
+        },
+        command: |stage| stage.modify(&stage.share()),
+        repeats: true,
+    },
+    shut_down("guest shut down", Kind::Utility),
+    terminate("guest terminate", Kind::Utility),
 ];
 
 const fn create(name: &'static str, kind: Kind) -> Operation {
@@ -225,6 +370,7 @@ const fn create(name: &'static str, kind: Kind) -> Operation {
             let document = stage.folder.join("document.json").display().to_string();
             stage.hcs(&["create", ID, &document])
         },
+        repeats: true,
     }
 }
 
@@ -236,6 +382,7 @@ const fn start(name: &'static str, kind: Kind) -> Operation {
         to: Some(State::Running),
         act: |_, system| on(system, |system| system.start().wait()),
         command: |stage| stage.hcs(&["start", ID]),
+        repeats: true,
     }
 }
 
@@ -247,6 +394,7 @@ const fn pause(name: &'static str, kind: Kind) -> Operation {
         to: Some(State::Paused),
         act: |_, system| on(system, |system| system.pause(None).wait()),
         command: |stage| stage.hcs(&["pause", ID]),
+        repeats: true,
     }
 }
 
@@ -258,6 +406,7 @@ const fn resume(name: &'static str, kind: Kind) -> Operation {
         to: Some(State::Running),
         act: |_, system| on(system, |system| system.resume().wait()),
         command: |stage| stage.hcs(&["resume", ID]),
+        repeats: true,
     }
 }
 
@@ -269,6 +418,24 @@ const fn terminate(name: &'static str, kind: Kind) -> Operation {
         to: None,
         act: |_, system| on(system, |system| system.terminate().wait()),
         command: |stage| stage.hcs(&["kill", ID]),
+        repeats: true,
+    }
+}
+
+const fn shut_down(name: &'static str, kind: Kind) -> Operation {
+    Operation {
+        name,
+        kind,
+        from: Some(State::Running),
+        to: None,
+        act: |_, system| {
+            on(system, |system| {
+                system.shut_down(None).wait()?;
+                system.wait_blocking().map(drop)
+            })
+        },
+        command: |stage| stage.hcs(&["stop", ID]),
+        repeats: true,
     }
 }
 
@@ -283,38 +450,17 @@ fn on<E: Into<NotDone>>(
 
 /// Runs a process to its end.
 pub fn execute(system: &System) -> Result<(), NotDone> {
-    let mut process = system.run(&script("echo done")).wait()?;
+    says(system, "echo done", "done\n")
+}
+
+/// Runs a script, which is to say this.
+fn says(system: &System, text: &str, expected: &str) -> Result<(), NotDone> {
+    let mut process = system.run(&script(text)).wait()?;
     let said = read_all(process.pipes.stdout.take());
     let status = process.wait_blocking()?;
     match status.exit_code.unwrap_or(0) {
-        0 if said == "done\n" => Ok(()),
+        0 if said == expected => Ok(()),
         137 => Err(NotDone::Killed),
         code => panic!("a process has said {said:?} and ended with {code}"),
-    }
-}
-
-impl Kind {
-    /// The document of a system that lasts.
-    pub fn document(self, service: &Service) -> ComputeSystem {
-        match self {
-            Kind::Container => service.lasting_document(),
-            Kind::Machine => {
-                let guest = Guest::make(service.root(), "read line");
-                let mut document = guest.document_with(|machine| {
-                    let devices = machine.devices.clone().unwrap_or_default();
-                    machine.devices(devices.scsi([("one".to_owned(), Scsi::default())]))
-                });
-                document.should_terminate_on_last_handle_closed = Some(false);
-                document
-            }
-        }
-    }
-
-    /// Whether a running system does what it is for.
-    pub fn prove(self, system: &System) -> Result<(), NotDone> {
-        match self {
-            Kind::Container => execute(system),
-            Kind::Machine => Ok(system.pause(None).wait().and_then(|()| system.resume().wait())?),
-        }
     }
 }
