@@ -72,7 +72,7 @@ fn reap() -> bool {
 /// The signals that init looks at.
 pub(crate) const SIGNALS: &[i32] = &[libc::SIGCHLD];
 
-/// Closes everything but what [`run`] needs.
-pub(crate) fn keep_only(signals: BorrowedFd<'_>, control: BorrowedFd<'_>) {
-    sys::close_all_but(&mut [signals.as_raw_fd(), control.as_raw_fd()]);
+/// Closes everything but these.
+pub(crate) fn keep_only<const N: usize>(kept: &[BorrowedFd<'_>; N]) {
+    sys::close_all_but(&mut kept.map(|fd| fd.as_raw_fd()));
 }

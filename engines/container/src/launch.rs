@@ -140,9 +140,12 @@ fn become_init(prepared: &Prepared<'_>) -> ! {
     // The pidfd of the parent's copy and the like are closed with everything else further down.
     match set_up(prepared) {
         Ok(signals) => {
+            let (signals, control) = (signals.as_fd(), prepared.control.as_fd());
+            // First all that is the worker's: of one that dies while this process is frozen its connections must end with it.
+            init::keep_only(&[signals, control, prepared.reporter.as_fd()]);
             prepared.reporter.process_id();
-            init::keep_only(signals.as_fd(), prepared.control.as_fd());
-            init::run(signals.as_fd(), prepared.control.as_fd())
+            init::keep_only(&[signals, control]);
+            init::run(signals, control)
         }
         Err((step, errno)) => {
             prepared.reporter.failed(step, errno);

@@ -4,7 +4,10 @@
 //! container, and on failure the step that failed with the error number. The end of the pipe without a failure
 //! is success. Nothing is allocated.
 
-use std::{io::Read, os::fd::OwnedFd};
+use std::{
+    io::Read,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use hcs_core::{Cause, Error};
 use rustix::{io::Errno, pipe::PipeFlags};
@@ -91,6 +94,12 @@ pub fn channel() -> Result<(Reporter, Listener), Error> {
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)
         .map_err(|error| Error::from_errno(error.raw_os_error(), "making a pipe"))?;
     Ok((Reporter(write), Listener(read)))
+}
+
+impl AsFd for Reporter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
 impl Reporter {
