@@ -20,7 +20,8 @@ static int failed(const char *what)
 int main(int count, char **arguments)
 {
     struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST};
-    char bytes[4096];
+    /* More than a kernel sends at once. */
+    static char bytes[1 << 17];
     ssize_t length;
     int own = socket(AF_VSOCK, SOCK_STREAM, 0);
 

@@ -318,6 +318,15 @@ fn programs_of_the_host_and_of_a_guest_speak_by_sockets() {
         assert_eq!(crate::exit_code(&process), 0);
     }
     output(&system, "! echo nobody | guest_sockets connect 77");
+    let much = format!("head -c 1000000 /dev/zero > /tmp/much; guest_sockets connect {} < /tmp/much", 0x1234);
+    let mut sends = crate::run(&system, &crate::script(&much));
+    let (mut call, _) = listener.accept().unwrap();
+    let mut heard = vec![1; 1_000_000];
+    call.read_exact(&mut heard).unwrap();
+    assert!(heard.iter().all(|byte| *byte == 0));
+    call.write_all(b"all\n").unwrap();
+    drop(call);
+    assert_eq!(crate::read_all(sends.pipes.stdout.take()), "all\n");
 
     let listening = crate::run(&system, &crate::command(&["guest_sockets", "listen", "50000"]));
     crate::process::await_line(listening.pipes.stdout.as_ref().unwrap(), "ready\n");
