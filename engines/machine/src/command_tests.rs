@@ -132,7 +132,6 @@ fn what_cannot_be_is_refused_where_it_stands() {
             r#"{"ComputeTopology":{"Memory":{"SizeInMB":64},"Processor":{"Limit":100001}}}"#.to_owned(),
             "$.VirtualMachine.ComputeTopology.Processor.Limit",
         ),
-        (with(r#","GuestConnection":{"UseVsock":true}"#), "$.VirtualMachine.GuestConnection.UseVsock"),
         (
             with(r#","Devices":{"Scsi":{"x":{"Attachments":{"0":{"Type":"ExtensibleVirtualDisk","Path":"/d"}}}}}"#),
             "$.VirtualMachine.Devices.Scsi[\"x\"].Attachments[\"0\"].Type",
@@ -149,6 +148,22 @@ fn what_cannot_be_is_refused_where_it_stands() {
         let (detail, path) = refusal(&text);
         assert_eq!(path.as_deref(), Some(at), "{detail}");
     }
+}
+
+#[test]
+fn an_agent_that_speaks_by_sockets_has_the_device_for_them_and_no_port() {
+    let of = |rest: &str| {
+        let plan = plan(&format!(
+            r#"{{"SchemaVersion":{{"Major":2,"Minor":1}},"VirtualMachine":{{
+                "Chipset":{{"LinuxKernelDirect":{{"KernelFilePath":"/k"}}}},
+                "ComputeTopology":{{"Memory":{{"SizeInMB":64}}}}{rest}}}}}"#
+        ));
+        (plan.guest, plan.guest_by_sockets, plan.has_sockets)
+    };
+    assert_eq!(of(""), (false, false, false));
+    assert_eq!(of(r#","GuestConnection":{}"#), (true, false, false));
+    assert_eq!(of(r#","GuestConnection":{"UseVsock":false},"Devices":{"HvSocket":{}}"#), (true, false, true));
+    assert_eq!(of(r#","GuestConnection":{"UseVsock":true}"#), (true, true, true));
 }
 
 #[test]

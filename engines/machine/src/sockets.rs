@@ -22,8 +22,6 @@ use crate::{
 };
 
 const PROGRAM: &str = "vhost-device-vsock";
-/// The member that asks for it.
-const BLAME: &str = "$.VirtualMachine.Devices.HvSocket";
 
 /// Where it sees the sockets of others, and the one that it makes there.
 const SOCKETS: &str = "/sockets";
@@ -43,9 +41,14 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Starts it for the sockets in this folder; what QEMU speaks to it by.
-    pub fn start(host: &Host, cgroup: &Cgroup, folder: &str) -> Result<(OwnedFd, Sockets), Error> {
-        let path = helper::find(host, PROGRAM, PROGRAM, BLAME)?;
+    /// Starts it for the sockets in this folder, which this member asks for; what QEMU speaks to it by.
+    pub fn start(
+        host: &Host,
+        cgroup: &Cgroup,
+        folder: &str,
+        blame: &str,
+    ) -> Result<(OwnedFd, Sockets), Error> {
+        let path = helper::find(host, PROGRAM, PROGRAM, blame)?;
         let view = View::open(&[prefix(&path).to_owned()])?
             .with_folder(Path::new(folder), SOCKETS)?
             .with_open_folder(PRIVATE)?;
@@ -60,16 +63,14 @@ impl Sockets {
         // It connects to the sockets of everybody who could make one there.
         let rights = (CapabilitySet::DAC_OVERRIDE, &view);
         let sockets = Sockets { program: Helper::serve(&path, &arguments, &[], rights, cgroup)? };
-        let connected = sockets.connect()?;
+        let connected = sockets.connect().map_err(|error| error.at(blame))?;
         Ok((connected, sockets))
     }
 
     /// Connects to it when it listens. It does not say when; nothing else can be waited for.
     fn connect(&self) -> Result<OwnedFd, Error> {
-        let gone = || Error::new(Cause::Unexpected, format!("{PROGRAM} does not listen")).at(BLAME);
-        let failed = |errno: Errno| {
-            Error::from_errno(errno.raw_os_error(), format!("speaking to {PROGRAM}")).at(BLAME)
-        };
+        let gone = || Error::new(Cause::Unexpected, format!("{PROGRAM} does not listen"));
+        let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), format!("speaking to {PROGRAM}"));
         let process = process::number(self.program.as_fd()).ok_or_else(gone)?;
         let address = SocketAddrUnix::new(format!("/proc/{process}/root{PRIVATE}/device")).map_err(failed)?;
         let deadline = Instant::now() + PATIENCE;

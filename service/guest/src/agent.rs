@@ -1,4 +1,4 @@
-//! The loop of the agent: the port, the bridge in it, the workers, and what all of them say.
+//! The loop of the agent: what carries streams to the host, the bridge among them, the workers, and what all of them say.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,7 +13,7 @@ use hcs_gcs::{
 };
 use hcs_ipc::worker::{Notice, Request};
 use hcs_mux::{Event, Stream};
-use hcs_worker::carrier::{Carrier, Cut, Told, Which};
+use hcs_worker::carrier::{Carrier, Cut, Port, Sockets, Told, Which};
 use rustix::{
     event::{PollFd, PollFlags},
     io::Errno,
@@ -27,6 +27,7 @@ use crate::{
     place::{Awaited, Mother, Place, Said},
     port,
     resources::Resources,
+    vsock,
 };
 
 /// The folder of its cgroups.
@@ -37,7 +38,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// The agent.
 pub struct Agent {
-    pub(crate) carrier: Carrier,
+    pub(crate) carrier: Box<dyn Carrier>,
+    /// The machine had no port when the agent began.
+    has_no_port: bool,
     /// The stream of the bridge, and what is said there.
     bridge: Option<(Stream, Guest)>,
     /// When the host is called again.
@@ -69,8 +72,7 @@ pub fn run() -> Result<(), Error> {
     // Not so its workers, from whom processes have it.
     hcs_container::attributes::let_others_finish();
     let log = Log::begin()?;
-    let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "preparing the port");
-    let carrier = Carrier::guest(port::open()?).map_err(failed)?;
+    let (carrier, has_no_port) = carrier()?;
     hcs_container::container::remove_all_leftovers(CGROUP_PARENT)?;
     let first = Request::CreateBare { cgroup_parent: CGROUP_PARENT.to_owned(), name: NULL_ID.to_owned() };
     let mut machine = Place::make(&mut mother, first, Awaited::Nothing)?;
@@ -78,6 +80,7 @@ pub fn run() -> Result<(), Error> {
     let places = BTreeMap::from([(NULL_ID.to_owned(), machine)]);
     let mut agent = Agent {
         carrier,
+        has_no_port,
         bridge: None,
         again: None,
         mother,
@@ -86,11 +89,22 @@ pub fn run() -> Result<(), Error> {
         resources: Resources::default(),
         log,
     };
+    let mut outcome = agent.attend();
     loop {
-        if let Err(Cut) = agent.turn()? {
-            return Err(Error::new(Cause::ConnectionClosed, "the port of this machine is gone"));
+        if let Err(Cut) = outcome {
+            return Err(Error::new(Cause::ConnectionClosed, "the way to the host is another, or gone"));
         }
+        outcome = agent.turn()?;
     }
+}
+
+/// What carries streams to the host: its port, or sockets where there is none.
+fn carrier() -> Result<(Box<dyn Carrier>, bool), Error> {
+    let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "preparing the port");
+    if !port::is_there() && vsock::is_there() {
+        return Ok((Box::new(Sockets::guest(Box::new(vsock::call))), true));
+    }
+    Ok((Box::new(Port::guest(port::open()?).map_err(failed)?), false))
 }
 
 /// What the agent can do.
@@ -117,6 +131,10 @@ impl Agent {
             }
         }
         if self.again.take_if(|at| *at <= Instant::now()).is_some() {
+            if self.has_no_port && port::is_there() {
+                // Another agent finds it.
+                return Ok(Err(Cut));
+            }
             self.call();
         }
         Ok(self.tell_of_the_dead().and_then(|()| self.tell_of_containers()))
@@ -147,27 +165,32 @@ impl Agent {
         match ready {
             Ready::Port(which) => {
                 self.carrier.ready(which)?;
-                while let Some(told) = self.carrier.next_told() {
-                    if let Told::Happened(event) = told {
-                        self.happened(event)?;
-                    }
-                }
-                Ok(())
+                self.attend()
             }
             Ready::Place(id) => self.hear_place(&id),
             Ready::Mother => {
                 // Without it no container can be made, so another agent begins anew.
                 self.mother.hear().map_err(|_| Cut)
             }
-            Ready::Log => self.log.pass_on(&mut self.carrier),
+            Ready::Log => self.log.pass_on(&mut *self.carrier),
         }
+    }
+
+    /// Takes what the carrier tells.
+    fn attend(&mut self) -> Result<(), Cut> {
+        while let Some(told) = self.carrier.next_told() {
+            if let Told::Happened(event) = told {
+                self.happened(event)?;
+            }
+        }
+        Ok(())
     }
 
     fn happened(&mut self, event: Event) -> Result<(), Cut> {
         match event {
             Event::Begun => {
                 self.call();
-                self.log.connect(&mut self.carrier);
+                self.log.connect(&mut *self.carrier);
                 Ok(())
             }
             Event::Lost => {

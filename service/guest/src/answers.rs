@@ -93,7 +93,8 @@ impl Agent {
             *stream = self.carrier.open(port);
             if stream.is_none() {
                 streams.into_iter().flatten().for_each(|stream| self.carrier.reset(stream));
-                return Err(Failure::new(code::FAILED, "there are too many streams"));
+                let text = format!("the host gives no stream at its port {port}, or there are too many");
+                return Err(Failure::new(code::FAILED, text));
             }
         }
         let awaited = Awaited::Process(question.clone(), streams);

@@ -36,7 +36,7 @@ impl Log {
     }
 
     /// There is a session, in which the host may listen.
-    pub fn connect(&mut self, carrier: &mut Carrier) {
+    pub fn connect(&mut self, carrier: &mut dyn Carrier) {
         self.stream = carrier.open(LOG_PORT);
         if let Some(stream) = self.stream {
             carrier.join_talk(stream);
@@ -54,7 +54,7 @@ impl Log {
     }
 
     /// Passes on what was said.
-    pub fn pass_on(&self, carrier: &mut Carrier) -> Result<(), Cut> {
+    pub fn pass_on(&self, carrier: &mut dyn Carrier) -> Result<(), Cut> {
         let mut buffer = [0; 4096];
         while let Ok(length @ 1..) = rustix::io::read(&self.said, &mut buffer) {
             let said = &buffer[..length];

@@ -1,17 +1,16 @@
 //! hcs-guest: the agent in a virtual machine.
 //!
-//! It finds the port that its host has given the machine, and does there what a host asks of the GCS bridge: processes,
-//! changes, containers. As the first process of a machine it is its init too: it mounts what every program needs, loads
+//! It finds the port that its host has given the machine, or calls its host by vsock, and does there what a host asks of the
+//! GCS bridge: processes, changes, containers. As the first process of a machine it is its init too: it mounts what every program needs, loads
 //! modules, reaps, and keeps one agent running. In a distribution it is an ordinary service.
 //!
 //! ```text
 //!   init ── makes the machine ready, keeps the agent running
-//!   agent ── the loop: the port, the bridge, the workers
+//!   agent ── the loop: the port or sockets, the bridge, the workers
 //!     place ── a worker, which is a copy of the agent: one for the machine itself, one for each container
 //!     answers ── what is asked, and how it is answered
 //!     resources ── what the host changes in the machine: disks, folders, layers, adapters
 //! ```
-#![forbid(unsafe_code)]
 #![deny(clippy::print_stderr, reason = "it panics where nothing takes the words; see hcs_core::complain")]
 
 mod agent;
@@ -26,6 +25,7 @@ mod port;
 mod power;
 mod processes;
 mod resources;
+mod vsock;
 
 use std::process::ExitCode;
 

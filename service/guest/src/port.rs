@@ -17,11 +17,16 @@ const NAME: &str = "io.hcs.guest";
 /// Where the kernel says what its ports are called.
 const PORTS: &str = "/sys/class/virtio-ports";
 
+/// Whether the machine has it.
+pub fn is_there() -> bool {
+    find(Path::new(PORTS)).is_some()
+}
+
 /// Opens it. Only one process has it at a time, so nobody else speaks for the machine.
 pub fn open() -> Result<OwnedFd, Error> {
     let found = find(Path::new(PORTS)).ok_or_else(|| {
         Error::new(Cause::NotFound, format!("this machine has no port {NAME:?}"))
-            .hint("Say GuestConnection in the document of the machine, and load the module virtio_console.")
+            .hint("Say GuestConnection in the document of the machine, and load the module virtio_console, or vmw_vsock_virtio_transport for UseVsock.")
     })?;
     let path = Path::new("/dev").join(found);
     rustix::fs::open(&path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()).map_err(

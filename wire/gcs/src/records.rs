@@ -12,6 +12,10 @@ pub const NULL_ID: &str = "00000000-0000-0000-0000-000000000000";
 pub const BRIDGE_PORT: u32 = 0x4000_0000;
 /// Where hosts listen for what an agent logs.
 pub const LOG_PORT: u32 = 109;
+/// Where hosts give random bytes to who calls, and hang up.
+pub const ENTROPY_PORT: u32 = 1;
+/// How many those are.
+pub const ENTROPY: usize = 512;
 
 /// The capability of an agent of this house, to which plans can be sent.
 pub const TAKES_PLANS: &str = "HcsPlansSupported";

@@ -20,6 +20,13 @@ pub const MOST_UNSENT: usize = 2 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stream(u32);
 
+impl Stream {
+    /// One that is carried by something else and has this number there.
+    pub const fn numbered(number: u32) -> Stream {
+        Stream(number)
+    }
+}
+
 /// Something has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -172,7 +172,12 @@ impl Machine {
         asked.map(|_| ())
     }
 
-    /// Where the agent in the guest is spoken to, if there is one. Whoever takes it has it.
+    /// The folder of the sockets at which the agent in the guest calls, if it does. Somebody must listen there before the start.
+    pub fn guest_sockets(&self) -> Option<&str> {
+        self.plan.guest_by_sockets.then_some(self.plan.host.sockets.as_str())
+    }
+
+    /// Where the agent in the guest is spoken to, if it has a port. Whoever takes it has it.
     pub fn take_guest(&mut self) -> Option<OwnedFd> {
         self.running.as_mut()?.guest.take()
     }

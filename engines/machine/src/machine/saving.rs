@@ -94,6 +94,7 @@ impl Machine {
             (!plan.pipes.is_empty(), "a mapped pipe has somebody at its other end"),
             // Where the guest has it is not known yet when its place is looked for.
             (!plan.shared.is_empty(), "it shares memory with the host"),
+            (plan.guest_by_sockets, "its agent speaks by sockets (UseVsock)"),
             (plan.has_sockets, "its guest has sockets to programs of the host"),
             // What the guest has open there is known to the program that serves it, and cannot be told.
             (

@@ -63,7 +63,8 @@ impl Machine {
             remembered.tpm.as_ref().map(|memory| tpm::start(host, &self.cgroup, memory)).transpose()?;
         let (socket, tpm) = module.unzip();
         let (memory, state) = self.beginning()?;
-        let (ours, theirs) = self.plan.guest.then(conversation).transpose().map_err(failed)?.unzip();
+        let has_port = self.plan.guest && !self.plan.guest_by_sockets;
+        let (ours, theirs) = has_port.then(conversation).transpose().map_err(failed)?.unzip();
         let (folders, server) = self.serve_folders()?.unzip();
         let (carried, carrier) = self.carry_sockets()?.unzip();
         let conversations = Conversations {
@@ -135,7 +136,11 @@ impl Machine {
         if !self.plan.has_sockets {
             return Ok(None);
         }
-        Sockets::start(&self.plan.host, &self.cgroup, &self.plan.host.sockets).map(Some)
+        let blame = match self.plan.guest_by_sockets {
+            true => "$.VirtualMachine.GuestConnection.UseVsock",
+            false => "$.VirtualMachine.Devices.HvSocket",
+        };
+        Sockets::start(&self.plan.host, &self.cgroup, &self.plan.host.sockets, blame).map(Some)
     }
 
     /// Who serves the folders that the machine begins with, and what QEMU speaks to it by.

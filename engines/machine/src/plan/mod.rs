@@ -84,7 +84,7 @@ pub struct Plan {
     /// Folders of the host that it can mount; none is that it gets none.
     #[serde(default)]
     pub shares: Option<Vec<SharedFolder>>,
-    /// Whether its guest has sockets to programs of the host.
+    /// Whether its guest has sockets to programs of the host: for them, or for its agent.
     #[serde(default)]
     pub has_sockets: bool,
     /// Devices that applications are for its guest.
@@ -93,9 +93,12 @@ pub struct Plan {
     /// Whether it was made with places for more of them than every machine has.
     #[serde(default)]
     pub has_places_for_hosted: bool,
-    /// Whether there is an agent in it, which has a port to its worker.
+    /// Whether there is an agent in it.
     #[serde(default)]
     pub guest: bool,
+    /// Whether that calls its host by sockets, instead of having a port to its worker.
+    #[serde(default)]
+    pub guest_by_sockets: bool,
     /// What it is restored from; without that it boots.
     pub restore: Option<Restore>,
     /// Where the memory of a guest that crashes is written.
@@ -154,6 +157,8 @@ impl Plan {
         let controllers = disks::plan(&devices)?;
         let adapters = adapters::plan(&devices, runtime_id)?;
         let hosted = hosted::plan(&devices)?;
+        let connection = machine.guest_connection.as_ref();
+        let guest_by_sockets = connection.is_some_and(|connection| connection.use_vsock == Some(true));
         let plan = Plan {
             name: id.to_owned(),
             runtime_id: runtime_id.to_string(),
@@ -181,10 +186,11 @@ impl Plan {
             display: display::plan(&devices)?,
             guest_state: guest_state(machine)?,
             shares: shares::plan(&devices)?,
-            has_sockets: sockets::plan(&devices)?,
+            has_sockets: sockets::plan(&devices)? || guest_by_sockets,
             has_places_for_hosted: hosted.is_some(),
             hosted: hosted.unwrap_or_default(),
-            guest: guest(machine)?,
+            guest: connection.is_some(),
+            guest_by_sockets,
             restore: saved::plan(machine)?,
             dump: dump::plan(&devices)?,
         };
@@ -219,17 +225,6 @@ impl Plan {
         let screen = self.display.iter().filter_map(|display| display.pipe.as_ref());
         serial.chain(virtio).chain(screen.map(|pipe| pipe.socket.as_str()))
     }
-}
-
-/// Whether the start waits for an agent.
-fn guest(machine: &VirtualMachine) -> Result<bool, Error> {
-    let Some(connection) = &machine.guest_connection else { return Ok(false) };
-    if connection.use_vsock == Some(true) {
-        return Err(Error::new(Cause::NotSupported, "found true; the agent is reached by a port of its own")
-            .at("$.VirtualMachine.GuestConnection.UseVsock")
-            .hint("Leave it out, and run hcs-guest in the guest."));
-    }
-    Ok(true)
 }
 
 fn guest_state(machine: &VirtualMachine) -> Result<Option<GuestStateFile>, Error> {

@@ -16,6 +16,8 @@ const REQUEST: &str = "HcsRequest";
 impl Guest {
     /// Has the agent make a container of this document.
     pub fn create_container(&mut self, id: &str, number: u64, document: Value) -> Result<(), Error> {
+        self.only_of_this_house("makes containers of documents")
+            .map_err(|error| error.at("$.HostingSystemId"))?;
         self.act(id, number, Rpc::Create, Create { container_config: Nested(document) })
     }
 

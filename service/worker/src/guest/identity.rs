@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use hcs_core::Error;
 use hcs_gcs::{
     Rpc,
     records::{IDENTITY, Identity, Modification, Modify, NULL_ID, TAKES_PLANS},
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::{Guest, questions::Question};
 
 /// What does not change.
+#[derive(Default)]
 pub(super) struct Name {
     host_name: String,
     machine_id: String,
@@ -42,18 +44,10 @@ impl Guest {
     }
 
     /// Tells the agent all of it, before it has said which version it speaks. Its machine has started when it has answered.
-    pub(super) fn introduce(&mut self) {
-        let mut entropy = [0; 32];
-        let filled = getrandom(&mut entropy[..], GetRandomFlags::empty());
-        let identity = Identity {
-            is_new: self.name.is_new,
-            host_name: Some(self.name.host_name.clone()).filter(|name| !name.is_empty()),
-            machine_id: Some(self.name.machine_id.clone()),
-            entropy: filled.ok().map(|_| entropy.iter().map(|byte| format!("{byte:02x}")).collect()),
-            nanoseconds: now(),
-        };
+    pub(super) fn introduce_ahead(&mut self) {
+        let request = self.introduction();
         let Some(bridge) = &mut self.bridge else { return };
-        match bridge.host.ask_ahead(Rpc::ModifySettings, NULL_ID, request(&identity)) {
+        match bridge.host.ask_ahead(Rpc::ModifySettings, NULL_ID, request) {
             Ok((id, bytes)) => {
                 bridge.questions.insert(id, Question::Introduction);
                 let stream = bridge.stream;
@@ -61,6 +55,23 @@ impl Guest {
             }
             Err(broken) => self.give_up(&broken.to_string()),
         }
+    }
+
+    /// The same, when it has said that.
+    pub(super) fn introduce(&mut self) -> Result<(), Error> {
+        self.ask(Rpc::ModifySettings, NULL_ID, self.introduction(), Question::Introduction)
+    }
+
+    fn introduction(&self) -> Modify {
+        let mut entropy = [0; 32];
+        let filled = getrandom(&mut entropy[..], GetRandomFlags::empty());
+        request(&Identity {
+            is_new: self.name.is_new,
+            host_name: Some(self.name.host_name.clone()).filter(|name| !name.is_empty()),
+            machine_id: Some(self.name.machine_id.clone()),
+            entropy: filled.ok().map(|_| entropy.iter().map(|byte| format!("{byte:02x}")).collect()),
+            nanoseconds: now(),
+        })
     }
 
     /// Tells the agent what time it is: its machine has stood still.

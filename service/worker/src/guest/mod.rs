@@ -13,23 +13,24 @@ mod questions;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::OwnedFd,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use hcs_core::{Cause, Error, Exit};
 use hcs_gcs::{
     host::Host,
-    records::{BRIDGE_PORT, Capabilities, LOG_PORT, NULL_ID},
+    records::{BRIDGE_PORT, Capabilities, ENTROPY, ENTROPY_PORT, LOG_PORT, NULL_ID},
 };
 use hcs_ipc::worker::{Answer, ProcessRecord};
 use hcs_machine::Machine;
 use hcs_mux::{Event, Stream};
 use hcs_schema::{GuestConnectionInfo, Version};
-use rustix::event::PollFlags;
+use rustix::{pipe::PipeFlags, rand::GetRandomFlags};
 
 use self::{identity::Name, processes::GuestProcess, questions::Question};
-use crate::carrier::{self, Carrier, Cut, Which};
+use crate::carrier::{self, Carrier, Cut, Interest, Port, Sockets, Which};
 
 /// Something to be told.
 pub struct Told {
@@ -67,7 +68,9 @@ pub enum What {
 /// The guest.
 pub struct Guest {
     name: Name,
-    carrier: Carrier,
+    carrier: Box<dyn Carrier>,
+    /// Whether nobody but an agent of this house can be there.
+    is_private: bool,
     bridge: Option<Bridge>,
     /// What the agent has said of itself, since it was there for the first time.
     capabilities: Option<Capabilities>,
@@ -85,9 +88,8 @@ pub struct Guest {
     /// Streams that were taken, by the port.
     streams: BTreeMap<u32, Stream>,
     next_port: u32,
-    /// What the agent has logged and not ended the line of.
-    logged: Vec<u8>,
-    log: Option<Stream>,
+    /// Who logs, and what they have logged and not ended the line of.
+    logs: BTreeMap<Stream, Vec<u8>>,
     /// How many lines more are told, of those that may be told since then.
     lines: (Instant, u32),
     told: Vec<Told>,
@@ -96,6 +98,8 @@ pub struct Guest {
 /// A container, the null id being the machine, and a process in it.
 type Key = (String, u32);
 
+/// How many may log at a time.
+const MOST_LOGS: usize = 8;
 /// How many lines that a guest logs are told in how long.
 const MOST_LINES: u32 = 200;
 const SPAN: Duration = Duration::from_secs(10);
@@ -107,18 +111,42 @@ struct Bridge {
     questions: BTreeMap<u64, Question>,
 }
 
+/// Listens in the folder of a machine's sockets for its agent. The log and the random bytes are left to others who listen there
+/// already.
+pub fn listen(folder: &Path) -> Result<Sockets, Error> {
+    let mut sockets = Sockets::host(folder)?;
+    for port in [BRIDGE_PORT, LOG_PORT, ENTROPY_PORT] {
+        match sockets.listen(port) {
+            Err(error) if error.cause == Cause::InUse && port != BRIDGE_PORT => {}
+            listens => listens.map_err(|error| error.at("$.VirtualMachine.GuestConnection.UseVsock"))?,
+        }
+    }
+    Ok(sockets)
+}
+
 impl Guest {
     /// The guest of a machine, behind this port. The start of the machine waits for the agent.
-    pub fn new(port: OwnedFd, start: u64, machine: &Machine) -> Result<Guest, Error> {
-        let patience = machine.guest_patience();
-        let carrier = Carrier::host(port)
+    pub fn at_port(port: OwnedFd, start: u64, machine: &Machine) -> Result<Guest, Error> {
+        let port = Port::host(port)
             .map_err(|errno| Error::from_errno(errno.raw_os_error(), "preparing the port of the guest"))?;
-        Ok(Guest {
-            name: Name::of(machine),
+        let until = Instant::now() + machine.guest_patience();
+        Ok(Guest::new(Box::new(port), true, (start, until), Name::of(machine)))
+    }
+
+    /// The guest of a machine, whose agent calls at these sockets. The start of the machine waits for it.
+    pub fn at_sockets(sockets: Sockets, start: u64, machine: &Machine) -> Guest {
+        let until = Instant::now() + machine.guest_patience();
+        Guest::new(Box::new(sockets), false, (start, until), Name::of(machine))
+    }
+
+    fn new(carrier: Box<dyn Carrier>, is_private: bool, start: (u64, Instant), name: Name) -> Guest {
+        Guest {
+            name,
             carrier,
+            is_private,
             bridge: None,
             capabilities: None,
-            start: Some((start, Instant::now() + patience)),
+            start: Some(start),
             is_to_end: false,
             processes: BTreeMap::new(),
             ended: VecDeque::new(),
@@ -126,15 +154,14 @@ impl Guest {
             offered: BTreeMap::new(),
             streams: BTreeMap::new(),
             next_port: BRIDGE_PORT + 1,
-            logged: Vec::new(),
-            log: None,
+            logs: BTreeMap::new(),
             lines: (Instant::now(), MOST_LINES),
             told: Vec::new(),
-        })
+        }
     }
 
     /// What is to be polled.
-    pub fn interest(&self) -> impl Iterator<Item = (Which, BorrowedFd<'_>, PollFlags)> {
+    pub fn interest(&self) -> Interest<'_> {
         self.carrier.interest()
     }
 
@@ -149,7 +176,10 @@ impl Guest {
         let detail = "the guest's agent has not connected";
         let error = Error::new(Cause::ConnectionTimeout, detail)
             .at("$.VirtualMachine.GuestConnection")
-            .hint("See that hcs-guest runs in the guest; what its kernel says is at ComPorts.");
+            .hint(match self.is_private {
+                true => "See that hcs-guest runs in the guest; what its kernel says is at ComPorts.",
+                false => "See that an agent runs in the guest and that its kernel has vsock for virtio; what it says is at ComPorts.",
+            });
         self.tell(NULL_ID, What::NotStarted(number, error));
     }
 
@@ -188,47 +218,43 @@ impl Guest {
             Event::Lost => {
                 self.offered.clear();
                 self.streams.clear();
-                self.log = None;
+                self.logs.clear();
                 self.lose_bridge();
             }
-            Event::Wanted(stream, BRIDGE_PORT) => self.begin_bridge(stream),
-            Event::Wanted(stream, LOG_PORT) => {
-                if let Some(old) = self.log.replace(stream) {
-                    self.carrier.reset(old);
-                }
+            // Every program of a guest can call. Who comes first is the agent, and another one only when it has hung up: then it
+            // is called again, and that is heard.
+            Event::Wanted(stream, BRIDGE_PORT) if self.bridge.is_none() => self.begin_bridge(stream),
+            // The log of an agent that has died may still be held by others that it has started.
+            Event::Wanted(stream, LOG_PORT) if self.logs.len() < MOST_LOGS => {
+                self.logs.insert(stream, Vec::new());
                 self.carrier.accept_talk(stream);
             }
-            Event::Wanted(stream, port) => match self.offered.remove(&port) {
-                Some(end) => {
-                    self.streams.insert(port, stream);
-                    match end {
-                        processes::End::Source(pipe) => self.carrier.accept_source(stream, pipe),
-                        processes::End::Sink(pipe) => self.carrier.accept_sink(stream, pipe),
-                    }
-                }
+            Event::Wanted(stream, ENTROPY_PORT) => match entropy() {
+                Some(pipe) => self.carrier.accept_source(stream, pipe),
                 None => self.carrier.reset(stream),
             },
-            Event::Data(stream, bytes) if Some(stream) == self.log => self.note(&bytes),
+            Event::Wanted(stream, port) => self.take_stream(stream, port),
+            Event::Data(stream, bytes) if self.logs.contains_key(&stream) => self.note(stream, &bytes),
             Event::Data(stream, bytes) => self.hear(stream, &bytes),
             Event::Ended(stream) | Event::Gone(stream) => {
                 if self.bridge.as_ref().is_some_and(|bridge| bridge.stream == stream) {
                     self.carrier.reset(stream);
                     self.lose_bridge();
-                } else if self.log == Some(stream) {
+                } else if self.logs.remove(&stream).is_some() {
                     self.carrier.reset(stream);
-                    self.log = None;
                 }
             }
         }
     }
 
     /// Lines that the agent logs are the worker's, which are the service's.
-    fn note(&mut self, bytes: &[u8]) {
+    fn note(&mut self, stream: Stream, bytes: &[u8]) {
         /// A longer line is cut.
         const LONGEST: usize = 4096;
-        self.logged.extend_from_slice(bytes);
-        while let Some(end) = self.logged.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.logged.drain(..=end).collect();
+        let Some(logged) = self.logs.get_mut(&stream) else { return };
+        logged.extend_from_slice(bytes);
+        while let Some(end) = logged.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = logged.drain(..=end).collect();
             if self.lines.0.elapsed() >= SPAN {
                 self.lines = (Instant::now(), MOST_LINES);
             }
@@ -244,22 +270,20 @@ impl Guest {
                 String::from_utf8_lossy(&line).trim_end().escape_debug()
             );
         }
-        self.logged.truncate(LONGEST);
+        logged.truncate(LONGEST);
     }
 
-    /// The agent has connected. One that connects again has forgotten the conversation before.
+    /// The agent has connected.
     fn begin_bridge(&mut self, stream: Stream) {
-        if let Some(old) = &self.bridge {
-            self.carrier.reset(old.stream);
-            self.lose_bridge();
-        }
         self.carrier.accept_talk(stream);
         match Host::begin() {
             Ok((host, hello)) => {
                 self.bridge = Some(Bridge { stream, host, questions: BTreeMap::new() });
                 self.say(stream, &hello);
-                // At this port there is nobody but an agent of this house, which need not be waited for in between.
-                self.introduce();
+                if self.is_private {
+                    // An agent of this house need not be waited for in between.
+                    self.introduce_ahead();
+                }
             }
             Err(broken) => self.give_up(&broken.to_string()),
         }
@@ -322,6 +346,20 @@ impl Guest {
     }
 }
 
+/// A pipe with random bytes and their end.
+fn entropy() -> Option<OwnedFd> {
+    let mut bytes = [0; ENTROPY];
+    let length = rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty()).ok()?;
+    let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).ok()?;
+    // So few always have their place in a pipe.
+    rustix::io::write(write, &bytes[..length]).ok()?;
+    Some(read)
+}
+
 fn closed() -> Error {
     Error::new(Cause::ConnectionClosed, "there is no connection to the guest's agent")
 }
+
+#[cfg(test)]
+#[path = "stranger_tests.rs"]
+mod tests;

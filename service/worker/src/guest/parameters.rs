@@ -1,6 +1,6 @@
 //! The plan of a process in the words of the bridge.
 
-use hcs_container::ProcessPlan;
+use hcs_container::{ProcessPlan, attributes::Attributes};
 use hcs_core::{Cause, Error};
 use hcs_gcs::records::{NULL_ID, ProcessParameters, Raw};
 
@@ -25,10 +25,26 @@ pub fn of(plan: &ProcessPlan) -> Result<ProcessParameters, Error> {
             .at("$.CommandLine")
             .hint("Send CommandLine or CommandArgs."));
     }
+    // What it has no words for must not be lost.
+    let none = |what: &str, at: &str| {
+        let detail = format!("the agent in the guest cannot be told {what}: it is not hcs-guest");
+        Err(Error::new(Cause::NotSupported, detail)
+            .at(at)
+            .hint("Leave it out, or run hcs-guest in the machine."))
+    };
+    if !matches!(plan.user.as_str(), "" | "root" | "0" | "0:0" | "root:root") {
+        return none("who a process is", &plan.blame.user);
+    }
+    if plan.attributes != Attributes::default() {
+        let at = plan.blame.attributes.as_deref().unwrap_or("$.OciProcess");
+        return none("more of a process than its program, its folder and its streams", at);
+    }
     let variable = |text: &String| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
         (name.to_owned(), value.to_owned())
     };
+    // It is root, of whom no agent but ours knows where that is.
+    let home = ("HOME".to_owned(), "/root".to_owned());
     let mut command_args = plan.arguments.clone();
     if let Some(program) = &plan.program {
         // There is no word for a program that is called by another name.
@@ -37,7 +53,7 @@ pub fn of(plan: &ProcessPlan) -> Result<ProcessParameters, Error> {
     Ok(ProcessParameters {
         command_args,
         working_directory: plan.working_directory.clone(),
-        environment: plan.environment.iter().map(variable).collect(),
+        environment: [home].into_iter().chain(plan.environment.iter().map(variable)).collect(),
         emulate_console: plan.console.is_some(),
         create_std_in_pipe: plan.stdin,
         create_std_out_pipe: plan.stdout,

@@ -6,9 +6,13 @@ use hcs_container::{ProcessPlan, console::Size};
 use hcs_core::{Cause, Error};
 use hcs_gcs::{
     Rpc,
-    records::{Execute, ExecuteSettings, Nested, Resize, Signal, StreamPorts},
+    records::{
+        Execute, ExecuteSettings, FOR_EVER, NULL_ID, Nested, ProcessParameters, Resize, Signal, StreamPorts,
+        Wait,
+    },
 };
 use hcs_ipc::worker::{ProcessExit, ProcessRecord};
+use hcs_mux::Stream;
 use rustix::{fs::OFlags, pipe::PipeFlags};
 use serde_json::json;
 
@@ -17,6 +21,9 @@ use crate::{output, tracked::Ends};
 
 /// How many ended processes are remembered, so that a machine that runs for years does not grow.
 const REMEMBERED: usize = 4096;
+
+/// What ends a process for which nobody asks for another signal.
+const SIGKILL: u32 = 9;
 
 /// What waits at a port for its stream.
 pub(super) enum End {
@@ -32,6 +39,8 @@ pub(super) struct GuestProcess {
     has_console: bool,
     /// The ports of its input, output and errors.
     ports: [Option<u32>; 3],
+    /// The last that it was sent.
+    signal: Option<i32>,
 }
 
 /// A process that the agent is about to start.
@@ -66,6 +75,10 @@ impl Guest {
             keep_output: plan.keep_output,
         };
         let wanted = [plan.stdin, plan.stdout, plan.stderr && plan.console.is_none()];
+        let parameters = match self.is_of_this_house() {
+            true => parameters::whole(plan, of)?,
+            false => parameters::of(plan)?,
+        };
         let mut offered = Vec::new();
         for (which, _) in wanted.into_iter().enumerate().filter(|(_, wanted)| *wanted) {
             let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
@@ -77,29 +90,48 @@ impl Guest {
             starting.ends[which] = Some(theirs);
             offered.push((port, ours));
         }
-        let parameters = match self.is_of_this_house() {
-            true => parameters::whole(plan, of)?,
-            false => parameters::of(plan)?,
-        };
         let [stdin, stdout, stderr] = starting.ports;
         let settings = ExecuteSettings {
             process_parameters: Nested(parameters),
             vsock_stdio_relay_settings: StreamPorts { stdin, stdout, stderr },
         };
         let ports = starting.ports;
+        // Somebody listens before the agent knows where.
+        let expected = ports.iter().flatten().try_for_each(|port| self.carrier.expect(*port));
         self.offered.extend(offered);
         let question = Question::Process(of.to_owned(), number, starting);
-        self.ask(Rpc::ExecuteProcess, of, Execute { settings }, question).inspect_err(|_| {
-            ports.iter().flatten().for_each(|port| drop(self.offered.remove(port)));
-        })
+        let asked = expected.and_then(|()| self.ask(Rpc::ExecuteProcess, of, Execute { settings }, question));
+        asked.inspect_err(|_| ports.into_iter().flatten().for_each(|port| self.offer_no_more(port)))
+    }
+
+    /// Somebody takes a stream, or wants one that is none.
+    pub(super) fn take_stream(&mut self, stream: Stream, port: u32) {
+        match self.offered.remove(&port) {
+            Some(End::Source(pipe)) => self.carrier.accept_source(stream, pipe),
+            Some(End::Sink(pipe)) => self.carrier.accept_sink(stream, pipe),
+            None => return self.carrier.reset(stream),
+        }
+        self.streams.insert(port, stream);
+    }
+
+    fn offer_no_more(&mut self, port: u32) {
+        if self.offered.remove(&port).is_some() {
+            self.carrier.expect_no_more(port);
+        }
     }
 
     pub(super) fn process_started(&mut self, of: String, number: u64, starting: Starting, process_id: u32) {
         let Starting { has_console, ports, ends: [stdin, mut stdout, mut stderr], keep_output } = starting;
+        // Who has said that it runs has called before.
+        for port in ports.into_iter().flatten() {
+            if let Some(stream) = self.carrier.admit(port) {
+                self.take_stream(stream, port);
+            }
+        }
         let record = ProcessRecord { process_id, exit: None };
         let key = (of, process_id);
         self.ended.retain(|ended| *ended != key);
-        self.processes.insert(key.clone(), GuestProcess { record, has_console, ports });
+        self.processes.insert(key.clone(), GuestProcess { record, has_console, ports, signal: None });
         if let Some(most) = keep_output {
             let pipes = [stdout.take(), stderr.take()];
             self.tell(&key.0, What::Kept { process_id, most, pipes });
@@ -111,10 +143,20 @@ impl Guest {
 
     pub(super) fn process_failed(&mut self, starting: Starting) {
         for port in starting.ports.into_iter().flatten() {
-            self.offered.remove(&port);
+            self.offer_no_more(port);
             if let Some(stream) = self.streams.remove(&port) {
                 self.carrier.reset(stream);
             }
+        }
+    }
+
+    /// How a process has ended, of which its agent says this. One of others does not say which signal has ended it.
+    pub(super) fn exit_code(&self, key: &Key, said: u32) -> u32 {
+        match self.processes.get(key) {
+            Some(process) if said == u32::MAX && !self.is_of_this_house() => {
+                128 + process.signal.and_then(|signal| u32::try_from(signal).ok()).unwrap_or(SIGKILL)
+            }
+            _ => said,
         }
     }
 
@@ -122,12 +164,14 @@ impl Guest {
         let Some(process) = self.processes.get_mut(key) else { return };
         process.record.exit = Some(exit);
         let (record, ports) = (process.record.clone(), process.ports);
-        self.tell(&key.0, What::ProcessEnded(record));
-        // What it has said may still be under way; its streams end by themselves.
+        // What it has said may still be under way, and comes before its end as far as it is here; its streams end by themselves.
         for port in ports.into_iter().flatten() {
-            self.offered.remove(&port);
-            self.streams.remove(&port);
+            self.offer_no_more(port);
+            if let Some(stream) = self.streams.remove(&port) {
+                self.carrier.take_rest(stream);
+            }
         }
+        self.tell(&key.0, What::ProcessEnded(record));
         self.ended.push_back(key.clone());
         if self.ended.len() > REMEMBERED
             && let Some(oldest) = self.ended.pop_front()
@@ -147,8 +191,39 @@ impl Guest {
     /// Sends a signal.
     pub fn signal(&mut self, of: &str, number: u64, process_id: u32, signal: i32) -> Result<(), Error> {
         self.process(of, process_id)?;
+        if let Some(process) = self.processes.get_mut(&(of.to_owned(), process_id)) {
+            process.signal = Some(signal);
+        }
         let body = Signal { process_id, options: Some(json!({"Signal": signal})) };
-        self.act(of, number, Rpc::SignalProcess, body)
+        let question = Question::Signal { of: of.to_owned(), number, process_id, signal };
+        self.ask(Rpc::SignalProcess, of, body, question)
+    }
+
+    /// Sends a signal to a process of the machine where the agent does so for containers only, as hosts do that: by a program.
+    pub(super) fn signal_by_program(
+        &mut self,
+        number: u64,
+        process_id: u32,
+        signal: i32,
+    ) -> Result<(), Error> {
+        let path = ("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+        let parameters = ProcessParameters {
+            command_args: vec!["kill".to_owned(), format!("-{signal}"), process_id.to_string()],
+            working_directory: "/".to_owned(),
+            environment: [path].into(),
+            ..ProcessParameters::default()
+        };
+        let settings =
+            ExecuteSettings { process_parameters: Nested(parameters), ..ExecuteSettings::default() };
+        self.ask(Rpc::ExecuteProcess, NULL_ID, Execute { settings }, Question::Killer(number))
+    }
+
+    /// It runs, and what it ends with is what has become of the signal.
+    pub(super) fn await_killer(&mut self, number: u64, process_id: u32) {
+        let wait = Wait { process_id, timeout_in_ms: FOR_EVER };
+        if let Err(error) = self.ask(Rpc::WaitForProcess, NULL_ID, wait, Question::Killed(number)) {
+            self.settle(NULL_ID, number, Err(error));
+        }
     }
 
     /// Changes the size of a console.

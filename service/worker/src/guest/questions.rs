@@ -27,6 +27,12 @@ pub(super) enum Question {
     Process(String, u64, Starting),
     /// The end of a process.
     End(Key),
+    /// A signal for a process.
+    Signal { of: String, number: u64, process_id: u32, signal: i32 },
+    /// A program that sends one, for the request of this number.
+    Killer(u64),
+    /// How that has ended.
+    Killed(u64),
     /// Something that is done or not.
     Act(String, u64),
     /// Properties.
@@ -64,6 +70,9 @@ impl Guest {
 
     /// The properties of a container, or of the machine, that only the agent knows.
     pub fn properties(&mut self, of: &str, number: u64, kind: &str) -> Result<(), Error> {
+        if of == NULL_ID {
+            self.only_of_this_house("tells the properties of the machine")?;
+        }
         let query = Query { query: hcs_gcs::records::Nested(json!({"PropertyTypes": [kind]})) };
         self.ask(Rpc::GetProperties, of, query, Question::Properties(of.to_owned(), number))
     }
@@ -111,9 +120,28 @@ impl Guest {
             Question::End(key) => {
                 let answer: Response<Waited> = host::read(body)?;
                 let Waited { exit_code, out_of_memory } = answer.body;
-                self.process_ended(&key, ProcessExit { code: exit_code, out_of_memory });
+                let code = self.exit_code(&key, exit_code);
+                self.process_ended(&key, ProcessExit { code, out_of_memory });
             }
-            Question::Act(of, number) => self.settle(&of, number, Ok((Answer::Done, Vec::new()))),
+            Question::Killer(number) => {
+                let answer: Response<Executed> = host::read(body)?;
+                self.await_killer(number, answer.body.process_id);
+            }
+            Question::Killed(number) => {
+                let answer: Response<Waited> = host::read(body)?;
+                self.settle(
+                    NULL_ID,
+                    number,
+                    match answer.body.exit_code {
+                        0 => Ok((Answer::Done, Vec::new())),
+                        // It has ended before, and that is about to be told.
+                        _ => Err(Cause::ProcessAlreadyStopped.into()),
+                    },
+                );
+            }
+            Question::Signal { of, number, .. } | Question::Act(of, number) => {
+                self.settle(&of, number, Ok((Answer::Done, Vec::new())))
+            }
             Question::Properties(of, number) => {
                 let answer: Response<Properties> = host::read(body)?;
                 let document = Any::from_value(&answer.body.properties.0).unwrap_or_default();
@@ -146,7 +174,23 @@ impl Guest {
             Question::Introduction => self.started(Err(error.clone())),
             // It is asked for again when the agent is back.
             Question::End(_) => {}
-            Question::Act(of, number) | Question::Properties(of, number) => {
+            Question::Signal { of, number, process_id, signal }
+                if of == NULL_ID && error.cause == Cause::SystemNotFound =>
+            {
+                if let Err(error) = self.signal_by_program(number, process_id, signal) {
+                    self.settle(&of, number, Err(error));
+                }
+            }
+            Question::Killer(number) | Question::Killed(number) => {
+                self.settle(NULL_ID, number, Err(error.clone()));
+            }
+            Question::Act(of, number) if of == NULL_ID && error.cause == Cause::SystemNotFound => {
+                let detail = "the agent in the guest does that for containers only, not for the machine";
+                self.settle(&of, number, Err(Error::new(Cause::NotSupported, detail)));
+            }
+            Question::Signal { of, number, .. }
+            | Question::Act(of, number)
+            | Question::Properties(of, number) => {
                 self.settle(&of, number, Err(error.clone()));
             }
             Question::Nobodys => {}
@@ -165,6 +209,39 @@ impl Guest {
         living.into_iter().for_each(|key| self.await_end(key));
         self.forget_abandoned();
         self.tell(NULL_ID, What::Met);
+        if !self.is_private {
+            self.meet_stranger();
+        }
+    }
+
+    /// One that may be of another house was not told ahead who it is.
+    fn meet_stranger(&mut self) {
+        let system = self.capabilities.as_ref().map(|capabilities| capabilities.runtime_os_type.as_str());
+        if !system.is_some_and(|system| system.eq_ignore_ascii_case("Linux")) {
+            // So says one of Windows, or it says nothing.
+            let detail = format!("found an agent of {:?}, expected one of Linux", system.unwrap_or_default());
+            return self.started(Err(
+                Error::new(Cause::NotSupported, detail).at("$.VirtualMachine.GuestConnection")
+            ));
+        }
+        if self.is_of_this_house() {
+            // Without a bridge it is told when it is back.
+            let _ = self.introduce();
+        } else {
+            self.started(Ok(()));
+        }
+    }
+
+    /// Refuses what only an agent of this house does.
+    pub(super) fn only_of_this_house(&self, what: &str) -> Result<(), Error> {
+        if self.capabilities.is_none() || self.is_of_this_house() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Cause::NotSupported,
+            format!("the agent in the guest is not hcs-guest, which alone {what}"),
+        )
+        .hint("Run hcs-guest in the machine."))
     }
 
     /// The agent knows who it is, or does not. With the first, the start of the machine has come to its end.

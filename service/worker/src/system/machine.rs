@@ -29,8 +29,14 @@ impl System {
     /// Has the start under this number wait for the agent of a machine that has begun; says whether there is one.
     pub fn await_guest(&mut self, number: u64) -> Result<bool, Error> {
         let Ok(machine) = self.machine() else { return Ok(false) };
-        let Some(port) = machine.take_guest() else { return Ok(false) };
-        let guest = Guest::new(port, number, machine)?;
+        let port = machine.take_guest();
+        let sockets = self.guest_sockets.take();
+        let machine = self.machine()?;
+        let guest = match (port, sockets) {
+            (Some(port), _) => Guest::at_port(port, number, machine)?,
+            (None, Some(sockets)) => Guest::at_sockets(sockets, number, machine),
+            (None, None) => return Ok(false),
+        };
         self.guest = Some(guest);
         Ok(true)
     }

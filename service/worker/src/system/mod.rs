@@ -12,6 +12,7 @@ mod processes;
 
 use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -23,9 +24,10 @@ use hcs_ipc::worker::{Notice, Phase, ProcessExit, ProcessRecord};
 use self::processes::Processes;
 pub use self::processes::no_console;
 use crate::{
+    carrier::Sockets,
     device_hosts::Shared as DeviceHosts,
     engine::Engine,
-    guest::Guest,
+    guest::{self, Guest},
     kept::Kept,
     tracked::{Ends, track},
 };
@@ -40,6 +42,8 @@ pub struct System {
     memory: MemoryKills,
     /// The guest of a machine, if an agent speaks for it.
     guest: Option<Guest>,
+    /// Where its agent calls, until somebody waits for it there.
+    guest_sockets: Option<Sockets>,
     /// Who is devices of a machine.
     device_hosts: DeviceHosts,
     /// What its processes and consoles have said.
@@ -82,6 +86,7 @@ impl System {
             started: None,
             memory: MemoryKills::default(),
             guest: None,
+            guest_sockets: None,
             device_hosts: DeviceHosts::default(),
             kept: Kept::default(),
             has_left: false,
@@ -123,7 +128,11 @@ impl System {
         let Some(engine) = self.engine.as_mut().filter(|_| self.phase == Phase::Created) else {
             return Err(Cause::InvalidState.into());
         };
+        // Somebody listens before its guest can call.
+        let folder = engine.machine().and_then(|machine| machine.guest_sockets()).map(PathBuf::from);
+        let sockets = folder.map(|folder| guest::listen(&folder)).transpose()?;
         engine.start()?;
+        self.guest_sockets = sockets;
         if engine.machine().is_some() {
             self.kept.keep_consoles();
         }

@@ -1,35 +1,16 @@
 //! The port between a host and the agent in a virtual machine: its bytes, the streams in them, and the pipes that those are
-//! joined with. Both sides use it, the worker and the agent.
-//!
-//! Nothing here waits. Whoever has one polls what [`Carrier::interest`] tells and says what is ready; what comes and is for
-//! no pipe is told by [`Carrier::next_told`].
+//! joined with.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
 };
 
-use hcs_core::ready;
+use hcs_core::Error;
 use hcs_mux::{Event, Mux, Session, Stream, frame};
-use rustix::{event::PollFlags, fs::OFlags, io::Errno};
+use rustix::{event::PollFlags, io::Errno};
 
-/// What is polled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// The port itself.
-    Port,
-    /// The pipe that a stream is joined with.
-    Pipe(Stream),
-}
-
-/// What is to be known of the port.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Told {
-    /// Something has happened to the session, or to a stream that is joined with no pipe.
-    Happened(Event),
-    /// A stream and its pipe have come to their end, and each has all of the other.
-    Parted(Stream),
-}
+use super::{Carrier, Cut, Interest, PIECE, TURN, Told, Which, has_no_reader, set_nonblocking};
 
 /// What becomes of pipes whose stream is lost with its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +32,7 @@ enum Joint {
 }
 
 /// The port.
-pub struct Carrier {
+pub struct Port {
     port: OwnedFd,
     mux: Mux,
     joints: BTreeMap<Stream, Joint>,
@@ -66,32 +47,22 @@ pub struct Carrier {
     buffer: Vec<u8>,
 }
 
-/// The port is gone.
-#[derive(Debug)]
-pub struct Cut;
-
-/// How often a pipe is read before the others get their turn.
-const TURN: usize = 8;
-
-/// How much is read at once.
-const PIECE: usize = 64 << 10;
-
-impl Carrier {
+impl Port {
     /// The side of the host. A session begins at once.
-    pub fn host(port: OwnedFd) -> Result<Carrier, Errno> {
-        let mut carrier = Carrier::new(port, Mux::host(), AtLoss::Close)?;
+    pub fn host(port: OwnedFd) -> Result<Port, Errno> {
+        let mut carrier = Port::new(port, Mux::host(), AtLoss::Close)?;
         carrier.begin()?;
         Ok(carrier)
     }
 
     /// The side of the guest.
-    pub fn guest(port: OwnedFd) -> Result<Carrier, Errno> {
-        Carrier::new(port, Mux::guest(), AtLoss::Drain)
+    pub fn guest(port: OwnedFd) -> Result<Port, Errno> {
+        Port::new(port, Mux::guest(), AtLoss::Drain)
     }
 
-    fn new(port: OwnedFd, mux: Mux, at_loss: AtLoss) -> Result<Carrier, Errno> {
+    fn new(port: OwnedFd, mux: Mux, at_loss: AtLoss) -> Result<Port, Errno> {
         set_nonblocking(&port)?;
-        Ok(Carrier {
+        Ok(Port {
             port,
             mux,
             joints: BTreeMap::new(),
@@ -115,147 +86,12 @@ impl Carrier {
         Ok(())
     }
 
-    /// What is to be polled. A port at its end is always ready, and nobody would ever wait again.
-    pub fn interest(&self) -> impl Iterator<Item = (Which, BorrowedFd<'_>, PollFlags)> {
-        let busy = !self.mux.output().is_empty();
-        let port = if busy { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let pipes = self.joints.iter().filter_map(|(stream, joint)| match joint {
-            Joint::Source { pipe, .. } => {
-                let may = self.mux.room(*stream) > 0;
-                may.then(|| (Which::Pipe(*stream), pipe.as_fd(), PollFlags::IN))
-            }
-            Joint::Sink { pipe, waiting, .. } => {
-                // No events means that only the end of its reader is told.
-                let wanted = if waiting.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
-                Some((Which::Pipe(*stream), pipe.as_fd(), wanted))
-            }
-            Joint::Talk { .. } => None,
-        });
-        let drained = self.drained.iter().map(|pipe| (Which::Port, pipe.as_fd(), PollFlags::IN));
-        let port = (!self.is_closed).then(|| (Which::Port, self.port.as_fd(), port));
-        port.into_iter().chain(pipes).chain(drained)
-    }
-
-    /// Something can be done there.
-    pub fn ready(&mut self, which: Which) -> Result<(), Cut> {
-        match which {
-            Which::Port => {
-                self.is_full = false;
-                self.drain();
-                self.hear()?;
-            }
-            Which::Pipe(stream) => self.move_on(stream),
-        }
-        self.flush()
-    }
-
-    /// The next that is to be known.
-    pub fn next_told(&mut self) -> Option<Told> {
-        self.told.pop_front()
-    }
-
-    /// Wants a stream to a port of the other side; without a session there is none.
-    pub fn open(&mut self, port: u32) -> Option<Stream> {
-        self.mux.open(port)
-    }
-
-    /// Gives the other side the stream that it wants, joined with a pipe that is read.
-    pub fn accept_source(&mut self, stream: Stream, pipe: OwnedFd) {
-        self.mux.accept(stream);
-        self.join_source(stream, pipe);
-    }
-
-    /// Gives the other side the stream that it wants, joined with a pipe that is written.
-    pub fn accept_sink(&mut self, stream: Stream, pipe: OwnedFd) {
-        self.mux.accept(stream);
-        self.join_sink(stream, pipe);
-    }
-
-    /// Gives the other side the stream that it wants, for somebody here to speak by it.
-    pub fn accept_talk(&mut self, stream: Stream) {
-        self.mux.accept(stream);
-        self.join_talk(stream);
-    }
-
-    /// Sends by the stream what is said into this pipe. The pipe of a stream that is gone already is closed.
-    pub fn join_source(&mut self, stream: Stream, pipe: OwnedFd) {
-        self.join(stream, pipe, |pipe| Joint::Source { pipe, left: None });
-    }
-
-    /// Writes what comes by the stream into this pipe. The pipe of a stream that is gone already is closed.
-    pub fn join_sink(&mut self, stream: Stream, pipe: OwnedFd) {
-        let sink = |pipe| Joint::Sink { pipe, waiting: VecDeque::new(), written: 0, is_over: false };
-        self.join(stream, pipe, sink);
-    }
-
     fn join(&mut self, stream: Stream, pipe: OwnedFd, joint: impl FnOnce(OwnedFd) -> Joint) {
         // One that cannot be read or written without waiting would stop everything.
         match set_nonblocking(&pipe) {
             Ok(()) if self.mux.has(stream) => drop(self.joints.insert(stream, joint(pipe))),
             _ => self.reset(stream),
         }
-    }
-
-    /// Somebody here speaks by the stream, with [`Carrier::say`].
-    pub fn join_talk(&mut self, stream: Stream) {
-        self.joints.insert(stream, Joint::Talk { unsent: Vec::new() });
-    }
-
-    /// Says something by a stream that somebody here speaks by.
-    pub fn say(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Cut> {
-        if let Some(Joint::Talk { unsent }) = self.joints.get_mut(&stream) {
-            unsent.extend_from_slice(bytes);
-            self.speak(stream);
-        }
-        self.flush()
-    }
-
-    /// How much was said by a stream that the other side has not taken yet.
-    pub fn unsent(&self, stream: Stream) -> usize {
-        match self.joints.get(&stream) {
-            Some(Joint::Talk { unsent }) => unsent.len(),
-            _ => 0,
-        }
-    }
-
-    /// Everything that was said into the pipe until now is sent, as the other side takes it, and then the end.
-    pub fn finish_source(&mut self, stream: Stream) -> Result<(), Cut> {
-        if let Some(Joint::Source { pipe, left }) = self.joints.get_mut(&stream) {
-            let said = rustix::io::ioctl_fionread(&*pipe).map_or(0, |bytes| bytes as usize);
-            left.get_or_insert(said);
-            self.move_on(stream);
-        }
-        self.flush()
-    }
-
-    /// Ends a stream at once, or refuses it.
-    pub fn reset(&mut self, stream: Stream) {
-        self.joints.remove(&stream);
-        self.mux.reset(stream);
-    }
-
-    /// A descriptor of the pipe that a stream is joined with; none where the end is said already.
-    pub fn pipe_of(&self, stream: Stream) -> Option<&OwnedFd> {
-        match self.joints.get(&stream)? {
-            Joint::Source { pipe, left: None } | Joint::Sink { pipe, .. } => Some(pipe),
-            Joint::Source { .. } | Joint::Talk { .. } => None,
-        }
-    }
-
-    /// Whether everything that was said into the pipe of a stream until now is sent, or nobody takes it there.
-    pub fn is_drained(&self, stream: Stream) -> bool {
-        match self.joints.get(&stream) {
-            Some(Joint::Source { pipe, .. }) => {
-                self.mux.room(stream) == 0 || rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes == 0)
-            }
-            _ => true,
-        }
-    }
-
-    /// Nothing comes any more: who reads a pipe finds its end.
-    pub fn close(&mut self) {
-        self.is_closed = true;
-        self.joints.clear();
     }
 
     fn hear(&mut self) -> Result<(), Cut> {
@@ -436,17 +272,141 @@ impl Carrier {
     }
 }
 
-fn set_nonblocking(file: &OwnedFd) -> Result<(), Errno> {
-    let flags = rustix::fs::fcntl_getfl(file)?;
-    rustix::fs::fcntl_setfl(file, flags | OFlags::NONBLOCK)
-}
+impl Carrier for Port {
+    fn interest(&self) -> Interest<'_> {
+        let busy = !self.mux.output().is_empty();
+        let port = if busy { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let pipes = self.joints.iter().filter_map(|(stream, joint)| match joint {
+            Joint::Source { pipe, .. } => {
+                let may = self.mux.room(*stream) > 0;
+                may.then(|| (Which::Pipe(*stream), pipe.as_fd(), PollFlags::IN))
+            }
+            Joint::Sink { pipe, waiting, .. } => {
+                // No events means that only the end of its reader is told.
+                let wanted = if waiting.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
+                Some((Which::Pipe(*stream), pipe.as_fd(), wanted))
+            }
+            Joint::Talk { .. } => None,
+        });
+        let drained = self.drained.iter().map(|pipe| (Which::Port, pipe.as_fd(), PollFlags::IN));
+        let port = (!self.is_closed).then(|| (Which::Port, self.port.as_fd(), port));
+        Box::new(port.into_iter().chain(pipes).chain(drained))
+    }
 
-/// Whether everybody who could read from a pipe, or has a console open, has closed it.
-fn has_no_reader(pipe: &OwnedFd) -> bool {
-    let ends = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
-    ready::now(pipe, PollFlags::empty()).is_ok_and(|found| found.intersects(ends))
+    fn ready(&mut self, which: Which) -> Result<(), Cut> {
+        match which {
+            Which::Port => {
+                self.is_full = false;
+                self.drain();
+                self.hear()?;
+            }
+            Which::Pipe(stream) => self.move_on(stream),
+            Which::Listener(_) | Which::Socket(_) => {}
+        }
+        self.flush()
+    }
+
+    fn next_told(&mut self) -> Option<Told> {
+        self.told.pop_front()
+    }
+
+    fn open(&mut self, port: u32) -> Option<Stream> {
+        self.mux.open(port)
+    }
+
+    // Who asks for a stream says so in order with everything else, so nobody has to be expected.
+    fn expect(&mut self, _: u32) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn expect_no_more(&mut self, _: u32) {}
+
+    fn admit(&mut self, _: u32) -> Option<Stream> {
+        None
+    }
+
+    fn accept_source(&mut self, stream: Stream, pipe: OwnedFd) {
+        self.mux.accept(stream);
+        self.join_source(stream, pipe);
+    }
+
+    fn accept_sink(&mut self, stream: Stream, pipe: OwnedFd) {
+        self.mux.accept(stream);
+        self.join_sink(stream, pipe);
+    }
+
+    fn accept_talk(&mut self, stream: Stream) {
+        self.mux.accept(stream);
+        self.join_talk(stream);
+    }
+
+    fn join_source(&mut self, stream: Stream, pipe: OwnedFd) {
+        self.join(stream, pipe, |pipe| Joint::Source { pipe, left: None });
+    }
+
+    fn join_sink(&mut self, stream: Stream, pipe: OwnedFd) {
+        let sink = |pipe| Joint::Sink { pipe, waiting: VecDeque::new(), written: 0, is_over: false };
+        self.join(stream, pipe, sink);
+    }
+
+    fn join_talk(&mut self, stream: Stream) {
+        self.joints.insert(stream, Joint::Talk { unsent: Vec::new() });
+    }
+
+    fn say(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Cut> {
+        if let Some(Joint::Talk { unsent }) = self.joints.get_mut(&stream) {
+            unsent.extend_from_slice(bytes);
+            self.speak(stream);
+        }
+        self.flush()
+    }
+
+    fn unsent(&self, stream: Stream) -> usize {
+        match self.joints.get(&stream) {
+            Some(Joint::Talk { unsent }) => unsent.len(),
+            _ => 0,
+        }
+    }
+
+    fn finish_source(&mut self, stream: Stream) -> Result<(), Cut> {
+        if let Some(Joint::Source { pipe, left }) = self.joints.get_mut(&stream) {
+            let said = rustix::io::ioctl_fionread(&*pipe).map_or(0, |bytes| bytes as usize);
+            left.get_or_insert(said);
+            self.move_on(stream);
+        }
+        self.flush()
+    }
+
+    // It has its credit, which nobody takes back.
+    fn take_rest(&mut self, _: Stream) {}
+
+    fn reset(&mut self, stream: Stream) {
+        self.joints.remove(&stream);
+        self.mux.reset(stream);
+    }
+
+    fn pipe_of(&self, stream: Stream) -> Option<&OwnedFd> {
+        match self.joints.get(&stream)? {
+            Joint::Source { pipe, left: None } | Joint::Sink { pipe, .. } => Some(pipe),
+            Joint::Source { .. } | Joint::Talk { .. } => None,
+        }
+    }
+
+    fn is_drained(&self, stream: Stream) -> bool {
+        match self.joints.get(&stream) {
+            Some(Joint::Source { pipe, .. }) => {
+                self.mux.room(stream) == 0 || rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes == 0)
+            }
+            _ => true,
+        }
+    }
+
+    fn close(&mut self) {
+        self.is_closed = true;
+        self.joints.clear();
+    }
 }
 
 #[cfg(test)]
-#[path = "carrier_tests.rs"]
+#[path = "port_tests.rs"]
 mod tests;

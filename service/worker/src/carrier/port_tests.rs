@@ -9,17 +9,17 @@ use rustix::{
 use super::*;
 
 /// Both sides of a port, with a session.
-fn port() -> (Carrier, Carrier) {
+fn port() -> (Port, Port) {
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
-    let (mut host, mut guest) = (Carrier::host(ours).unwrap(), Carrier::guest(theirs).unwrap());
+    let (mut host, mut guest) = (Port::host(ours).unwrap(), Port::guest(theirs).unwrap());
     let is_begun = |told: &Told| matches!(told, Told::Happened(Event::Begun)).then_some(());
     await_told(&mut guest, &mut host, is_begun);
     (host, guest)
 }
 
 /// Does what can be done at once.
-fn turn(carrier: &mut Carrier) {
+fn turn(carrier: &mut Port) {
     let (which, mut polled): (Vec<Which>, Vec<_>) =
         carrier.interest().map(|(which, fd, wanted)| (which, PollFd::from_borrowed_fd(fd, wanted))).unzip();
     rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
@@ -30,7 +30,7 @@ fn turn(carrier: &mut Carrier) {
 }
 
 /// What a side is told that is wanted.
-fn await_told<T>(side: &mut Carrier, other: &mut Carrier, wanted: impl Fn(&Told) -> Option<T>) -> T {
+fn await_told<T>(side: &mut Port, other: &mut Port, wanted: impl Fn(&Told) -> Option<T>) -> T {
     for _ in 0..1000 {
         turn(other);
         turn(side);
@@ -88,7 +88,7 @@ fn what_was_said_before_a_source_is_finished_is_sent_however_slowly_it_is_taken(
 #[test]
 fn a_port_at_its_end_is_not_waited_for_again() {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    let mut carrier = Carrier::host(ours.into()).unwrap();
+    let mut carrier = Port::host(ours.into()).unwrap();
     assert_eq!(carrier.interest().count(), 1);
     drop(theirs);
     assert!(carrier.ready(Which::Port).is_err());
