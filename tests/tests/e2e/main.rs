@@ -23,6 +23,7 @@ mod escapes;
 mod faults;
 mod guest_deaths;
 mod guest_resources;
+mod guest_sockets;
 mod guests;
 mod half_made;
 mod hosted_devices;

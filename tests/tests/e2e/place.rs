@@ -27,6 +27,13 @@ impl Place {
         Place { system, service, host: None }
     }
 
+    /// A utility machine with an agent that has no port and speaks by sockets.
+    pub fn machine_by_sockets() -> Place {
+        let service = Service::start();
+        let system = service.running_from("vm", &utility_by_sockets(&service));
+        Place { system, service, host: None }
+    }
+
     /// A container in a utility machine. The machine lasts as long as the place.
     pub fn hosted() -> Place {
         let service = Service::start();
@@ -68,6 +75,13 @@ pub fn inside(host: &str, container: schema::Container) -> schema::ComputeSystem
 pub fn utility(service: &Service) -> schema::ComputeSystem {
     let guest = Guest::utility(service.root(), &service.rootfs());
     guest.document_with(|machine| machine.guest_connection(schema::GuestConnection::default()))
+}
+
+/// The same, whose agent speaks by sockets.
+pub fn utility_by_sockets(service: &Service) -> schema::ComputeSystem {
+    let guest = Guest::utility(service.root(), &service.rootfs());
+    let connection = schema::GuestConnection::default().use_vsock(true);
+    guest.document_with(|machine| machine.guest_connection(connection))
 }
 
 /// Where containers are made: on the host, or in a utility machine.
