@@ -49,7 +49,7 @@ mod verbs;
 use std::{env, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use hcs::{Beginning, Cause, Client, link::Options};
+use hcs::{Cause, Client, link::Options};
 
 use failure::Failure;
 use private::Private;
@@ -122,20 +122,12 @@ struct Context {
 impl Context {
     /// Connects to the service.
     fn client(&self) -> Result<Client, Failure> {
-        self.connect()?.finish().map_err(how_to_start)
+        Client::connect_to(self.options.clone()).map_err(|error| {
+            let is_away = error.cause == Cause::ServiceNotAvailable;
+            let failure = Failure::from(error);
+            if is_away { failure.and(HOW_TO_START) } else { failure }
+        })
     }
-
-    /// The same, for a verb that has something else to do meanwhile.
-    fn connect(&self) -> Result<Beginning, Failure> {
-        Client::begin(self.options.clone()).map_err(how_to_start)
-    }
-}
-
-/// Why there is no session, with what to try when there is no service.
-fn how_to_start(error: hcs::Error) -> Failure {
-    let is_away = error.cause == Cause::ServiceNotAvailable;
-    let failure = Failure::from(error);
-    if is_away { failure.and(HOW_TO_START) } else { failure }
 }
 
 /// What to try when there is no service.

@@ -14,7 +14,7 @@ use crate::{
     Error, EventStream, Link, Operation, System,
     access::Who,
     document::{from_any, to_any},
-    link::{self, Options},
+    link::Options,
     system::Identity,
 };
 
@@ -25,19 +25,6 @@ pub struct Client {
     options: Options,
 }
 
-/// A session that the service has been asked for.
-pub struct Beginning {
-    link: link::Beginning,
-    options: Options,
-}
-
-impl Beginning {
-    /// Waits for it.
-    pub fn finish(self) -> Result<Client, Error> {
-        Ok(Client { link: self.link.finish()?, options: self.options })
-    }
-}
-
 impl Client {
     /// Connects to the service that the environment names, or else to the system's.
     pub fn connect() -> Result<Client, Error> {
@@ -46,12 +33,7 @@ impl Client {
 
     /// Connects to a certain service.
     pub fn connect_to(options: Options) -> Result<Client, Error> {
-        Client::begin(options)?.finish()
-    }
-
-    /// Connects to a certain service and asks it for a session, without waiting for that.
-    pub fn begin(options: Options) -> Result<Beginning, Error> {
-        Ok(Beginning { link: Link::begin(&options)?, options })
+        Ok(Client { link: Link::connect(&options)?, options })
     }
 
     /// The link below, for calls that have no function here.

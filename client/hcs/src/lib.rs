@@ -38,7 +38,7 @@ pub mod saved;
 pub mod storage;
 mod system;
 
-pub use client::{Beginning, Client};
+pub use client::Client;
 pub use events::{Event, EventStream, SystemEvent};
 pub use hcs_core::{Cause, HResult};
 pub use hcs_ipc::{compute, varlink::Failure as Error};

@@ -50,14 +50,13 @@ impl Run {
                 "a private service ends with this command, so --detach would leave nothing",
             ));
         }
-        let session = context.connect()?;
+        let client = context.client()?;
         let id = match &self.name {
             Some(name) => name.clone(),
             None => unused_id()?,
         };
         let mut recipe =
             Recipe::new(&self.source, &self.command, &self.how, &self.limits, &scratch::place(&id)?)?;
-        let client = session.finish().map_err(crate::how_to_start)?;
         let scratch = match recipe.needs_scratch {
             true => Some(Scratch::make(&client, &context.options.socket, &id)?),
             false => None,

@@ -38,7 +38,7 @@ use std::os::fd::OwnedFd;
 
 use crate::{Error, places};
 pub use session::{LinkEvent, Listener};
-use thread::{Begun, Shared};
+use thread::Shared;
 pub use wait::Ticket;
 
 /// How long the service may be away, as its restart takes, before handles are given up.
@@ -64,17 +64,6 @@ impl Default for Options {
 #[derive(Clone)]
 pub struct Link(Arc<Owner>);
 
-/// A session that the service has been asked for: whoever has something else to do meanwhile need not wait for it.
-pub struct Beginning(Begun);
-
-impl Beginning {
-    /// Waits for the session.
-    pub fn finish(self) -> Result<Link, Error> {
-        let shared = self.0.finish()?;
-        Ok(Link(Arc::new(Owner { shared, next_operation: AtomicU64::new(1) })))
-    }
-}
-
 /// Ends the thread with the last clone.
 struct Owner {
     shared: Arc<Shared>,
@@ -93,12 +82,8 @@ pub type Replied<R> = (R, Vec<OwnedFd>);
 impl Link {
     /// Connects and begins a session.
     pub fn connect(options: &Options) -> Result<Link, Error> {
-        Link::begin(options)?.finish()
-    }
-
-    /// Connects and asks for a session, without waiting for it.
-    pub fn begin(options: &Options) -> Result<Beginning, Error> {
-        Begun::begin(options.socket.clone()).map(Beginning)
+        let shared = Shared::start(options.socket.clone())?;
+        Ok(Link(Arc::new(Owner { shared, next_operation: AtomicU64::new(1) })))
     }
 
     /// A number for a call's parameter `operation`, by which it can be cancelled.

@@ -79,30 +79,17 @@ enum Phase {
     Over,
 }
 
-/// A session that was asked for.
-pub struct Begun {
-    path: PathBuf,
-    watched: Watched,
-    attachment: Attachment,
-}
-
-impl Begun {
-    /// Connects, and asks for a session.
-    pub fn begin(path: PathBuf) -> Result<Begun, Error> {
-        let watched = Watched::default();
-        let asked = socket::connect(&path).and_then(|socket| Attachment::begin(socket, &watched.claim(None)));
-        match asked {
-            Ok(attachment) => Ok(Begun { path, watched, attachment }),
-            Err(error) => Err(unreachable(&path, &error)),
-        }
-    }
-
-    /// Waits for the session, and starts the thread that looks after it.
-    pub fn finish(self) -> Result<Arc<Shared>, Error> {
-        let Begun { path, mut watched, mut attachment } = self;
+impl Shared {
+    /// Begins a session, and the thread that looks after it.
+    pub fn start(path: PathBuf) -> Result<Arc<Shared>, Error> {
         let internal = |error: io::Error| -> Error {
             hcs_core::Error::from_io(&error, "making the connection's descriptors").into()
         };
+        let mut watched = Watched::default();
+        let unreachable = |error: io::Error| unreachable(&path, &error);
+        let connected =
+            socket::connect(&path).and_then(|socket| Attachment::begin(socket, &watched.claim(None)));
+        let mut attachment = connected.map_err(unreachable)?;
         let mut token = None;
         let mut early = Vec::new();
         for reply in attachment.first(FIRST_REPLY)? {
@@ -136,9 +123,7 @@ impl Begun {
         quiet::spawn("hcs-link", move || own.run(attachment)).map_err(internal)?;
         Ok(shared)
     }
-}
 
-impl Shared {
     /// Ends the session.
     pub fn stop(&self) {
         self.lock().stopped = true;
