@@ -132,3 +132,17 @@ fn has_no_reader(pipe: &OwnedFd) -> bool {
     let ends = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
     ready::now(pipe, PollFlags::empty()).is_ok_and(|found| found.intersects(ends))
 }
+
+/// For the tests of both: does what can be done at once.
+#[cfg(test)]
+fn turn(carrier: &mut dyn Carrier) {
+    use rustix::event::{PollFd, Timespec, poll};
+
+    let (which, mut polled): (Vec<Which>, Vec<_>) =
+        carrier.interest().map(|(which, fd, wanted)| (which, PollFd::from_borrowed_fd(fd, wanted))).unzip();
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
+    let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
+    for (which, _) in which.into_iter().zip(ready).filter(|(_, ready)| *ready) {
+        carrier.ready(which).unwrap();
+    }
+}

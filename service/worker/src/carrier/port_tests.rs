@@ -1,12 +1,11 @@
 use std::os::fd::OwnedFd;
 
 use rustix::{
-    event::{PollFd, Timespec},
     net::{AddressFamily, SocketFlags, SocketType},
     pipe::PipeFlags,
 };
 
-use super::*;
+use super::{super::turn, *};
 
 /// Both sides of a port, with a session.
 fn port() -> (Port, Port) {
@@ -16,17 +15,6 @@ fn port() -> (Port, Port) {
     let is_begun = |told: &Told| matches!(told, Told::Happened(Event::Begun)).then_some(());
     await_told(&mut guest, &mut host, is_begun);
     (host, guest)
-}
-
-/// Does what can be done at once.
-fn turn(carrier: &mut Port) {
-    let (which, mut polled): (Vec<Which>, Vec<_>) =
-        carrier.interest().map(|(which, fd, wanted)| (which, PollFd::from_borrowed_fd(fd, wanted))).unzip();
-    rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
-    let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
-    for (which, _) in which.into_iter().zip(ready).filter(|(_, ready)| *ready) {
-        carrier.ready(which).unwrap();
-    }
 }
 
 /// What a side is told that is wanted.

@@ -8,12 +8,9 @@ use std::{
     time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, Timespec},
-    pipe::PipeFlags,
-};
+use rustix::pipe::PipeFlags;
 
-use super::*;
+use super::{super::turn, *};
 
 /// A folder of sockets, and the host who has it.
 struct Machine {
@@ -57,17 +54,6 @@ impl Drop for Machine {
     fn drop(&mut self) {
         self.host.close();
         std::fs::remove_dir(&self.folder).expect("nothing is left in the folder");
-    }
-}
-
-/// Does what can be done at once.
-fn turn(carrier: &mut Sockets) {
-    let (which, mut polled): (Vec<Which>, Vec<_>) =
-        carrier.interest().map(|(which, fd, wanted)| (which, PollFd::from_borrowed_fd(fd, wanted))).unzip();
-    rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap();
-    let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
-    for (which, _) in which.into_iter().zip(ready).filter(|(_, ready)| *ready) {
-        carrier.ready(which).unwrap();
     }
 }
 

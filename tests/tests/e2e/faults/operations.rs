@@ -221,15 +221,7 @@ fn device_path() -> String {
 pub const OPERATIONS: &[Operation] = &[
     create("create", Kind::Container),
     start("start", Kind::Container),
-    Operation {
-        name: "exec",
-        kind: Kind::Container,
-        from: Some(State::Running),
-        to: Some(State::Running),
-        act: |_, system| on(system, execute),
-        command: |stage| stage.hcs(&["exec", ID, "echo", "done"]),
-        repeats: true,
-    },
+    exec("exec", Kind::Container),
     Operation {
         name: "modify",
         kind: Kind::Container,
@@ -332,15 +324,7 @@ pub const OPERATIONS: &[Operation] = &[
     },
     terminate("device terminate", Kind::Device),
     start("guest start", Kind::Utility),
-    Operation {
-        name: "guest exec",
-        kind: Kind::Utility,
-        from: Some(State::Running),
-        to: Some(State::Running),
-        act: |_, system| on(system, execute),
-        command: |stage| stage.hcs(&["exec", ID, "echo", "done"]),
-        repeats: true,
-    },
+    exec("guest exec", Kind::Utility),
     Operation {
         name: "guest share",
         kind: Kind::Utility,
@@ -382,6 +366,18 @@ const fn start(name: &'static str, kind: Kind) -> Operation {
         to: Some(State::Running),
         act: |_, system| on(system, |system| system.start().wait()),
         command: |stage| stage.hcs(&["start", ID]),
+        repeats: true,
+    }
+}
+
+const fn exec(name: &'static str, kind: Kind) -> Operation {
+    Operation {
+        name,
+        kind,
+        from: Some(State::Running),
+        to: Some(State::Running),
+        act: |_, system| on(system, execute),
+        command: |stage| stage.hcs(&["exec", ID, "echo", "done"]),
         repeats: true,
     }
 }
