@@ -10,6 +10,10 @@ use crate::{Outcome, command::Line, host, workspace::Workspace};
 /// the one service of the machine.
 const PACKAGES: &str = "cargo test -p hcs-tests --locked --test packages";
 
+/// Tests that compare times and memory over their run. They have the machine, and the process they run in, for themselves: beside the others
+/// they would measure those.
+const LOAD: &str = "cargo test -p hcs-tests --locked --test e2e -- load:: --test-threads 1";
+
 /// A named command.
 struct Step {
     name: &'static str,
@@ -49,12 +53,16 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
     let deny = workspace.tools().join("bin/cargo-deny").display().to_string();
     let deny = Line::new([deny.as_str(), "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
     let mut unit = "cargo test --workspace --exclude hcs-tests --locked --quiet".to_owned();
-    let mut end_to_end = "cargo test -p hcs-tests --locked".to_owned();
+    let mut end_to_end = "cargo test -p hcs-tests --locked -- --skip load::".to_owned();
+    let mut load = LOAD.to_owned();
     if full {
         // A long test is marked `#[ignore = "long: …"]`.
         unit += " -- --include-ignored";
-        end_to_end += " -- --include-ignored";
+        end_to_end += " --include-ignored";
+        load += " --include-ignored";
     }
+    let of_release =
+        |name, line: &str| Step { name, line: Line::of(line).with("HCS_BIN_DIR", &workspace.release()) };
     let mut steps = vec![
         step("install", "cargo xtask install"),
         step("machines", "cargo xtask machines"),
@@ -68,7 +76,8 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
         step("build", "cargo build --release --locked --quiet"),
         step("unit tests", &unit),
         step("fuzz", if full { "cargo xtask fuzz 600" } else { "cargo xtask fuzz 5" }),
-        Step { name: "end-to-end", line: Line::of(&end_to_end).with("HCS_BIN_DIR", &workspace.release()) },
+        of_release("end-to-end", &end_to_end),
+        of_release("load", &load),
         step("package", "cargo xtask package --no-build"),
         Step {
             name: "packages",
@@ -126,14 +135,21 @@ mod tests {
 
     #[test]
     fn the_end_to_end_tests_are_told_where_the_programs_are() {
-        let line = "HCS_BIN_DIR=/tree/target/release cargo test -p hcs-tests --locked";
-        assert!(lines(false).iter().any(|it| it == line));
+        let start = "HCS_BIN_DIR=/tree/target/release cargo test -p hcs-tests --locked";
+        assert_eq!(lines(false).iter().filter(|line| line.starts_with(start)).count(), 2);
+    }
+
+    #[test]
+    fn what_compares_times_runs_beside_nothing_else() {
+        let lines = lines(false);
+        assert!(lines.iter().any(|line| line.ends_with(" -- load:: --test-threads 1")));
+        assert!(lines.iter().any(|line| line.ends_with(" -p hcs-tests --locked -- --skip load::")));
     }
 
     #[test]
     fn full_adds_the_long_tests_and_the_measurements() {
         let full = lines(true);
-        assert_eq!(full.iter().filter(|line| line.ends_with("-- --include-ignored")).count(), 2);
+        assert_eq!(full.iter().filter(|line| line.ends_with(" --include-ignored")).count(), 3);
         assert_eq!(full.last().unwrap(), "cargo xtask bench --known");
     }
 
