@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, thread, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 
 /// All process ids.
 pub fn all() -> Vec<u32> {
@@ -61,6 +64,41 @@ pub fn settled_files(pid: u32) -> usize {
         std::mem::replace(&mut last, open_files(pid)) == last
     });
     last
+}
+
+/// This thread and all of a process have one processor for them, until this is dropped. Where there are several, the time
+/// of a conversation is that of the places where the kernel has put the two.
+pub struct OnOneProcessor {
+    process: u32,
+    before: CpuSet,
+}
+
+impl OnOneProcessor {
+    /// Moves them there.
+    pub fn with(process: u32) -> OnOneProcessor {
+        let before = sched_getaffinity(None).expect("the processors of this thread");
+        let first = (0..CpuSet::MAX_CPU).find(|&number| before.is_set(number)).expect("a processor");
+        let mut one = CpuSet::new();
+        one.set(first);
+        let here = OnOneProcessor { process, before };
+        here.run_on(&one);
+        here
+    }
+
+    fn run_on(&self, processors: &CpuSet) {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process)).into_iter().flatten().flatten();
+        let threads = threads.filter_map(|thread| Pid::from_raw(thread.file_name().to_str()?.parse().ok()?));
+        for thread in threads.map(Some).chain([None]) {
+            // One that has ended needs none.
+            let _ = sched_setaffinity(thread, processors);
+        }
+    }
+}
+
+impl Drop for OnOneProcessor {
+    fn drop(&mut self) {
+        self.run_on(&self.before);
+    }
 }
 
 /// The processes that hold a listening socket below a folder.
