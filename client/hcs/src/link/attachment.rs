@@ -15,7 +15,7 @@ use hcs_ipc::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::connection::lost;
+use super::failure::lost;
 use crate::Error;
 
 /// The connection.

@@ -18,6 +18,7 @@ use hcs_ipc::{
     varlink::{self, Received},
 };
 
+use super::failure::lost;
 use crate::Error;
 
 /// What is to be done with the outcome of a call. Runs on whichever thread found it, so it must be brief.
@@ -220,15 +221,4 @@ impl AsFd for Connection {
 /// answer is a refusal, and asking again would bring the same.
 fn is_of_no_session(error: &Error) -> bool {
     matches!(error.cause, Cause::ServiceDisconnect | Cause::NotFound)
-}
-
-/// How a lost connection is told.
-pub fn lost(error: io::Error) -> Error {
-    let detail = format!("the connection to the host compute service was lost: {error}");
-    let cause = match Cause::from_errno(error.raw_os_error().unwrap_or(0)) {
-        // What has come brought descriptors, for which this process has no room.
-        Cause::TooManyOpenFiles => Cause::TooManyOpenFiles,
-        _ => Cause::ServiceDisconnect,
-    };
-    hcs_core::Error::new(cause, detail).into()
 }

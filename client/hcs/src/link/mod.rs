@@ -13,11 +13,13 @@
 
 mod attachment;
 mod connection;
+mod failure;
 mod poller;
 pub mod quiet;
 mod session;
 mod thread;
 mod wait;
+mod way_back;
 
 use std::{
     io,
@@ -148,7 +150,7 @@ impl Link {
             let _ = sender.send(result);
         });
         ticket.wait(None);
-        receiver.recv().unwrap_or_else(|_| Err(connection::lost(io::ErrorKind::BrokenPipe.into())))
+        receiver.recv().unwrap_or_else(|_| Err(failure::lost(io::ErrorKind::BrokenPipe.into())))
     }
 
     /// Has `listener` told of the events of a system's handle, those that have come already first. The handle

@@ -19,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::Cause;
 use hcs_ipc::{
     compute::{AttachReply, CloseComputeSystem, Join, Method},
     socket, varlink,
@@ -29,10 +28,12 @@ use rustix::event::{EventfdFlags, epoll::EventFlags, eventfd};
 use super::{
     PATIENCE,
     attachment::Attachment,
-    connection::{Connection, Pending, Pumped, lost},
+    connection::{Connection, Pending, Pumped},
+    failure::{is_absence, lost, over, over_because, unreachable},
     poller::Poller,
     quiet,
     session::{Listener, News, Watched},
+    way_back::WayBack,
 };
 use crate::Error;
 
@@ -40,10 +41,6 @@ use crate::Error;
 const MOST_IDLE: usize = 8;
 /// How long the first reply may take.
 const FIRST_REPLY: Duration = Duration::from_secs(10);
-/// The pauses between attempts to reach the service again: short, because a restart is.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-
 /// How long somebody waits for events that are there to be heard.
 const CATCHING_UP: Duration = Duration::from_secs(1);
 
@@ -285,13 +282,7 @@ impl Shared {
     }
 
     fn run(self: Arc<Self>, attachment: Attachment) {
-        let mut way = WayBack {
-            attachment: Some(attachment),
-            attached: true,
-            pause: FIRST_PAUSE,
-            next_try: Instant::now(),
-            why: None,
-        };
+        let mut way = WayBack::of(attachment);
         let mut ready = Vec::new();
         loop {
             self.poller.wait(self.next_look(&way), &mut ready);
@@ -450,76 +441,8 @@ impl Shared {
     }
 }
 
-/// What only the link's thread knows of the session's connection.
-struct WayBack {
-    attachment: Option<Attachment>,
-    attached: bool,
-    /// Between two attempts.
-    pause: Duration,
-    /// Not before this: whatever wakes the thread, the service is asked no more often.
-    next_try: Instant,
-    /// Why the latest attempt has failed.
-    why: Option<Error>,
-}
-
-impl WayBack {
-    /// Whether it is time for an attempt; then the next one is later.
-    fn is_time(&mut self) -> bool {
-        let now = Instant::now();
-        if now < self.next_try {
-            return false;
-        }
-        self.next_try = now + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        true
-    }
-
-    /// Nothing is to be attempted. What the latest attempt has come to may be heard only in a while.
-    fn rest(&mut self) {
-        if Instant::now() >= self.next_try + LONGEST_PAUSE {
-            self.try_soon();
-        }
-    }
-
-    /// There is no failed attempt behind us.
-    fn try_soon(&mut self) {
-        self.pause = FIRST_PAUSE;
-        self.next_try = Instant::now();
-    }
-}
-
 fn tell(news: News) {
     for (listener, event) in news {
         listener(event);
     }
-}
-
-fn over() -> Error {
-    over_because(None)
-}
-
-fn over_because(why: Option<&Error>) -> Error {
-    let why = why.map_or_else(String::new, |why| format!(": {why}"));
-    let detail = format!("the host compute service was away for too long{why}");
-    hcs_core::Error::new(Cause::ServiceDisconnect, detail)
-        .hint("Connect anew and open the systems again.")
-        .into()
-}
-
-/// Whether a failed connect says that the service is not running, or takes nobody in.
-fn is_absence(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, NotFound, WouldBlock};
-    matches!(error.kind(), NotFound | ConnectionRefused | WouldBlock)
-}
-
-/// How a failed connect is told.
-fn unreachable(path: &std::path::Path, error: &io::Error) -> Error {
-    let (cause, hint) = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            (Cause::NotPrivileged, "Use it as root, or as a member of the group hcs.")
-        }
-        _ => (Cause::ServiceNotAvailable, "Is hcsd running? HCS_SOCKET names another socket."),
-    };
-    let detail = format!("the host compute service at {}: {error}", path.display());
-    hcs_core::Error::new(cause, detail).hint(hint).into()
 }
