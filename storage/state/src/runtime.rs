@@ -14,13 +14,14 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
+    num::NonZeroU64,
     ops::Range,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
 };
 
 use hcs_core::{Cause, Error};
-use rustix::io::Errno;
+use rustix::{fs::Advice, io::Errno};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,6 +36,8 @@ const HEADER: usize = 4096;
 const MIB: u64 = 1 << 20;
 /// Memory is looked at in pieces of this size.
 const PIECE: usize = 64 << 10;
+/// So much is copied before the disk is told of it.
+const WRITTEN_OUT: u64 = 8 << 20;
 const MOST_REGIONS: usize = 8;
 /// The longest description; one has a few KiB.
 const LONGEST_DESCRIPTION: u64 = 4 << 20;
@@ -256,6 +259,13 @@ pub fn copy_memory(from: &File, to: &File, place: &Range<u64>) -> io::Result<()>
     copy(from, 0, to, place.start, place.end - place.start, &mut Sum::default())
 }
 
+/// Has the disk begin with what was written, while more of it is made: who waits for all of it at the end waits for less. It is
+/// an advice about reading, so nobody depends on it; pages on their way to the disk are not dropped by it.
+fn write_out(file: &File, place: Range<u64>) {
+    let _ =
+        rustix::fs::fadvise(file, place.start, NonZeroU64::new(place.end - place.start), Advice::DontNeed);
+}
+
 /// Copies what is not zero, and sums it up.
 fn copy(
     from: &File,
@@ -267,7 +277,7 @@ fn copy(
 ) -> io::Result<()> {
     sum.begin_part();
     let mut buffer = vec![0; MIB as usize];
-    let mut at = 0;
+    let (mut at, mut written_out) = (0, 0);
     while at < length {
         // What is a hole is zero, and need not be read.
         at = match rustix::fs::seek(from, rustix::fs::SeekFrom::Data(from_offset + at)) {
@@ -290,6 +300,10 @@ fn copy(
             }
         }
         at += take as u64;
+        if at - written_out >= WRITTEN_OUT {
+            write_out(to, to_offset + written_out..to_offset + at);
+            written_out = at;
+        }
     }
     Ok(())
 }
