@@ -6,6 +6,7 @@ use std::{
     io::{Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -64,15 +65,21 @@ const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 cryptomgr.notests mitig
 /// A system to be booted, in a folder that machines may read.
 pub struct Guest {
     folder: PathBuf,
+    /// The kernel that is booted directly.
+    kernel: &'static str,
 }
+
+/// The kernel as Debian has it: packed.
+const PACKED: &str = "kernel";
+/// The same unpacked. A guest without KVM takes a second to unpack it, a quarter of its start.
+const UNPACKED: &str = "vmlinux";
 
 impl Guest {
     /// Makes one that runs a script when it has booted. What the script says is heard at the serial port.
     pub fn make(folder: &Path, script: &str) -> Guest {
         let folder = folder.join("guest");
         fs::create_dir_all(&folder).expect("a folder for the guest");
-        let guest = Guest { folder };
-        fs::copy(kernel(), guest.kernel()).expect("copying the kernel");
+        let guest = Guest::in_folder(folder);
         fs::write(guest.initrd(), initrd(script)).expect("writing the initrd");
         guest.open_to_machines();
         guest
@@ -85,8 +92,9 @@ impl Guest {
 
     /// The same, in which these modules are loaded too.
     pub fn utility_with(folder: &Path, tree: &Path, modules: &[&str]) -> Guest {
-        let guest = Guest { folder: folder.join("guest") };
-        fs::create_dir_all(&guest.folder).expect("a folder for the guest");
+        let folder = folder.join("guest");
+        fs::create_dir_all(&folder).expect("a folder for the guest");
+        let guest = Guest::in_folder(folder);
         // Also as the root file system of containers in it.
         let trees = guest.folder.join("trees");
         fs::create_dir_all(&trees).expect("a folder for the guest's files");
@@ -102,7 +110,6 @@ impl Guest {
         let archive = image.archive().expect("building the image");
         let packed = zstd::bulk::compress(&archive, 1).expect("packing the image");
         fs::write(guest.initrd(), packed).expect("writing the image");
-        fs::copy(kernel(), guest.kernel()).expect("copying the kernel");
         guest.open_to_machines();
         guest
     }
@@ -118,8 +125,19 @@ impl Guest {
         Guest::utility(folder, &over)
     }
 
+    fn in_folder(folder: PathBuf) -> Guest {
+        fs::copy(kernel(), folder.join(PACKED)).expect("copying the kernel");
+        fs::copy(unpacked_kernel(), folder.join(UNPACKED)).expect("copying the kernel");
+        Guest { folder, kernel: UNPACKED }
+    }
+
+    /// The same with the kernel as users have it.
+    pub fn with_packed_kernel(self) -> Guest {
+        Guest { kernel: PACKED, ..self }
+    }
+
     fn open_to_machines(&self) {
-        for file in [self.kernel(), self.initrd()] {
+        for file in [self.folder.join(PACKED), self.folder.join(UNPACKED), self.initrd()] {
             fs::set_permissions(file, fs::Permissions::from_mode(0o644))
                 .expect("rights of the guest's files");
         }
@@ -128,10 +146,6 @@ impl Guest {
     /// Where its files are.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    fn kernel(&self) -> PathBuf {
-        self.folder.join("kernel")
     }
 
     fn initrd(&self) -> PathBuf {
@@ -151,8 +165,8 @@ impl Guest {
         // Behind one another, and behind what is in the stub.
         let mut address = 1u64 << 20;
         let mut arguments = Vec::new();
-        for (section, file) in [(".cmdline", &line), (".linux", &self.kernel()), (".initrd", &self.initrd())]
-        {
+        let kernel = self.folder.join(PACKED);
+        for (section, file) in [(".cmdline", &line), (".linux", &kernel), (".initrd", &self.initrd())] {
             arguments.extend(["--add-section".to_owned(), format!("{section}={}", file.display())]);
             arguments.extend(["--change-section-vma".to_owned(), format!("{section}={address:#x}")]);
             address += fs::metadata(file).expect("a part of the program").len().next_multiple_of(1 << 20);
@@ -188,7 +202,7 @@ impl Guest {
     pub fn document(&self) -> schema::ComputeSystem {
         let text = |path: PathBuf| path.display().to_string();
         let kernel = schema::LinuxKernelDirect::default()
-            .kernel_file_path(text(self.kernel()))
+            .kernel_file_path(text(self.folder.join(self.kernel)))
             .init_rd_path(text(self.initrd()))
             .kernel_cmd_line(COMMAND_LINE);
         let port = schema::ComPort::default().named_pipe(text(self.port()));
@@ -368,6 +382,28 @@ fn kernel() -> PathBuf {
         .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz"))
         .expect("a kernel")
         .path()
+}
+
+/// What is packed in that, made when it is needed for the first time.
+fn unpacked_kernel() -> &'static Path {
+    const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    static PLACE: OnceLock<PathBuf> = OnceLock::new();
+    PLACE.get_or_init(|| {
+        let place = fetched().join("kernel/vmlinux");
+        if !place.exists() {
+            let image = fs::read(kernel()).expect("the kernel");
+            let begin =
+                image.windows(4).position(|bytes| bytes == ZSTD).expect("a kernel that zstd has packed");
+            let mut packed =
+                zstd::Decoder::new(&image[begin..]).expect("unpacking the kernel").single_frame();
+            // Others may be at it too, and may be killed.
+            let own = place.with_extension(std::process::id().to_string());
+            let mut file = fs::File::create(&own).expect("a file for the kernel");
+            std::io::copy(&mut packed, &mut file).expect("unpacking the kernel");
+            fs::rename(&own, &place).expect("a place for the kernel");
+        }
+        place
+    })
 }
 
 /// What an image of a utility machine is made of: a kernel, its modules, and the agent, which is put into this folder.

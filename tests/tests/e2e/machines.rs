@@ -55,7 +55,8 @@ fn a_kernel_boots_is_seen_pauses_and_switches_itself_off() {
          read line; echo heard $line
          (n=0; while :; do n=$((n + 1)); echo count $n; usleep 20000; done) &
          read line; kill %1; echo off; poweroff -f",
-    );
+    )
+    .with_packed_kernel();
     let document = guest.document();
     let system = service.client().create("vm", &document).wait().unwrap();
     system.start().wait().unwrap();

@@ -49,7 +49,7 @@ impl Booter {
     /// Starts it.
     pub fn start() -> Outcome<Booter> {
         let service = Service::start_for_machines(&machine::qemu())?;
-        let guest = Guest::make(service.folder(), "echo ready; read line");
+        let guest = Guest::make(service.folder(), "echo ready; read line").with_packed_kernel();
         let document = guest.document();
         Ok(Booter { service, guest, document })
     }

@@ -36,7 +36,8 @@ pub fn measure(report: &mut Report) -> Outcome {
     report.has(&qemu);
     report.has("dd");
     let service = Service::start_for_machines(&qemu)?;
-    let guest = Guest::make(service.folder(), "echo ready; while :; do echo tick; usleep 1000; done");
+    let guest = Guest::make(service.folder(), "echo ready; while :; do echo tick; usleep 1000; done")
+        .with_packed_kernel();
     let document = guest.document_with(|machine| with_memory(machine, MIB));
     save(report, &service, &guest, &document)?;
     clones(report, &service, &guest, &document, &qemu)

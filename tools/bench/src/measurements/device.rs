@@ -53,7 +53,7 @@ pub fn measure(report: &mut Report) -> Outcome {
     if !compiler.status()?.success() {
         return Err("the reader of the sensor could not be built".into());
     }
-    let guest = Guest::utility_with(service.folder(), &tree, &["virtio_blk"]);
+    let guest = Guest::utility_with(service.folder(), &tree, &["virtio_blk"]).with_packed_kernel();
     use FlexibleIoDeviceHostingModel::{External, ExternalRestricted};
     let devices =
         [(OURS, External), (BARE, ExternalRestricted), (CRATE, ExternalRestricted), (DISK, External)];

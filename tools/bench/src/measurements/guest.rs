@@ -39,7 +39,7 @@ pub fn measure(report: &mut Report) -> Outcome {
     let service = Service::start_for_machines(&qemu)?;
     let tree = service.folder().join("tree");
     rootfs::make(&tree);
-    let guest = Guest::utility(service.folder(), &tree);
+    let guest = Guest::utility(service.folder(), &tree).with_packed_kernel();
     let shared = service.folder().join("shared");
     fs::create_dir_all(&shared)?;
     let mut bytes = File::create(shared.join("much"))?;
