@@ -13,7 +13,7 @@ use crate::{
     workspace::Workspace,
 };
 
-const BUILD: &str = "cargo build --release --locked --quiet";
+const BUILD: &str = "cargo build --release --workspace --locked --quiet";
 const BUILD_BENCH: &str = "cargo build --locked --quiet -p hcs-bench";
 
 /// Measures: everything, or what is named. Files go to target/bench.

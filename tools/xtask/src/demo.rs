@@ -35,8 +35,7 @@ pub fn run() -> Outcome {
     let workspace = Workspace::load()?;
     println!("building; the first time takes a few minutes");
     Line::of("cargo build --release --locked --quiet").run(&workspace.root)?;
-    Line::of("cargo build --release --locked --quiet --workspace --example sensor_device")
-        .run(&workspace.root)?;
+    Line::of("cargo build --release --locked --quiet --example sensor_device").run(&workspace.root)?;
     let machines = machines::fetch(&workspace);
     let began = std::time::Instant::now();
     let mut stage = Stage::set(&workspace)?;

@@ -3,6 +3,11 @@
 //! libFuzzer is built as `cargo fuzz` builds it, but with the stable compiler: instrumentation is part of it, only the
 //! sanitizers are not. New inputs stay in the target folder; what is worth keeping goes into the corpus by hand.
 
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
 use crate::{Outcome, command::Line, workspace::Workspace};
 
 const TARGETS: &[&str] = &[
@@ -25,7 +30,7 @@ const TARGETS: &[&str] = &[
 /// What tells the fuzzer which way the code goes.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
+    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
 /// Runs each target for so many seconds.
 pub fn run(seconds: &str) -> Outcome {
@@ -39,7 +44,7 @@ pub fn run(seconds: &str) -> Outcome {
         .with("RUSTFLAGS", FLAGS.as_ref())
         .with("CARGO_TARGET_DIR", &target)
         .run(&folder)?;
-    for name in TARGETS {
+    let fuzz = |name: &str| {
         let found = target.join("found").join(name);
         std::fs::create_dir_all(&found).map_err(|error| format!("{}: {error}", found.display()))?;
         let program = target.join(&triple).join("release").join(name);
@@ -54,7 +59,21 @@ pub fn run(seconds: &str) -> Outcome {
             "-rss_limit_mb=2048",
             &format!("-artifact_prefix={}/", target.join("found").display()),
         ])
-        .run_quietly(&workspace.root)?;
-    }
-    Ok(())
+        .run_quietly(&workspace.root)
+    };
+    // Each has one thread, so there is one for each processor.
+    let next = AtomicUsize::new(0);
+    let take_turns = || loop {
+        match TARGETS.get(next.fetch_add(1, Ordering::Relaxed)) {
+            Some(name) => fuzz(name)?,
+            None => return Ok(()),
+        }
+    };
+    thread::scope(|scope| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let fuzzers: Vec<_> = (0..processors).map(|_| scope.spawn(take_turns)).collect();
+        let ends =
+            fuzzers.into_iter().map(|fuzzer| fuzzer.join().map_err(|_| "a fuzzer's thread".to_owned())?);
+        ends.collect::<Vec<Outcome>>().into_iter().collect()
+    })
 }

@@ -99,6 +99,11 @@ pub fn run(purpose: Purpose) -> Outcome {
         for tool in TOOLS {
             install_tool(&workspace, tool)?;
         }
+        // Kept until here, because they have many crates in common.
+        let built = build_folder(&workspace);
+        if built.exists() {
+            std::fs::remove_dir_all(&built).map_err(|error| format!("{}: {error}", built.display()))?;
+        }
     }
     Ok(())
 }
@@ -149,9 +154,12 @@ fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
     let root = tools.display().to_string();
     Line::new(install.split(' ').chain([wanted, "--root", &root, name]))
         // Beside our own build, or Cargo would see two workspaces take turns in one folder.
-        .with("CARGO_TARGET_DIR", &tools.join("build"))
+        .with("CARGO_TARGET_DIR", &build_folder(workspace))
         // Nobody looks into these programs with a debugger, and they are a tenth of the size.
         .with("CARGO_PROFILE_DEV_DEBUG", "0".as_ref())
-        .run(&workspace.root)?;
-    std::fs::remove_dir_all(tools.join("build")).map_err(|error| format!("{}: {error}", tools.display()))
+        .run(&workspace.root)
+}
+
+fn build_folder(workspace: &Workspace) -> std::path::PathBuf {
+    workspace.tools().join("build")
 }
