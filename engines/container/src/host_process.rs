@@ -127,8 +127,8 @@ fn set_groups(groups: &[u32]) -> Result<(), Errno> {
 /// a panic. The process must have one thread, and is in these groups from then on.
 pub fn with_rights_of<T>(user: u32, groups: &[u32], act: impl FnOnce() -> T) -> Result<T, Errno> {
     set_groups(groups)?;
-    sys::set_file_user(user)?;
+    sys::set_file_user(user, user)?;
     let result = act();
-    sys::set_file_user(0)?;
+    sys::set_file_user(0, 0)?;
     Ok(result)
 }

@@ -62,8 +62,17 @@ pub struct View {
 impl View {
     /// Opens what every program needs, and these folders.
     pub fn open(more: &[PathBuf]) -> Result<View, Error> {
+        View::of(EVERYBODYS.iter().map(PathBuf::from).chain(more.iter().cloned()))
+    }
+
+    /// Opens what a program needs that is linked statically, which is nothing but what is nowhere.
+    pub fn bare() -> Result<View, Error> {
+        View::of([PathBuf::from("/dev/null")])
+    }
+
+    fn of(paths: impl IntoIterator<Item = PathBuf>) -> Result<View, Error> {
         let mut view = View { folders: vec![c"proc".to_owned()], open: None, seen: Vec::new() };
-        for path in EVERYBODYS.iter().map(PathBuf::from).chain(more.iter().cloned()) {
+        for path in paths {
             view.add(&path).map_err(|errno| {
                 Error::from_errno(errno.raw_os_error(), format!("opening {} for a program", path.display()))
             })?;

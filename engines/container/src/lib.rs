@@ -24,6 +24,7 @@ pub mod confinement;
 pub mod console;
 pub mod container;
 mod device;
+pub mod file_owner;
 pub mod host_process;
 pub mod host_view;
 pub mod hosted_system;

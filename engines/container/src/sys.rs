@@ -335,17 +335,19 @@ pub fn die_with_parent() -> Result<(), Errno> {
     check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0, 0, 0) })
 }
 
-/// Makes this user and group of the same number those with whose rights this thread opens files.
-pub fn set_file_user(user: u32) -> Result<(), Errno> {
+/// Makes this user and group those with whose rights this thread opens files, and to whom belong those that it makes.
+pub fn set_file_user(user: u32, group: u32) -> Result<(), Errno> {
     // SAFETY: both take integers only.
     unsafe {
-        libc::setfsgid(user);
+        libc::setfsgid(group);
         libc::setfsuid(user);
     }
     // They tell no failure; asked for what cannot be, they tell what is.
     // SAFETY: as above.
     let (is_user, is_group) = unsafe { (libc::setfsuid(u32::MAX), libc::setfsgid(u32::MAX)) };
-    if [is_user, is_group] == [user as i32; 2] { Ok(()) } else { Err(Errno::PERM) }
+    // The last number asks and sets nothing, so nobody is called so.
+    let is_it = [is_user, is_group] == [user as i32, group as i32] && ![user, group].contains(&u32::MAX);
+    if is_it { Ok(()) } else { Err(Errno::PERM) }
 }
 
 /// Hides this process's memory and descriptors from others of its user.

@@ -24,6 +24,7 @@ const TARGETS: &[&str] = &[
     "gcs_guest",
     "gcs_host",
     "mux",
+    "p9",
     "vfio",
 ];
 

@@ -37,7 +37,7 @@ impl Program {
 
     /// Puts the calling thread under the filter, for ever. It must have no_new_privs or CAP_SYS_ADMIN.
     /// Makes one system call and nothing else, so it can be used between clone and exec.
-    pub(crate) fn load(&self) -> Result<(), Errno> {
+    pub fn load(&self) -> Result<(), Errno> {
         sys::load_filter(&self.instructions, self.flags)
     }
 }
