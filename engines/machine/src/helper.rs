@@ -62,27 +62,48 @@ impl Helper {
         (capabilities, view): (CapabilitySet, &View),
         cgroup: &Cgroup,
     ) -> Result<Helper, Error> {
-        let (nowhere, complaints) = (nowhere(path)?, std::io::stderr());
-        let program = Program {
-            path,
-            arguments,
-            environment: &[],
-            stdin: nowhere.as_fd(),
-            // What it complains of is the service's to tell.
-            stderr: complaints.as_fd(),
-            keep,
-            user: 0,
-            capabilities,
-            groups: &[],
-            view: Some(view),
-        };
-        host_process::start(&program, cgroup).map(|pidfd| Helper { pidfd })
+        let nowhere = nowhere(path)?;
+        serve((path, arguments), (nowhere.as_fd(), keep), (capabilities, view), cgroup)
+    }
+
+    /// The same with one whose standard input is what it serves at.
+    pub fn serve_at(
+        listener: BorrowedFd<'_>,
+        path: &Path,
+        arguments: &[String],
+        rights: (CapabilitySet, &View),
+        cgroup: &Cgroup,
+    ) -> Result<Helper, Error> {
+        serve((path, arguments), (listener, &[]), rights, cgroup)
     }
 
     /// Stands for it.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
+}
+
+fn serve(
+    (path, arguments): (&Path, &[String]),
+    (stdin, keep): (BorrowedFd<'_>, &[BorrowedFd<'_>]),
+    (capabilities, view): (CapabilitySet, &View),
+    cgroup: &Cgroup,
+) -> Result<Helper, Error> {
+    let complaints = std::io::stderr();
+    let program = Program {
+        path,
+        arguments,
+        environment: &[],
+        stdin,
+        // What it complains of is the service's to tell.
+        stderr: complaints.as_fd(),
+        keep,
+        user: 0,
+        capabilities,
+        groups: &[],
+        view: Some(view),
+    };
+    host_process::start(&program, cgroup).map(|pidfd| Helper { pidfd })
 }
 
 fn nowhere(path: &Path) -> Result<OwnedFd, Error> {

@@ -153,7 +153,7 @@ pub const MACHINE: &[Line] = &[
     ("Plan9Share", "Path", Honoured),
     ("Plan9Share", "Flags", Honoured),
     ("Plan9Share", "AllowedFiles", Honoured),
-    ("Plan9Share", "Port", Inert("the agent in the guest finds shares by their names")),
+    ("Plan9Share", "Port", Honoured),
     ("Scsi", "Attachments", Honoured),
     ("Scsi", "DisableInterruptBatching", Inert("the guest's driver decides it")),
     ("Attachment", "Type", Honoured),

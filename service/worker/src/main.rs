@@ -11,9 +11,13 @@
 
 use std::{os::fd::AsFd, process::ExitCode};
 
+use hcs_machine::folder_port::ROLE;
 use rustix::fs::{Mode, OFlags};
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|role| role == ROLE) {
+        return serve_folders();
+    }
     // A session of its own: the terminal of whoever started hcsd must not stop or end it.
     let _ = rustix::process::setsid();
     // It is run by the number of a descriptor, which would otherwise be what process lists show.
@@ -38,6 +42,22 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             hcs_core::complain!("hcs-worker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Another role of the program: it serves shared folders to a guest at its standard input.
+fn serve_folders() -> ExitCode {
+    let served = std::io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| hcs_core::Error::from_io(&error, "taking the socket"))
+        .and_then(hcs_folders::serve);
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            hcs_core::complain!("hcs-worker: shared folders: {error}");
             ExitCode::FAILURE
         }
     }

@@ -35,8 +35,8 @@ pub struct Built {
     pub bytes: u64,
 }
 
-/// Modules for what a machine of ours can have: disks, adapters, persistent memory, memory that grows, folders of the host,
-/// sockets; for what containers need; and for what tells of crashes.
+/// Modules for what a machine of ours can have: disks, adapters, persistent memory, memory that grows, folders of the
+/// host, sockets, folders by these; for what containers need; and for what tells of crashes.
 const MODULES: &[&str] = &[
     "pvpanic_pci",
     "button",
@@ -53,6 +53,8 @@ const MODULES: &[&str] = &[
     "virtiofs",
     "overlay",
     "vmw_vsock_virtio_transport",
+    "9p",
+    "9pnet_fd",
 ];
 
 /// How hard it is packed.

@@ -116,7 +116,7 @@ const MACHINE: &[Path] = &[
         path: "Devices/Plan9/Shares",
         kinds: &[Add, Remove],
         settings: "Plan9Share; to remove one its Name will do",
-        limits: "It takes an agent in the guest.",
+        limits: "It takes an agent in the guest. Port is where one finds it that knows only sockets (UseVsock): by 9P, under its AccessName.",
         sample: ("Devices/Plan9/Shares", r#"{"Name":"a","Path":"/srv"}"#),
     },
     Path {

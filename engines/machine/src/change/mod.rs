@@ -3,13 +3,13 @@
 
 mod request;
 
-use hcs_container::shares::SharedFolder;
 use hcs_schema::Guid;
 pub use request::REFUSED;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{
-    Adapter, Disk, HostedDevice, MappedFile, PersistentDevice, Pipe, SharedRegion, topology::Share,
+    Adapter, Disk, HostedDevice, MappedFile, PersistentDevice, Pipe, SharedRegion, shares::FolderShare,
+    topology::Share,
 };
 
 /// What is to change.
@@ -100,11 +100,14 @@ pub enum Change {
     /// What a service of the machine's sockets may do, which the rights of their folder say.
     Service,
     /// A folder is shared.
-    AddShare(SharedFolder),
+    AddShare(FolderShare),
     /// A folder is shared no more.
     RemoveShare {
         /// What it is called.
         name: String,
+        /// At which port, if that is said.
+        #[serde(default)]
+        port: Option<u32>,
     },
     /// A device of an application comes.
     AddHosted(HostedDevice),

@@ -224,7 +224,8 @@ impl Request<'_> {
         match self.kind {
             Some(ModifyRequestType::Add) | None => Ok(Change::AddShare(shares::share(&share, SETTINGS)?)),
             Some(ModifyRequestType::Remove) => {
-                Ok(Change::RemoveShare { name: shares::name(&share, SETTINGS)? })
+                let port = share.port.filter(|port| *port != 0);
+                Ok(Change::RemoveShare { name: shares::name(&share, SETTINGS)?, port })
             }
             Some(ModifyRequestType::Update) => {
                 Err(Error::new(Cause::NotSupported, "a share is added or removed")

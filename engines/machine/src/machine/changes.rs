@@ -109,7 +109,7 @@ impl Machine {
                 .at(PATH)
                 .hint("Say \"HvSocket\":{} in the Devices of its document.")),
             Change::AddShare(share) => self.add_share(share),
-            Change::RemoveShare { name } => self.remove_share(name),
+            Change::RemoveShare { name, port } => self.remove_share(name, *port),
             Change::AddHosted(device) => self.add_hosted(device),
             Change::RemoveHosted { instance } => {
                 let device = self.hosted(*instance)?;

@@ -79,6 +79,8 @@ struct Running {
     speakers: Vec<Speaker>,
     /// Who serves folders of the host.
     server: Option<Server>,
+    /// Who serves them at ports.
+    ports: sharing::Ports,
     /// Who carries its sockets. It ends by being dropped.
     _sockets: Option<Sockets>,
     /// The trusted platform module.

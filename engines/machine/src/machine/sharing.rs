@@ -1,21 +1,42 @@
 //! Folders that come to a machine and go from it. The device by which the guest has them comes with the first.
 
-use hcs_container::shares::SharedFolder;
+use std::collections::BTreeMap;
+
+use hcs_container::cgroup::Cgroup;
 use hcs_core::{Cause, Error};
 use serde_json::json;
 
 use super::{Machine, Running};
-use crate::{change::PATH, devices, shares::Server};
+use crate::{
+    change::{PATH, SETTINGS},
+    devices,
+    folder_port::FolderPort,
+    plan::{
+        Host,
+        shares::{self, FolderShare},
+    },
+    shares::Server,
+};
 
 impl Machine {
     /// Shares a folder.
-    pub(super) fn add_share(&mut self, share: &SharedFolder) -> Result<(), Error> {
+    pub(super) fn add_share(&mut self, share: &FolderShare) -> Result<(), Error> {
         let shares = self.plan.shares.as_ref().ok_or_else(not_prepared)?;
-        if shares.iter().any(|other| other.name == share.name) {
-            let detail = format!("the machine has a share {:?} already", share.name);
+        if shares.iter().any(|other| other.folder.name == share.folder.name) {
+            let detail = format!("the machine has a share {:?} already", share.folder.name);
             return Err(Error::new(Cause::AlreadyExists, detail).at("$.Settings.AccessName"));
         }
-        if let Some(running) = &mut self.running {
+        if let Some(port) = self.plan.port_of(share) {
+            shares::check_port(port, &format!("{SETTINGS}.Port"))?;
+            if let Some(running) = &mut self.running {
+                serve(&mut running.ports, (&self.plan.host, &self.cgroup), port, share).map_err(|error| {
+                    match error.path {
+                        None => error.at(format!("{SETTINGS}.Port")),
+                        Some(_) => error,
+                    }
+                })?;
+            }
+        } else if let Some(running) = &mut self.running {
             if running.memory.is_private {
                 return Err(not_for_clones("shares no folders", "$.VirtualMachine.Devices.Plan9"));
             }
@@ -25,7 +46,7 @@ impl Machine {
                 running.server = Some(server);
             }
             if let Some(server) = &mut running.server {
-                server.add(share)?;
+                server.add(&share.folder)?;
             }
         }
         self.plan.shares.get_or_insert_default().push(share.clone());
@@ -33,18 +54,52 @@ impl Machine {
     }
 
     /// Shares it no more.
-    pub(super) fn remove_share(&mut self, name: &str) -> Result<(), Error> {
-        let shares = self.plan.shares.as_mut().ok_or_else(not_prepared)?;
-        let Some(index) = shares.iter().position(|share| share.name == name) else {
+    pub(super) fn remove_share(&mut self, name: &str, port: Option<u32>) -> Result<(), Error> {
+        let shares = self.plan.shares.as_ref().ok_or_else(not_prepared)?;
+        let Some(index) = shares.iter().position(|share| share.folder.name == name) else {
             let detail = format!("the machine has no share {name:?}");
             return Err(Error::new(Cause::NotFound, detail).at("$.Settings.AccessName"));
         };
-        if let Some(server) = self.running.as_mut().and_then(|running| running.server.as_mut()) {
-            server.remove(&shares[index])?;
+        let share = &shares[index];
+        match (self.plan.port_of(share), &mut self.running) {
+            (Some(own), _) if port.is_some_and(|port| port != own) => {
+                let detail = format!("the share {name:?} is at port {own}");
+                return Err(Error::new(Cause::NotFound, detail).at("$.Settings.Port"));
+            }
+            (Some(own), Some(running)) => {
+                if let Some(served) = running.ports.get_mut(&own)
+                    && served.remove(&share.folder)?
+                {
+                    running.ports.remove(&own);
+                }
+            }
+            (None, Some(Running { server: Some(server), .. })) => server.remove(&share.folder)?,
+            _ => {}
         }
-        shares.remove(index);
+        if let Some(shares) = &mut self.plan.shares {
+            shares.remove(index);
+        }
         Ok(())
     }
+}
+
+/// The ports at which folders are served.
+pub(super) type Ports = BTreeMap<u32, FolderPort>;
+
+/// Serves a folder at a port, at which somebody may be served already.
+pub(super) fn serve(
+    ports: &mut Ports,
+    (host, cgroup): (&Host, &Cgroup),
+    port: u32,
+    share: &FolderShare,
+) -> Result<(), Error> {
+    if let Some(served) = ports.get_mut(&port) {
+        return served.add(&share.folder, cgroup);
+    }
+    let mut served = FolderPort::open(host, cgroup, port)?;
+    served.add(&share.folder, cgroup)?;
+    ports.insert(port, served);
+    Ok(())
 }
 
 impl Running {

@@ -21,7 +21,11 @@ use rustix::{
 };
 use serde_json::Value;
 
-use super::{Machine, Running, hosted_devices, last_words, memory, screen::Viewers};
+use super::{
+    Machine, Running, hosted_devices, last_words, memory,
+    screen::Viewers,
+    sharing::{self, Ports},
+};
 use crate::{
     command,
     device_hosts::DeviceHosts,
@@ -66,6 +70,7 @@ impl Machine {
         let has_port = self.plan.guest && !self.plan.guest_by_sockets;
         let (ours, theirs) = has_port.then(conversation).transpose().map_err(failed)?.unzip();
         let (folders, server) = self.serve_folders()?.unzip();
+        let ports = self.serve_ports()?;
         let (carried, carrier) = self.carry_sockets()?.unzip();
         let conversations = Conversations {
             adapters: sockets,
@@ -86,6 +91,7 @@ impl Machine {
                 viewers,
                 guest: ours,
                 server,
+                ports,
                 _sockets: carrier,
                 speakers,
                 tpm,
@@ -145,9 +151,11 @@ impl Machine {
 
     /// Who serves the folders that the machine begins with, and what QEMU speaks to it by.
     fn serve_folders(&self) -> Result<Option<(OwnedFd, Server)>, Error> {
-        let Some(shares) = self.plan.shares.as_ref().filter(|shares| !shares.is_empty()) else {
+        let shares = self.plan.shares.iter().flatten();
+        let mut shares = shares.filter(|share| self.plan.port_of(share).is_none()).peekable();
+        if shares.peek().is_none() {
             return Ok(None);
-        };
+        }
         if self.plan.restore.is_some() {
             return Err(Error::new(
                 Cause::NotSupported,
@@ -157,8 +165,23 @@ impl Machine {
             .hint("Add them when it has started."));
         }
         let (socket, mut server) = Server::start(&self.plan.host, &self.cgroup)?;
-        shares.iter().try_for_each(|share| server.add(share))?;
+        shares.try_for_each(|share| server.add(&share.folder))?;
         Ok(Some((socket, server)))
+    }
+
+    /// Who serves folders at ports. They are there before the guest can call.
+    fn serve_ports(&self) -> Result<Ports, Error> {
+        let mut ports = Ports::new();
+        for (index, share) in self.plan.shares.iter().flatten().enumerate() {
+            if let Some(port) = self.plan.port_of(share) {
+                let served = sharing::serve(&mut ports, (&self.plan.host, &self.cgroup), port, share);
+                served.map_err(|error| match error.path {
+                    None => error.at(format!("$.VirtualMachine.Devices.Plan9.Shares[{index}].Port")),
+                    Some(_) => error,
+                })?;
+            }
+        }
+        Ok(ports)
     }
 
     fn spawn(&self, files: &Files, ears: Ears, say: OwnedFd) -> Result<Running, Error> {
@@ -207,6 +230,7 @@ impl Machine {
             qmp: Qmp::new(ours, ears),
             speakers: Vec::new(),
             server: None,
+            ports: BTreeMap::new(),
             _sockets: None,
             tpm: None,
             remembered: None,

@@ -14,10 +14,7 @@ pub mod shares;
 pub mod sockets;
 pub mod topology;
 
-use hcs_container::{
-    policy::{self, Notice},
-    shares::SharedFolder,
-};
+use hcs_container::policy::{self, Notice};
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{ComputeSystem, Reading, VirtualMachine};
 use serde::{Deserialize, Serialize};
@@ -32,6 +29,7 @@ pub use self::{
     mapped::{Content, MappedFile, PersistentDevice, PersistentMemory, SharedRegion},
     ports::{MappedPipe, Pipe, VirtioPort},
     saved::Restore,
+    shares::FolderShare,
     topology::{Memory, Processors},
 };
 use crate::policy::MACHINE;
@@ -83,7 +81,7 @@ pub struct Plan {
     pub guest_state: Option<GuestStateFile>,
     /// Folders of the host that it can mount; none is that it gets none.
     #[serde(default)]
-    pub shares: Option<Vec<SharedFolder>>,
+    pub shares: Option<Vec<FolderShare>>,
     /// Whether its guest has sockets to programs of the host: for them, or for its agent.
     #[serde(default)]
     pub has_sockets: bool,
@@ -194,6 +192,7 @@ impl Plan {
             restore: saved::plan(machine)?,
             dump: dump::plan(&devices)?,
         };
+        notices.extend(shares::check(&plan)?);
         for device in &plan.hosted {
             hosted::check_not_restored(&plan, device)?;
             hosted::check_rights(&plan, device)?;
@@ -216,6 +215,12 @@ impl Plan {
     /// Whether it goes on where a template stands still, as others may.
     pub fn is_clone(&self) -> bool {
         matches!(self.restore, Some(Restore::Template { .. }))
+    }
+
+    /// The port at which its guest finds a share by 9P. One with an agent of this house finds them without.
+    pub fn port_of(&self, share: &FolderShare) -> Option<u32> {
+        let is_foreign = self.guest_by_sockets || (self.has_sockets && !self.guest);
+        share.port.filter(|_| is_foreign)
     }
 
     /// The sockets of the host that the machine has.

@@ -1,10 +1,22 @@
 //! Folders of the host that the guest can mount.
 
-use hcs_container::shares::SharedFolder;
+use hcs_container::{policy::Notice, shares::SharedFolder};
 use hcs_core::{Cause, Error};
 use hcs_schema::{Devices, Plan9Share};
+use serde::{Deserialize, Serialize};
 
-use super::absolute;
+use super::{Plan, absolute};
+
+/// A folder that is shared with a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderShare {
+    /// The folder.
+    #[serde(flatten)]
+    pub folder: SharedFolder,
+    /// The port at which it is served by 9P, for guests that find it so ([`Plan::port_of`]).
+    #[serde(default)]
+    pub port: Option<u32>,
+}
 
 /// Bits of a share.
 const READ_ONLY: u32 = 0x1;
@@ -14,18 +26,21 @@ const RESTRICT_FILE_ACCESS: u32 = 0x80;
 /// mounts, folders below, any number of connections.
 const GRANTED: u32 = 0x4 | 0x8 | 0x20 | 0x40 | 0x100;
 
+/// From this port on they are the agent's, for its bridge and the streams of processes.
+const OF_AGENTS: u32 = 0x4000_0000;
+
 /// The longest name of a file.
 const LONGEST: usize = 255;
 
 /// Plans the shares; nothing if the machine has none and gets none.
-pub fn plan(devices: &Devices) -> Result<Option<Vec<SharedFolder>>, Error> {
+pub fn plan(devices: &Devices) -> Result<Option<Vec<FolderShare>>, Error> {
     let Some(plan9) = &devices.plan9 else { return Ok(None) };
-    let mut shares: Vec<SharedFolder> = Vec::new();
+    let mut shares: Vec<FolderShare> = Vec::new();
     for (index, one) in plan9.shares.iter().flatten().enumerate() {
         let at = format!("$.VirtualMachine.Devices.Plan9.Shares[{index}]");
         let planned = share(one, &at)?;
-        if shares.iter().any(|other| other.name == planned.name) {
-            let detail = format!("found two shares of the name {:?}", planned.name);
+        if shares.iter().any(|other| other.folder.name == planned.folder.name) {
+            let detail = format!("found two shares of the name {:?}", planned.folder.name);
             return Err(Error::new(Cause::InvalidData, detail).at(format!("{at}.AccessName")));
         }
         shares.push(planned);
@@ -45,7 +60,7 @@ pub fn name(share: &Plan9Share, at: &str) -> Result<String, Error> {
 }
 
 /// Plans a share.
-pub fn share(share: &Plan9Share, at: &str) -> Result<SharedFolder, Error> {
+pub fn share(share: &Plan9Share, at: &str) -> Result<FolderShare, Error> {
     let flags = share.flags.unwrap_or(0);
     let known = READ_ONLY | RESTRICT_FILE_ACCESS | GRANTED;
     if flags & !known != 0 {
@@ -71,20 +86,47 @@ pub fn share(share: &Plan9Share, at: &str) -> Result<SharedFolder, Error> {
             return Err(Error::new(Cause::InvalidData, detail).at(format!("{at}.AllowedFiles[{index}]")));
         }
     }
-    Ok(SharedFolder {
+    let folder = SharedFolder {
         name: name(share, at)?,
         path,
         read_only: flags & READ_ONLY != 0,
         files: is_restricted.then_some(files),
         blame,
-    })
+    };
+    Ok(FolderShare { folder, port: share.port.filter(|port| *port != 0) })
+}
+
+/// Checks the ports of a machine's shares, and tells of those that have no effect.
+pub(super) fn check(plan: &Plan) -> Result<Vec<Notice>, Error> {
+    let mut notices = Vec::new();
+    for (index, share) in plan.shares.iter().flatten().enumerate() {
+        let path = format!("$.VirtualMachine.Devices.Plan9.Shares[{index}].Port");
+        match (share.port, plan.port_of(share)) {
+            (_, Some(port)) => check_port(port, &path)?,
+            (Some(_), None) => notices.push(Notice {
+                path,
+                message: "Port has no effect: the agent in the guest finds shares by their names".to_owned(),
+            }),
+            (None, None) => {}
+        }
+    }
+    Ok(notices)
+}
+
+/// Checks a port at which folders are to be served.
+pub fn check_port(port: u32, at: &str) -> Result<(), Error> {
+    if port < OF_AGENTS {
+        return Ok(());
+    }
+    let detail = format!("found {port}, expected a port below {OF_AGENTS}: the others are the agent's");
+    Err(Error::new(Cause::InvalidData, detail).at(at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn planned(text: &str) -> Result<Option<Vec<SharedFolder>>, Error> {
+    fn planned(text: &str) -> Result<Option<Vec<FolderShare>>, Error> {
         plan(&hcs_schema::read::<Devices>(text).unwrap().value)
     }
 
@@ -97,6 +139,8 @@ mod tests {
                 {"Name":"one","Path":"/e","Flags":128,"AllowedFiles":["a","b/c"]}]}}"#,
         );
         let [data, one] = &shares.unwrap().unwrap()[..] else { panic!("not two") };
+        assert_eq!((data.port, one.port), (Some(564), None));
+        let (data, one) = (&data.folder, &one.folder);
         assert_eq!(
             (data.name.as_str(), data.path.as_str(), data.read_only, &data.files),
             ("data", "/d", true, &None)

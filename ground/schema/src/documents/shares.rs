@@ -19,7 +19,7 @@ documents! {
         "AccessName" 2.1 access_name: String,
         /// Host directory.
         "Path" 2.0 path: String,
-        /// vsock/hvsocket port of the 9P server for this share.
+        /// vsock/hvsocket port of the 9P server for this share. Guests whose agent is ours and has a port need none.
         "Port" 2.0 port: u32,
         /// When restricted: reachable files.
         "AllowedFiles" 2.2 allowed_files: Vec<String>,

@@ -1,14 +1,15 @@
 //! The resource MappedDirectory: a folder of the host at a path of the machine.
 //!
-//! Our hosts give a machine one virtiofs file system in which every share is a folder by its name, so that shares come and
-//! go without a device of their own. It is mounted when the first share is added, and stays. A share is a file system of
-//! its own there, which the kernel mounts when its folder is opened.
+//! - **By virtiofs.** Our hosts give a machine one file system in which every share is a folder by its name, so that shares
+//!   come and go without a device of their own. It is mounted when the first share is added, and stays. A share is a file
+//!   system of its own there, which the kernel mounts when its folder is opened.
+//! - **By 9P.** A host that is called by sockets has a server at the port in the settings, which is asked for the share by its
+//!   name. Each mount is a connection, which the kernel has from then on.
 //!
-//! Other hosts have a server of 9P for each share, at the port in the settings. We have no such port, so it is read and
-//! changes nothing.
+//! Where the machine has a port to its host, or nobody answers at that of the settings, it is the first.
 
 use std::{
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
 };
 
@@ -27,9 +28,12 @@ use super::{
     mount_point::{self, MountPoint},
     mount_table,
 };
+use crate::{port, vsock};
 
 /// What the host calls the file system of all shares.
 const TAG: &str = "hcs";
+/// How long a message of 9P may be; hosts of others ask for no more.
+const LONGEST_MESSAGE: u32 = 64 << 10;
 /// Where it is mounted.
 const ALL: &str = "/run/hcs/shares";
 
@@ -40,12 +44,16 @@ pub struct MappedDirectory {
     mount_path: String,
     share_name: String,
     read_only: bool,
+    port: u32,
 }
 
 /// Shows the share there.
 pub fn add(share: &MappedDirectory) -> Result<(), Error> {
     absolute(&share.mount_path, "MountPath")?;
     let name = name(share)?;
+    if let Some(server) = call(share) {
+        return add_by_9p(share, name, &server);
+    }
     mount_all()?;
     let failed = |errno: Errno| {
         Error::from_errno(errno.raw_os_error(), format!("opening {ALL}"))
@@ -58,6 +66,49 @@ pub fn add(share: &MappedDirectory) -> Result<(), Error> {
     place.bind(folder.as_fd(), share.read_only)?;
     place.keep();
     Ok(())
+}
+
+/// Who serves the share by 9P, if anybody does.
+fn call(share: &MappedDirectory) -> Option<OwnedFd> {
+    let is_named = share.port != 0 && !port::is_there();
+    is_named.then(|| vsock::call(share.port).ok()).flatten()
+}
+
+/// Has the kernel mount what is served there.
+fn add_by_9p(share: &MappedDirectory, name: &str, server: &OwnedFd) -> Result<(), Error> {
+    let options = options(name, server.as_raw_fd())?;
+    let mut place = MountPoint::make(&share.mount_path, 0o755)?;
+    let flags = if share.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+    place.mount(name, "9p", flags, &options).map_err(|error| match error.errno {
+        // What the host says of it is what a kernel says of a folder.
+        Some(errno) if errno == Errno::NOENT.raw_os_error() => no_share(name),
+        Some(errno)
+            if [Errno::NODEV, Errno::INVAL, Errno::SRCH].map(Errno::raw_os_error).contains(&errno) =>
+        {
+            error.hint("The machine's kernel needs the modules 9p and 9pnet_fd.")
+        }
+        _ => error,
+    })?;
+    place.keep();
+    Ok(())
+}
+
+/// How the kernel is told.
+fn options(name: &str, server: i32) -> Result<String, Error> {
+    if name.contains(',') {
+        return Err(Error::new(Cause::InvalidArgument, format!("the share is called {name:?}"))
+            .at(member("ShareName"))
+            .hint("Its name is an option of a mount, and must have no comma."));
+    }
+    Ok(format!(
+        "trans=fd,rfdno={server},wfdno={server},version=9p2000.L,msize={LONGEST_MESSAGE},aname={name}"
+    ))
+}
+
+fn no_share(name: &str) -> Error {
+    Error::new(Cause::NotFound, format!("the host has no share {name:?}"))
+        .at(member("ShareName"))
+        .hint("Add it to the shares of the machine first.")
 }
 
 /// Takes it away, and what the kernel has mounted for it, so that nothing of the machine uses the share any more.
@@ -91,9 +142,7 @@ fn open(all: &OwnedFd, name: &str) -> Result<OwnedFd, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let below = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     rustix::fs::openat2(all, name, flags, Mode::empty(), below).map_err(|errno| match errno {
-        Errno::NOENT => Error::new(Cause::NotFound, format!("the host has no share {name:?}"))
-            .at(member("ShareName"))
-            .hint("Add it to the shares of the machine first."),
+        Errno::NOENT => no_share(name),
         _ => Error::from_errno(errno.raw_os_error(), format!("opening the share {name:?}"))
             .at(member("ShareName")),
     })
@@ -162,5 +211,14 @@ mod tests {
         let share: MappedDirectory = serde_json::from_str(text).unwrap();
         assert_eq!((share.mount_path.as_str(), share.share_name.as_str()), ("/run/mounts/m0", "0"));
         assert!(share.read_only);
+        assert_eq!(share.port, 564);
+    }
+
+    #[test]
+    fn the_kernel_is_told_of_the_share_and_of_nothing_else() {
+        let told = options("0", 7).unwrap();
+        assert_eq!(told, "trans=fd,rfdno=7,wfdno=7,version=9p2000.L,msize=65536,aname=0");
+        let error = options("a,access=any", 7).unwrap_err();
+        assert_eq!((error.cause, error.path), (Cause::InvalidArgument, Some(member("ShareName"))));
     }
 }

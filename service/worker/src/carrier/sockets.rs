@@ -10,17 +10,18 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, OwnedFd},
     path::Path,
 };
 
 use hcs_core::{Cause, Error};
+use hcs_machine::port;
 use hcs_mux::{Event, Stream};
 use rustix::{
     event::PollFlags,
-    fs::{AtFlags, Mode, OFlags},
+    fs::{Mode, OFlags},
     io::Errno,
-    net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType},
+    net::{Shutdown, SocketFlags},
 };
 
 use super::{Carrier, Cut, Interest, PIECE, TURN, Told, Which, has_no_reader, set_nonblocking};
@@ -153,12 +154,14 @@ impl Sockets {
         let Side::Host(folder) = &self.side else {
             return Err(Error::new(Cause::Unexpected, "only a host listens"));
         };
-        let socket = listen(folder, port).map_err(|errno| match errno {
+        let socket = port::listen(folder, port).map_err(|errno| match errno {
             Errno::ADDRINUSE => {
-                let detail = format!("there is a socket {} already", name(port));
+                let detail = format!("there is a socket {} already", port::name(port));
                 Error::new(Cause::InUse, detail).hint("Remove it: this port is the service's own.")
             }
-            errno => Error::from_errno(errno.raw_os_error(), format!("making the socket {}", name(port))),
+            errno => {
+                Error::from_errno(errno.raw_os_error(), format!("making the socket {}", port::name(port)))
+            }
         })?;
         self.listeners.insert(port, Listener { socket, is_for_one });
         Ok(())
@@ -166,7 +169,7 @@ impl Sockets {
 
     fn listen_no_more(&mut self, port: u32) {
         if let (Some(_), Side::Host(folder)) = (self.listeners.remove(&port), &self.side) {
-            let _ = rustix::fs::unlinkat(folder, name(port), AtFlags::empty());
+            port::close(folder, port);
         }
     }
 
@@ -484,27 +487,6 @@ impl Drop for Sockets {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// What the socket of a port is called.
-fn name(port: u32) -> String {
-    format!("connect_{port}")
-}
-
-fn listen(folder: &OwnedFd, port: u32) -> Result<OwnedFd, Errno> {
-    /// How many may call before one is let in. More would hold up the carrier of all sockets.
-    const CALLS: i32 = 64;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    // Its mode is that of the socket it is made from: nobody but root can connect at any moment.
-    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-    // A path is too long soon.
-    let path = format!("/proc/self/fd/{}/{}", folder.as_raw_fd(), name(port));
-    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-    rustix::net::listen(&socket, CALLS).inspect_err(|_| {
-        let _ = rustix::fs::unlinkat(folder, name(port), AtFlags::empty());
-    })?;
-    Ok(socket)
 }
 
 /// Reads what is there; nothing if that is to be waited for.

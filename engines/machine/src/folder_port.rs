@@ -1,0 +1,131 @@
+//! The program that serves shared folders at one port of the host, for guests that have sockets and know 9P (`hcs_folders`). It
+//! is the worker's own program in another role, and as [`crate::shares`] it sees the folders, and acts for every user of the
+//! guest. It makes no devices and gives no programs rights, so it has less.
+//!
+//! There is one for each port. What is shared there comes and goes as mounts, and with the last of it the program ends.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use hcs_container::{
+    cgroup::Cgroup,
+    host_view::View,
+    process,
+    shares::{self, SharedFolder, Shares},
+};
+use hcs_core::{Cause, Error};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+    thread::CapabilitySet,
+};
+
+use crate::{helper::Helper, plan::Host, port};
+
+/// The worker's program, as the process sees itself wherever it is.
+const PROGRAM: &str = "/proc/self/exe";
+/// What its process is told to be.
+pub const ROLE: &str = "folders";
+
+/// What files need of one who acts for others.
+pub(crate) const CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID);
+
+/// A port at which folders are served.
+pub struct FolderPort {
+    program: Helper,
+    shares: Shares,
+    served: Vec<SharedFolder>,
+    socket: Socket,
+}
+
+/// The socket of the port. It goes with whoever has made it.
+struct Socket {
+    folder: OwnedFd,
+    port: u32,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        port::close(&self.folder, self.port);
+    }
+}
+
+impl FolderPort {
+    /// Listens at a port; nothing is served there yet.
+    pub fn open(host: &Host, cgroup: &Cgroup, port: u32) -> Result<FolderPort, Error> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&host.sockets, flags, Mode::empty()).map_err(|errno| {
+            let doing = format!("opening the folder of the machine's sockets, {}", host.sockets);
+            Error::from_errno(errno.raw_os_error(), doing)
+        })?;
+        // Who listens there already keeps the name.
+        let listener = listen(&folder, port)?;
+        let socket = Socket { folder, port };
+        Ok(FolderPort {
+            program: start(&listener, cgroup)?,
+            shares: Shares::none()?,
+            served: Vec::new(),
+            socket,
+        })
+    }
+
+    /// Serves a folder there. A program that has died is replaced first, with all that it has served.
+    pub fn add(&mut self, share: &SharedFolder, cgroup: &Cgroup) -> Result<(), Error> {
+        if !matches!(process::try_wait(self.program.as_fd()), Ok(None)) {
+            self.begin_anew(cgroup)?;
+        }
+        self.shares.add(share, self.program.as_fd())?;
+        self.served.push(share.clone());
+        Ok(())
+    }
+
+    fn begin_anew(&mut self, cgroup: &Cgroup) -> Result<(), Error> {
+        port::close(&self.socket.folder, self.socket.port);
+        let listener = listen(&self.socket.folder, self.socket.port)?;
+        (self.program, self.shares) = (start(&listener, cgroup)?, Shares::none()?);
+        // One that cannot be there again must not keep others from it.
+        let (shares, program) = (&mut self.shares, self.program.as_fd());
+        self.served.retain(|share| match shares.add(share, program) {
+            Ok(()) => true,
+            Err(error) => {
+                hcs_core::complain!("hcs-worker: the share {:?} is not served any more: {error}", share.name);
+                false
+            }
+        });
+        Ok(())
+    }
+
+    /// Serves it no more; what a guest has of it is gone. Says whether there is nothing left to be served.
+    pub fn remove(&mut self, share: &SharedFolder) -> Result<bool, Error> {
+        // One that has died serves nothing.
+        let is_served = self.served.iter().any(|served| served.name == share.name);
+        if is_served && matches!(process::try_wait(self.program.as_fd()), Ok(None)) {
+            self.shares.remove(share, self.program.as_fd())?;
+        }
+        self.served.retain(|served| served.name != share.name);
+        Ok(self.served.is_empty())
+    }
+}
+
+fn listen(folder: &OwnedFd, port: u32) -> Result<OwnedFd, Error> {
+    port::listen(folder, port).map_err(|errno| match errno {
+        Errno::ADDRINUSE => {
+            let detail = format!("somebody listens at port {port} of the machine already");
+            Error::new(Cause::InUse, detail).hint("Choose another port, or remove that socket.")
+        }
+        errno => Error::from_errno(errno.raw_os_error(), format!("making the socket {}", port::name(port))),
+    })
+}
+
+fn start(listener: &OwnedFd, cgroup: &Cgroup) -> Result<Helper, Error> {
+    let view = View::bare()?.with_open_folder(shares::FOLDER)?;
+    let arguments = ["hcs-folders".to_owned(), ROLE.to_owned()];
+    Helper::serve_at(listener.as_fd(), Path::new(PROGRAM), &arguments, (CAPABILITIES, &view), cgroup)
+}

@@ -1,0 +1,35 @@
+//! A port of the host, as a guest with sockets calls it: a Unix socket in the folder of the machine's sockets, where what carries
+//! them looks for it.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::{
+    fs::{AtFlags, Mode},
+    io::Errno,
+    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+};
+
+/// What the socket of a port is called.
+pub fn name(port: u32) -> String {
+    format!("connect_{port}")
+}
+
+/// Listens at a port, for root alone.
+pub fn listen(folder: &OwnedFd, port: u32) -> Result<OwnedFd, Errno> {
+    /// How many may call before one is let in. More would hold up the carrier of all sockets.
+    const CALLS: i32 = 64;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // Its mode is that of the socket it is made from: nobody but root can connect at any moment.
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    // A path is too long soon.
+    let path = format!("/proc/self/fd/{}/{}", folder.as_raw_fd(), name(port));
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, CALLS).inspect_err(|_| close(folder, port))?;
+    Ok(socket)
+}
+
+/// Nobody is to call there any more.
+pub fn close(folder: &OwnedFd, port: u32) {
+    let _ = rustix::fs::unlinkat(folder, name(port), AtFlags::empty());
+}
