@@ -41,6 +41,10 @@ pub fn qemu_if_there() -> Option<PathBuf> {
     fetched_if_there().map(qemu_in)
 }
 
+/// Where the kernel for clouds is, which most guests have, and the one for all machines.
+const FOR_CLOUDS: &str = "kernel";
+const FOR_ALL: &str = "generic";
+
 /// Modules of the kernel that every guest loads; what they need comes with them.
 const MODULES: &[&str] = &["virtio_scsi", "sd_mod", "sr_mod", "isofs", "pvpanic-pci", "button", "evdev"];
 
@@ -94,24 +98,35 @@ impl Guest {
     pub fn utility_with(folder: &Path, tree: &Path, modules: &[&str]) -> Guest {
         let folder = folder.join("guest");
         fs::create_dir_all(&folder).expect("a folder for the guest");
-        let guest = Guest::in_folder(folder);
+        Guest::in_folder(folder).filled(FOR_CLOUDS, tree, modules)
+    }
+
+    /// The same with the kernel that Debian has for all machines, which knows 9P.
+    pub fn of_all_machines(folder: &Path, tree: &Path) -> Guest {
+        let folder = folder.join("guest");
+        fs::create_dir_all(&folder).expect("a folder for the guest");
+        fs::copy(kernel(FOR_ALL), folder.join(PACKED)).expect("copying the kernel");
+        Guest { folder, kernel: PACKED }.filled(FOR_ALL, tree, &[])
+    }
+
+    fn filled(self, flavour: &str, tree: &Path, modules: &[&str]) -> Guest {
         // Also as the root file system of containers in it.
-        let trees = guest.folder.join("trees");
+        let trees = self.folder.join("trees");
         fs::create_dir_all(&trees).expect("a folder for the guest's files");
         host("cp", &["-a", &tree.display().to_string(), &trees.join("rootfs").display().to_string()]);
         let image = Image {
-            kernel: kernel(),
-            modules: modules_folder(),
-            agent: agent(&guest.folder),
+            kernel: kernel(flavour),
+            modules: modules_folder(flavour),
+            agent: agent(&self.folder),
             more_modules: modules.iter().map(|name| (*name).to_owned()).collect(),
             trees: vec![tree.to_owned(), trees.clone()],
         };
         // As `Image::build` does it, but packed quickly: it takes most of the time that such a test would.
         let archive = image.archive().expect("building the image");
         let packed = zstd::bulk::compress(&archive, 1).expect("packing the image");
-        fs::write(guest.initrd(), packed).expect("writing the image");
-        guest.open_to_machines();
-        guest
+        fs::write(self.initrd(), packed).expect("writing the image");
+        self.open_to_machines();
+        self
     }
 
     /// The same, in which the agent is not the init but a program that this script runs.
@@ -126,7 +141,7 @@ impl Guest {
     }
 
     fn in_folder(folder: PathBuf) -> Guest {
-        fs::copy(kernel(), folder.join(PACKED)).expect("copying the kernel");
+        fs::copy(kernel(FOR_CLOUDS), folder.join(PACKED)).expect("copying the kernel");
         fs::copy(unpacked_kernel(), folder.join(UNPACKED)).expect("copying the kernel");
         Guest { folder, kernel: UNPACKED }
     }
@@ -137,7 +152,8 @@ impl Guest {
     }
 
     fn open_to_machines(&self) {
-        for file in [self.folder.join(PACKED), self.folder.join(UNPACKED), self.initrd()] {
+        let all = [self.folder.join(PACKED), self.folder.join(UNPACKED), self.initrd()];
+        for file in all.into_iter().filter(|file| file.exists()) {
             fs::set_permissions(file, fs::Permissions::from_mode(0o644))
                 .expect("rights of the guest's files");
         }
@@ -335,7 +351,7 @@ fn initrd(script: &str) -> Vec<u8> {
     }
     archive.file("bin/busybox", 0o755, &fs::read("/bin/busybox").expect("busybox"));
     archive.link("bin/sh", "busybox");
-    let kernel = Modules::find(&modules_folder()).expect("modules of the kernel");
+    let kernel = Modules::find(&modules_folder(FOR_CLOUDS)).expect("modules of the kernel");
     let mut packed = Vec::new();
     for name in MODULES.iter().chain(MORE_MODULES) {
         let modules = kernel.with_needs(&[name]).expect("a module and what it needs");
@@ -365,8 +381,8 @@ stty -echo
 }
 
 /// Where the kernel's modules are.
-fn modules_folder() -> PathBuf {
-    fs::read_dir(fetched().join("kernel/usr/lib/modules"))
+fn modules_folder(kernel: &str) -> PathBuf {
+    fs::read_dir(fetched().join(kernel).join("usr/lib/modules"))
         .expect("the modules; `cargo xtask machines` fetches them")
         .flatten()
         .next()
@@ -375,8 +391,8 @@ fn modules_folder() -> PathBuf {
 }
 
 /// The kernel that was fetched.
-fn kernel() -> PathBuf {
-    fs::read_dir(fetched().join("kernel/boot"))
+fn kernel(kernel: &str) -> PathBuf {
+    fs::read_dir(fetched().join(kernel).join("boot"))
         .expect("the kernel; `cargo xtask machines` fetches it")
         .flatten()
         .find(|entry| entry.file_name().to_string_lossy().starts_with("vmlinuz"))
@@ -391,7 +407,7 @@ fn unpacked_kernel() -> &'static Path {
     PLACE.get_or_init(|| {
         let place = fetched().join("kernel/vmlinux");
         if !place.exists() {
-            let image = fs::read(kernel()).expect("the kernel");
+            let image = fs::read(kernel(FOR_CLOUDS)).expect("the kernel");
             let begin =
                 image.windows(4).position(|bytes| bytes == ZSTD).expect("a kernel that zstd has packed");
             let mut packed =
@@ -408,7 +424,7 @@ fn unpacked_kernel() -> &'static Path {
 
 /// What an image of a utility machine is made of: a kernel, its modules, and the agent, which is put into this folder.
 pub fn parts(folder: &Path) -> [PathBuf; 3] {
-    [kernel(), modules_folder(), agent(folder)]
+    [kernel(FOR_CLOUDS), modules_folder(FOR_CLOUDS), agent(folder)]
 }
 
 /// The agent as it is shipped, without what only debuggers read.

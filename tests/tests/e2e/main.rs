@@ -21,6 +21,7 @@ mod doctor;
 mod endings;
 mod escapes;
 mod faults;
+mod foreign_folders;
 mod guest_deaths;
 mod guest_resources;
 mod guest_sockets;

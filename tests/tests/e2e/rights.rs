@@ -30,6 +30,8 @@ fn machine(service: &Service) -> ComputeSystem {
     let shared = root.join("shared");
     fs::create_dir(&shared).unwrap();
     let share = Plan9Share::default().access_name("one").path(shared.display().to_string());
+    // One who speaks by sockets, and knows 9P, finds this one at a port.
+    let by_port = share.clone().access_name("two").port(564u32);
     let options = RdpConnectionOptions::default().named_pipe(root.join("screen").display().to_string());
     let sockets = VirtualMachineHvSocket::default().hv_socket_config(HvSocketSystemConfig::default());
     let guest = Guest::make(root, "read line");
@@ -37,7 +39,7 @@ fn machine(service: &Service) -> ComputeSystem {
         let devices = machine.devices.clone().unwrap_or_default();
         machine.security_settings(SecuritySettings::default().enable_tpm(true)).devices(
             devices
-                .plan9(Plan9::default().shares(vec![share]))
+                .plan9(Plan9::default().shares(vec![share, by_port]))
                 .hv_socket(sockets)
                 .network_adapters([("none".to_owned(), NetworkAdapter::default())])
                 .video_monitor(VideoMonitor::default().connection_options(options)),
@@ -139,6 +141,8 @@ fn every_file_and_socket_is_for_whom_it_is_meant() {
         "s0600 0:0 */run/systems/*/worker.sock",
         "d0770 0:60 */run/systems/*/hvsocket",
         "s0777 0:0 */run/systems/*/hvsocket/connect",
+        // Where folders are served; the guest comes there by who carries its sockets.
+        "s0600 0:0 */run/systems/*/hvsocket/connect_564",
         "d0711 0:0 */lib",
         "d0700 0:0 */lib/cpu-groups",
         "d0700 0:0 */lib/crashes",
@@ -173,6 +177,7 @@ fn every_file_and_socket_is_for_whom_it_is_meant() {
             connect(&root.join("run/hcs.sock")),
             connect(&folder.join("worker.sock")),
             connect(&folder.join("hvsocket/connect")),
+            connect(&folder.join("hvsocket/connect_564")),
             connect(&root.join("guest/com1")),
             connect(&root.join("screen")),
             format!("cat {}", folder.join("record.json").display()),
@@ -244,6 +249,7 @@ fn every_process_has_the_privileges_and_the_descriptors_that_it_needs_and_no_oth
     let all = processes::status(std::process::id(), "CapBnd").trim_start_matches('0').to_owned();
     let none = String::new;
     let of_files = [0, 1, 3, 4, 6, 7, 27, 31];
+    let of_folders = set(&[0, 1, 3, 4, 6, 7]);
     let of_machine = set(&[&of_files[..], &[5, 8, 12, 18, 19, 21, 23, 24]].concat());
     let usual = set(&[0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 29, 31]);
     let (yes, filtered) = ("1".to_owned(), "2".to_owned());
@@ -256,7 +262,8 @@ fn every_process_has_the_privileges_and_the_descriptors_that_it_needs_and_no_oth
         ("a process in a container", sleeper, [usual.clone(), usual, yes.clone(), filtered.clone()]),
         ("QEMU", of(&service, "qemu"), [none(), none(), yes.clone(), filtered.clone()]),
         ("swtpm", of(&service, "swtpm"), [none(), none(), yes.clone(), filtered.clone()]),
-        ("virtiofsd", of(&service, "virtiofsd"), [set(&of_files), none(), yes.clone(), filtered]),
+        ("virtiofsd", of(&service, "virtiofsd"), [set(&of_files), none(), yes.clone(), filtered.clone()]),
+        ("hcs-folders", of(&service, "hcs-folders"), [of_folders.clone(), of_folders, yes.clone(), filtered]),
         ("vhost-device-vsock", of(&service, "vhost-device-vsock"), [set(&[1]), set(&[1]), yes, none()]),
     ];
     for (name, pid, wanted) in expected {
@@ -276,7 +283,7 @@ fn every_process_has_the_privileges_and_the_descriptors_that_it_needs_and_no_oth
     let common = |one: u32, other: u32, kinds: &[&str]| -> Vec<String> {
         held(one, kinds).intersection(&held(other, kinds)).cloned().collect()
     };
-    let machines = ["qemu", "swtpm", "virtiofsd", "vhost-device-vsock"];
+    let machines = ["qemu", "swtpm", "virtiofsd", "hcs-folders", "vhost-device-vsock"];
     for name in machines {
         let pid = of(&service, name);
         for other in [service.pid(), worker_of_container, init] {
@@ -290,6 +297,7 @@ fn every_process_has_the_privileges_and_the_descriptors_that_it_needs_and_no_oth
                 // Its complaints go where those of its worker go.
                 || (number == 2 && link.ends_with("/log"))
                 || (name == "qemu" && link.contains("/guest/"))
+                || (name == "hcs-folders" && link == "/shares")
                 || (name == "virtiofsd" && ["/shared", "/", "/proc"].contains(&link.as_str()))
                 || link.starts_with("/proc/");
             assert!(is_known, "{name} holds {number}: {link}");

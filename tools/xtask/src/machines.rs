@@ -1,5 +1,6 @@
 //! `cargo xtask machines`: what the tests of virtual machines need, below the target folder: QEMU and its helpers from
-//! Debian's backports, and a kernel of Debian's for clouds. Nothing of it is installed.
+//! Debian's backports, and two kernels of Debian's: the one for clouds, and the one for all machines, which knows 9P. Nothing of
+//! it is installed.
 //!
 //! apt checks the signatures, with a state of its own that knows Debian only; `data/machines.lock` has the digest of every
 //! package, so everybody has the same ones. `--relock` writes it anew, for what Debian has now.
@@ -23,8 +24,8 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 /// Programs, with all that they need; the last is left out.
 const PACKAGES: &str =
     "qemu-system-x86 qemu-utils seabios ovmf swtpm swtpm-tools virtiofsd qemu-block-extra-";
-/// The name of the kernel's package follows from this one, which is empty.
-const KERNEL: &str = "linux-image-cloud-amd64";
+/// Kernels, and the folders that they come into. The names of their packages follow from these, which are empty.
+const KERNELS: [(&str, &str); 2] = [("linux-image-cloud-amd64", "kernel"), ("linux-image-amd64", "generic")];
 
 /// Programs that are made to find their libraries beside themselves.
 const PROGRAMS: &[&str] = &[
@@ -76,14 +77,18 @@ fn get(workspace: &Workspace, relock: bool) -> Outcome<PathBuf> {
     }
     let _ = fs::remove_dir_all(&folder);
     let apt = Apt::prepare(&folder.join("apt"))?;
-    println!("fetching QEMU and a kernel, about 110 MB");
+    println!("fetching QEMU and two kernels, about 210 MB");
     apt.line("apt-get update -qq").run_quietly(&apt.folder)?;
     apt.line(&format!("apt-get install -qq -y --download-only -t trixie-backports {PACKAGES}"))
         .run_quietly(&apt.folder)?;
-    let depends = apt.line(&format!("apt-cache depends {KERNEL}")).output(&apt.folder)?;
-    let kernel = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
-    let kernel = kernel.ok_or("the kernel's package depends on nothing")?;
-    apt.line(&format!("apt-get download -qq linux-image-{kernel}")).run_quietly(&apt.archives())?;
+    let mut kernels = Vec::new();
+    for (package, place) in KERNELS {
+        let depends = apt.line(&format!("apt-cache depends {package}")).output(&apt.folder)?;
+        let kernel = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: linux-image-"));
+        let kernel = format!("linux-image-{}", kernel.ok_or("the kernel's package depends on nothing")?);
+        apt.line(&format!("apt-get download -qq {kernel}")).run_quietly(&apt.archives())?;
+        kernels.push((kernel + "_", folder.join(place)));
+    }
     let found = digests(&apt.archives())?;
     if relock {
         fs::write(&lock, &found).map_err(|error| format!("{}: {error}", lock.display()))?;
@@ -94,9 +99,9 @@ fn get(workspace: &Workspace, relock: bool) -> Outcome<PathBuf> {
         ));
     }
     for package in packages(&apt.archives())? {
-        let is_kernel =
-            package.file_name().is_some_and(|name| name.to_string_lossy().starts_with("linux-image"));
-        let target = if is_kernel { folder.join("kernel") } else { folder.clone() };
+        let name = package.file_name().unwrap_or_default().to_string_lossy();
+        let kernel = kernels.iter().find(|(kernel, _)| name.starts_with(kernel));
+        let target = kernel.map_or(&folder, |(_, place)| place);
         let (package, target) = (package.display().to_string(), target.display().to_string());
         Line::new(["dpkg", "-x", &package, &target]).run_quietly(&folder)?;
     }
