@@ -17,11 +17,18 @@ use crate::{
 /// How many mounts a guest may have here.
 const MOST: usize = 256;
 
+/// How long nobody is let in after somebody could not be.
+const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
 /// What is served, and to whom.
 pub struct Server {
     listener: OwnedFd,
     place: Rc<Place>,
     connections: Vec<Connection>,
+    /// Nobody could be let in: there is a pause before the next is.
+    rests: bool,
+    /// That was told. A guest must not fill the disk of its host with it.
+    has_complained: bool,
     buffer: Vec<u8>,
 }
 
@@ -30,7 +37,14 @@ impl Server {
     pub fn new(listener: OwnedFd, place: Place) -> Result<Server, Errno> {
         let flags = rustix::fs::fcntl_getfl(&listener)?;
         rustix::fs::fcntl_setfl(&listener, flags | OFlags::NONBLOCK)?;
-        Ok(Server { listener, place: Rc::new(place), connections: Vec::new(), buffer: Vec::new() })
+        Ok(Server {
+            listener,
+            place: Rc::new(place),
+            connections: Vec::new(),
+            rests: false,
+            has_complained: false,
+            buffer: Vec::new(),
+        })
     }
 
     /// Serves for ever.
@@ -42,9 +56,17 @@ impl Server {
 
     /// Waits, at most so long, and does what there is to do.
     fn turn(&mut self, most: Option<Timespec>) -> Result<(), Errno> {
-        let lets_in = self.connections.len() < MOST;
+        let rests = std::mem::take(&mut self.rests);
+        let lets_in = !rests && self.connections.len() < MOST;
         let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let waits = if self.connections.iter().any(Connection::has_work) { Some(nothing) } else { most };
+        let has_work = self.connections.iter().any(Connection::has_work);
+        let waits = if has_work {
+            Some(nothing)
+        } else if rests {
+            Some(PAUSE)
+        } else {
+            most
+        };
         let mut polled = vec![
             PollFd::from_borrowed_fd(self.place.table(), PollFlags::PRI),
             PollFd::new(&self.listener, if lets_in { PollFlags::IN } else { PollFlags::empty() }),
@@ -79,20 +101,23 @@ impl Server {
             Ok(socket) => self.connections.push(Connection::new(socket, self.place.clone())),
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
             // The guest has as many files open as there can be, and one mount has to do without.
-            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => self.drop_longest_waiting(),
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => self.drop_oldest(),
             Err(errno) => return Err(errno),
         }
         Ok(())
     }
 
     /// Whoever calls must not be ready for ever.
-    fn drop_longest_waiting(&mut self) {
-        hcs_core::complain!(
-            "hcs-worker: shared folders: too many files are open; a mount of the guest is cut off"
-        );
+    fn drop_oldest(&mut self) {
+        if !std::mem::replace(&mut self.has_complained, true) {
+            hcs_core::complain!(
+                "hcs-worker: shared folders: too many files are open; mounts of the guest are cut off"
+            );
+        }
         if !self.connections.is_empty() {
             drop(self.connections.remove(0));
         }
+        self.rests = true;
     }
 }
 

@@ -209,8 +209,11 @@ fn a_hundred_megabytes_go_by_a_port_and_its_server_may_die() {
     service.be_patient();
     let folder = service.root().join("folder");
     fs::create_dir_all(&folder).unwrap();
-    let bytes: Vec<u8> =
-        (0..100u32 << 18).flat_map(|number| number.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+    // No two of its pieces are the same.
+    let mut bytes = vec![0; 100 << 20];
+    for (number, piece) in bytes.chunks_mut(4096).enumerate() {
+        piece[..8].copy_from_slice(&number.to_le_bytes());
+    }
     fs::write(folder.join("large"), &bytes).unwrap();
     let one = share("one", &folder, PORT, 0);
     let system = running(&service, vec![one.clone()]);
