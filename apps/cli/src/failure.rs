@@ -102,9 +102,3 @@ impl From<hcs::Error> for Failure {
         Failure::new(error.message).exit_with(code)
     }
 }
-
-impl From<hcs::images::StoreError> for Failure {
-    fn from(error: hcs::images::StoreError) -> Failure {
-        hcs::Error::from(error).into()
-    }
-}

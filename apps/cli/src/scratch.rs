@@ -32,7 +32,7 @@ pub fn place(id: &str) -> Result<PathBuf, Failure> {
 
 /// The runtime id is its name: an id may be any text, and so the path of anything.
 fn folder_of(id: &str) -> Result<PathBuf, Failure> {
-    let id = SystemId::new(id)?;
+    let id = SystemId::new(id).map_err(hcs::Error::from)?;
     Ok(images::scratch_folder().join(id.runtime_id().to_string()))
 }
 

@@ -133,7 +133,7 @@ impl Image {
             )?,
             What::Inspect { image } => {
                 let found = store()?.find(&image)?;
-                output::json(&String::from_utf8_lossy(&found.config))?;
+                output::json(&String::from_utf8_lossy(found.config()))?;
             }
             What::Document { image, scratch, arguments } => {
                 let found = store()?.find(&image)?;
@@ -168,7 +168,7 @@ impl Image {
 /// Brings in the images of a layout or an archive, and prints what they are.
 pub fn import(store: &Store, source: &Path, name: Option<&Name>) -> Result<(), Failure> {
     let bars = Bars::new();
-    let imported = images::import(store, source, name, &|progress| {
+    let imported = store.import(source, name, &|progress| {
         bars.show(progress.layer, progress.done, progress.total);
     })?;
     drop(bars);

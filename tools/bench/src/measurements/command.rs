@@ -87,7 +87,7 @@ impl Runner {
         let service = Service::start()?;
         let store = Store::open(&service.folder().join("lib/images"))?;
         let layout = layout(service.folder())?;
-        hcs::images::import(&store, &layout, Some(&Name::new(NAME)?), &|_| ())?;
+        store.import(&layout, Some(&Name::new(NAME)?), &|_| ())?;
         Ok(Runner { service, store })
     }
 
