@@ -4,6 +4,7 @@
 //! `HCS_TESTS_SKIP=1` makes them end with a loud line instead of a failure.
 
 pub mod binaries;
+pub mod counts;
 pub mod faults;
 pub mod folder;
 pub mod leftovers;

@@ -13,7 +13,7 @@ use std::{
 use hcs::schema;
 use hcs_initrd::{Archive, Image, Modules};
 
-use crate::{binaries, host};
+use crate::{binaries, counts, host};
 
 /// Where it was fetched to: below the target folder that this program is in, or where a link there leads. QEMU sees only what
 /// lies beside it, so it is called by its own path. Tests of containers need nothing of it.
@@ -220,7 +220,7 @@ impl Guest {
         let kernel = schema::LinuxKernelDirect::default()
             .kernel_file_path(text(self.folder.join(self.kernel)))
             .init_rd_path(text(self.initrd()))
-            .kernel_cmd_line(COMMAND_LINE);
+            .kernel_cmd_line(format!("{COMMAND_LINE}{}", counts::on_the_command_line()));
         let port = schema::ComPort::default().named_pipe(text(self.port()));
         let machine = schema::VirtualMachine::default()
             .chipset(schema::Chipset::default().linux_kernel_direct(kernel))

@@ -18,12 +18,12 @@ use hcs::{
         VirtualMachineHvSocket,
     },
 };
-use hcs_tests::{Service, host};
+use hcs_tests::{Service, counts, host};
 use serde_json::{Value, json};
 
 use crate::{
     output,
-    place::{inside, utility},
+    place::{Place, inside, utility},
     refused,
 };
 
@@ -45,7 +45,7 @@ fn share(name: &str, path: &Path, flags: u32) -> Plan9Share {
 }
 
 /// A request for a path, and one for the guest.
-fn request(
+pub fn request(
     kind: ModifyRequestType,
     path: &str,
     settings: &Value,
@@ -141,8 +141,8 @@ fn folders_are_shared_at_the_start_and_later_and_nothing_beside_them_is() {
     let template = SaveOptions::default().save_type(SaveType::AsTemplate);
     let error = refused(system.save(&template).wait(), Cause::NotSupported);
     assert!(error.message.contains("shared folders"), "{error}");
-    system.terminate().wait().unwrap();
-    service.await_nothing_left();
+    system.resume().wait().unwrap();
+    Place { system, host: None, service }.end();
 }
 
 #[test]
@@ -160,8 +160,7 @@ fn shares_come_and_go_many_times_and_leave_nothing() {
         system.modify(&mapped(Remove, &one, "/mnt/one")).wait().unwrap();
     }
     assert_eq!(output(&system, "grep -c virtiofs /proc/mounts"), "1\n");
-    system.terminate().wait().unwrap();
-    service.await_nothing_left();
+    Place { system, host: None, service }.end();
 }
 
 #[test]
@@ -216,6 +215,7 @@ fn a_disk_is_mounted_by_the_guest_and_layers_become_the_root_of_a_container() {
     println!("left in the guest: {console}");
     let error = system.modify(&request(Add, "", &Value::Null, "NoSuchThing", &json!({}))).wait().unwrap_err();
     assert!(error.message.contains("NoSuchThing") && error.message.contains("$.GuestRequest"), "{error}");
+    counts::bring_out(&system);
     system.terminate().wait().unwrap();
     service.await_nothing_left();
     host("e2fsck", &["-fn", disk.to_str().unwrap()]);
@@ -270,8 +270,7 @@ fn adapters_of_a_network_namespace_are_in_its_containers_and_come_and_go() {
     drop(container);
     system.modify(&second(Remove)).wait().unwrap();
     assert_eq!(output(&system, "ls /run/netns; ls /etc/netns 2>/dev/null; ! grep netns /proc/mounts"), "");
-    system.terminate().wait().unwrap();
-    service.await_nothing_left();
+    Place { system, host: None, service }.end();
 }
 
 /// A line from a stream.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hcs::schema::{OsType, RestoreState, SaveOptions, SaveType, SystemPropertyQuery, SystemPropertyType};
-use hcs_tests::{Service, machine::Guest, processes};
+use hcs_tests::{Service, counts, machine::Guest, processes};
 
 use crate::{
     command, exit_code, lifecycle, output,
@@ -95,6 +95,7 @@ fn clones_of_a_machine_with_an_agent_are_others_and_can_be_used_at_once() {
         assert_eq!(output(&clone, "cat /etc/machine-id").trim(), clone.runtime_id().replace('-', ""));
         assert!(wrong_by(&clone) <= 1, "the clock of {name} is wrong by {} s", wrong_by(&clone));
         output(&clone, "a=$(cat /tmp/count); sleep 1; test $(cat /tmp/count) -gt $a");
+        counts::bring_out(&clone);
         clone.terminate().wait().unwrap();
     }
     template.terminate().wait().unwrap();
@@ -124,8 +125,7 @@ fn a_machine_that_has_stood_still_knows_what_time_it_is() {
     std::thread::sleep(Duration::from_secs(3));
     system.resume().wait().unwrap();
     hcs_tests::until("the clock is right", Duration::from_secs(5), || wrong_by(&system) <= 1);
-    system.terminate().wait().unwrap();
-    service.await_nothing_left();
+    Place { system, host: None, service }.end();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! everywhere, so the same tests are made there.
 
 use hcs::{System, schema};
-use hcs_tests::{Service, machine::Guest};
+use hcs_tests::{Service, counts, machine::Guest};
 
 /// A system in which processes can be started, and its service.
 pub struct Place {
@@ -44,6 +44,7 @@ impl Place {
 
     /// Ends what is there, innermost first.
     pub fn end(self) {
+        counts::bring_out(self.host.as_ref().unwrap_or(&self.system));
         for system in [Some(self.system), self.host].into_iter().flatten() {
             system.terminate().wait().expect("ending a system");
             system.wait_blocking().expect("the end of a system");
@@ -122,6 +123,7 @@ impl Site {
     /// Ends what is there.
     pub fn end(self) {
         if let Some(host) = self.host {
+            counts::bring_out(&host);
             host.terminate().wait().expect("ending a machine");
         }
         self.service.await_nothing_left();

@@ -2,7 +2,8 @@
 //!
 //! The compiler counts, in a target folder of its own. What reads its counts must be of the same LLVM, so the tools are asked
 //! of the toolchain first and of the system then. With `--end-to-end` the shipped programs count too: their counts lie in files
-//! that they share with the kernel, because most of them end by a signal.
+//! that they share with the kernel, because most of them end by a signal. Those of the agent in a machine are brought out by
+//! the tests (`tests/src/counts.rs`).
 //!
 //! Tests that stand in a file beside the code are not counted, and neither are files of tests.
 
