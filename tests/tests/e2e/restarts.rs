@@ -172,3 +172,26 @@ fn a_worker_that_is_busy_when_the_service_comes_back_is_adopted_when_it_is_not()
     busy.terminate().wait().unwrap();
     service.await_nothing_left();
 }
+
+#[test]
+fn processes_are_claimed_before_their_workers_answer_and_tell_what_became_of_them() {
+    let mut service = Service::start();
+    let client = service.client();
+    let (lives, dies) = (service.running(&client, "lives"), service.running(&client, "dies"));
+    let claimed = [run(&lives, &script("sleep 1000")), run(&dies, &script("sleep 1000"))];
+    let workers = [service.worker(&lives), service.worker(&dies)];
+    for worker in workers {
+        processes::signal(worker, Signal::STOP);
+    }
+    service.kill();
+    service.restart();
+    // What is answered is answered by the one that the client has come back to.
+    assert_eq!(client.list(None).wait().unwrap().len(), 2);
+    processes::signal(workers[1], Signal::KILL);
+    assert_eq!(exit_code(&claimed[1]), 128 + 9);
+    processes::signal(workers[0], Signal::CONT);
+    claimed[0].kill().wait().unwrap();
+    assert_eq!(exit_code(&claimed[0]), 128 + 9);
+    lives.terminate().wait().unwrap();
+    service.await_nothing_left();
+}
