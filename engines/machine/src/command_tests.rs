@@ -167,6 +167,43 @@ fn an_agent_that_speaks_by_sockets_has_the_device_for_them_and_no_port() {
 }
 
 #[test]
+fn controllers_are_in_the_order_in_which_agents_count_them() {
+    let plan = plan(
+        r#"{"SchemaVersion":{"Major":2,"Minor":1},"VirtualMachine":{
+            "Chipset":{"LinuxKernelDirect":{"KernelFilePath":"/k"}},"ComputeTopology":{"Memory":{"SizeInMB":64}},
+            "Devices":{"Scsi":{"305891a9-b251-5dfe-91a2-c25d9212275b":{},"{0110F83B-DE10-5172-A266-78BCA56BF50A}":{},
+                "df6d0690-79e5-55b6-a5ec-c1e2f77f580a":{},"1":{}}}}}"#,
+    );
+    let keys: Vec<&str> = plan.controllers.iter().map(|controller| controller.key.as_str()).collect();
+    let first = ["df6d0690-79e5-55b6-a5ec-c1e2f77f580a", "{0110F83B-DE10-5172-A266-78BCA56BF50A}"];
+    assert_eq!(keys, [first[0], first[1], "305891a9-b251-5dfe-91a2-c25d9212275b", "1"]);
+}
+
+#[test]
+fn what_is_left_out_of_a_command_line_is_told_where_it_stands() {
+    let of = |chipset: &str| {
+        let text = format!(
+            r#"{{"SchemaVersion":{{"Major":2,"Minor":1}},"VirtualMachine":{{"Chipset":{chipset},
+            "ComputeTopology":{{"Memory":{{"SizeInMB":64}}}}}}}}"#
+        );
+        let reading = hcs_schema::read::<ComputeSystem>(&text).unwrap();
+        let id = SystemId::new("vm").unwrap();
+        let (plan, notices) = Plan::new(&reading, id.as_str(), id.runtime_id(), "hcs").unwrap();
+        let paths = notices.into_iter().map(|notice| notice.path).collect::<Vec<_>>();
+        (plan.boot.kernel().unwrap().command_line.clone(), paths)
+    };
+    assert_eq!(
+        of(r#"{"LinuxKernelDirect":{"KernelFilePath":"/k","KernelCmdLine":"quiet pci=off"}}"#),
+        ("quiet ".to_owned(), vec!["$.VirtualMachine.Chipset.LinuxKernelDirect.KernelCmdLine".to_owned()])
+    );
+    assert_eq!(
+        of(r#"{"Uefi":{"BootThis":{"DeviceType":"VmbFs","VmbFsRootPath":"/f","DevicePath":"\\k",
+            "OptionalData":"initrd=/i pci=off quiet"}}}"#),
+        ("quiet".to_owned(), vec!["$.VirtualMachine.Chipset.Uefi.BootThis.OptionalData".to_owned()])
+    );
+}
+
+#[test]
 fn a_keyboard_without_a_screen_is_told_to_have_no_effect() {
     let notices = |devices: &str| {
         let text = format!(

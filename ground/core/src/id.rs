@@ -85,6 +85,15 @@ impl fmt::Display for RuntimeId {
     }
 }
 
+/// The ids that clients give the controllers of a machine whose agent is to count them, by that count. They are not those
+/// that follow from the keys "0" to "3".
+pub const COUNTED_SCSI_CONTROLLERS: [&str; 4] = [
+    "df6d0690-79e5-55b6-a5ec-c1e2f77f580a",
+    "0110f83b-de10-5172-a266-78bca56bf50a",
+    "b5d2d8d4-3a75-51bf-945b-3444dc6b8579",
+    "305891a9-b251-5dfe-91a2-c25d9212275b",
+];
+
 /// The instance id of a SCSI controller from its key in the document.
 pub fn scsi_controller_id(key: &str) -> Guid {
     key.parse().unwrap_or_else(|_| derive(SCSI_CONTROLLER_NAMESPACE, key))

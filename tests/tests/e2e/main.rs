@@ -28,6 +28,7 @@ mod guest_sockets;
 mod guests;
 mod half_made;
 mod hosted_devices;
+mod hyper_v;
 mod images;
 mod layers;
 mod lifecycle;

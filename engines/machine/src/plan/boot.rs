@@ -1,5 +1,6 @@
 //! What a machine boots.
 
+use hcs_container::policy::Notice;
 use hcs_core::{Cause, Error};
 use hcs_schema::{
     ApplySecureBootTemplateType, Chipset, Guid, LinuxKernelDirect, SerialConsole, Uefi, UefiBootDevice,
@@ -7,7 +8,7 @@ use hcs_schema::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Adapter, Controller, absolute};
+use super::{Adapter, Controller, absolute, command_line};
 
 const AT: &str = "$.VirtualMachine.Chipset";
 
@@ -81,6 +82,21 @@ pub fn plan(chipset: &Chipset, controllers: &[Controller], adapters: &[Adapter])
     }
 }
 
+/// What is left out of the command lines of kernels.
+pub fn left_out(chipset: &Chipset) -> impl Iterator<Item = Notice> {
+    let direct = chipset.linux_kernel_direct.as_ref().and_then(|direct| direct.kernel_cmd_line.as_deref());
+    let entry = chipset.uefi.as_ref().and_then(|uefi| uefi.boot_this.as_ref());
+    let loaded = entry.filter(|entry| entry.device_type == Some(UefiBootDevice::VmbFs));
+    let lines = [
+        ("LinuxKernelDirect.KernelCmdLine", direct),
+        ("Uefi.BootThis.OptionalData", loaded.and_then(|entry| entry.optional_data.as_deref())),
+    ];
+    lines.into_iter().flat_map(|(member, line)| {
+        let (_, reasons) = command_line::of_machine(line.unwrap_or_default());
+        reasons.into_iter().map(move |message| Notice { path: format!("{AT}.{member}"), message })
+    })
+}
+
 fn kernel(direct: &LinuxKernelDirect) -> Result<Kernel, Error> {
     let blame = ["KernelFilePath", "InitRdPath"].map(|member| format!("{AT}.LinuxKernelDirect.{member}"));
     let kernel = direct.kernel_file_path.clone().unwrap_or_default();
@@ -89,7 +105,8 @@ fn kernel(direct: &LinuxKernelDirect) -> Result<Kernel, Error> {
     if let Some(initrd) = &initrd {
         absolute(initrd, &blame[1])?;
     }
-    Ok(Kernel { kernel, initrd, command_line: direct.kernel_cmd_line.clone().unwrap_or_default(), blame })
+    let line = direct.kernel_cmd_line.as_deref().unwrap_or_default();
+    Ok(Kernel { kernel, initrd, command_line: command_line::of_machine(line).0, blame })
 }
 
 fn uefi(uefi: &Uefi, controllers: &[Controller], adapters: &[Adapter]) -> Result<Boot, Error> {
@@ -179,7 +196,7 @@ fn in_folder(entry: &UefiBootEntry, path: &str, at: &dyn Fn(&str) -> String) -> 
         }
         Ok(format!("{}/{path}", root.trim_end_matches('/')))
     };
-    let command_line = entry.optional_data.clone().unwrap_or_default();
+    let (command_line, _) = command_line::of_machine(entry.optional_data.as_deref().unwrap_or_default());
     let named = command_line.split_whitespace().find_map(|word| word.strip_prefix("initrd="));
     let initrd = named.map(|path| inside(path, "OptionalData")).transpose()?;
     let rest = command_line.split_whitespace().filter(|word| !word.starts_with("initrd="));

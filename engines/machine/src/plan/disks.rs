@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use hcs_core::{Cause, Error, id::scsi_controller_id};
+use hcs_core::{
+    Cause, Error,
+    id::{COUNTED_SCSI_CONTROLLERS, scsi_controller_id},
+};
 use hcs_schema::{Attachment, AttachmentType, Devices};
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +56,7 @@ pub enum Medium {
     Device,
 }
 
-/// Plans them.
+/// Plans them, in the order in which the guest finds them: its agent counts.
 pub fn plan(devices: &Devices) -> Result<Vec<Controller>, Error> {
     let mut controllers = Vec::new();
     let given = devices.scsi.clone().unwrap_or_default();
@@ -71,6 +74,12 @@ pub fn plan(devices: &Devices) -> Result<Vec<Controller>, Error> {
         }
         controllers.push(Controller { key, disks: disks.into_values().collect() });
     }
+    // Others come behind, by their names.
+    controllers.sort_by_key(|controller: &Controller| {
+        let id = scsi_controller_id(&controller.key).to_string();
+        let place = COUNTED_SCSI_CONTROLLERS.iter().position(|counted| *counted == id);
+        place.unwrap_or(COUNTED_SCSI_CONTROLLERS.len())
+    });
     Ok(controllers)
 }
 

@@ -3,6 +3,7 @@
 
 pub mod adapters;
 pub mod boot;
+mod command_line;
 pub mod disks;
 pub mod display;
 pub mod dump;
@@ -151,6 +152,7 @@ impl Plan {
         notices.extend(display::without_screen(&devices));
         let (memory, processors) = topology::plan(machine)?;
         let chipset = machine.chipset.clone().unwrap_or_default();
+        notices.extend(boot::left_out(&chipset));
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         let controllers = disks::plan(&devices)?;
         let adapters = adapters::plan(&devices, runtime_id)?;

@@ -8,18 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hcs_core::Error;
+use hcs_core::{Error, id::COUNTED_SCSI_CONTROLLERS};
 use serde::Deserialize;
 
 use super::device;
-
-/// The ids of controllers at vmbus, by their number.
-const BY_VMBUS: [&str; 4] = [
-    "df6d0690-79e5-55b6-a5ec-c1e2f77f580a",
-    "0110f83b-de10-5172-a266-78bca56bf50a",
-    "b5d2d8d4-3a75-51bf-945b-3444dc6b8579",
-    "305891a9-b251-5dfe-91a2-c25d9212275b",
-];
 
 /// What virtio calls a controller.
 const VIRTIO_SCSI: &str = "0x0008";
@@ -69,7 +61,7 @@ fn device_at(sys: &Path, place: Place) -> Option<PathBuf> {
 /// The device that a controller is.
 fn controller(sys: &Path, number: u8) -> Option<PathBuf> {
     let number = usize::from(number);
-    let by_vmbus = BY_VMBUS.get(number).map(|id| sys.join("bus/vmbus/devices").join(id));
+    let by_vmbus = COUNTED_SCSI_CONTROLLERS.get(number).map(|id| sys.join("bus/vmbus/devices").join(id));
     if let Some(device) = by_vmbus.filter(|device| device.exists()) {
         return Some(device);
     }
@@ -133,7 +125,7 @@ mod tests {
     #[test]
     fn vmbus_knows_controllers_by_their_id() {
         let sys = two_controllers("vmbus");
-        sys.folder(&format!("bus/vmbus/devices/{}/host1", BY_VMBUS[0]));
+        sys.folder(&format!("bus/vmbus/devices/{}/host1", COUNTED_SCSI_CONTROLLERS[0]));
         assert_eq!(block_device(sys.path(), at(0, 0), 0).as_deref(), Some("sdb"));
     }
 
