@@ -11,6 +11,7 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
+use rustix::io::Errno;
 
 /// Where the kernel tells of devices.
 pub const SYS: &str = "/sys";
@@ -51,10 +52,18 @@ pub fn said(file: &Path) -> Option<String> {
     fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
 }
 
-/// The node of a block device, once it is there.
+/// The node of a block device, once it can be opened: the kernel makes it a moment before.
 pub fn node(name: &str) -> Option<String> {
     let node = format!("/dev/{name}");
-    Path::new(&node).exists().then_some(node)
+    is_ready(Path::new(&node)).then_some(node)
+}
+
+fn is_ready(node: &Path) -> bool {
+    match fs::File::open(node) {
+        Ok(_) => true,
+        // Anything else is for who uses it to tell.
+        Err(error) => !matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::NXIO)),
+    }
 }
 
 #[cfg(test)]
@@ -125,5 +134,16 @@ mod tests {
         let error = wait_for(Duration::ZERO, "the disk at LUN 7", || None::<()>).unwrap_err();
         assert_eq!(error.cause, Cause::NotFound);
         assert!(error.detail.contains("the disk at LUN 7"), "{error}");
+    }
+
+    #[test]
+    fn a_node_is_there_when_it_can_be_opened() {
+        let folder = recorded::Recorded::new("nodes");
+        let (none, early, ready) =
+            (folder.path().join("none"), folder.path().join("early"), folder.path().join("ready"));
+        // Whoever opens the file of a socket hears what one hears whose device is not ready.
+        let _socket = std::os::unix::net::UnixListener::bind(&early).unwrap();
+        folder.file("ready", "");
+        assert_eq!([none, early, ready].map(|node| is_ready(&node)), [false, false, true]);
     }
 }
