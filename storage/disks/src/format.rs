@@ -16,7 +16,7 @@ pub fn format(disks: &Disks, image: &File) -> Result<(), Error> {
     place.expect_unmounted()?;
     place.clear()?;
     let formatted = mount::expect_unused(image).and_then(|()| {
-        let view = View::open(image, &place.folder)?;
+        let view = View::open(image, &place)?;
         view.expect_writable()?;
         let partition = gpt::write(&view.file, view.length)?;
         let mut mke2fs = host_program::find("mke2fs", "e2fsprogs")?;

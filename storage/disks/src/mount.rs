@@ -15,6 +15,8 @@ use std::{
         },
     },
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use hcs_core::{Cause, Error, lock, mountinfo};
@@ -28,6 +30,10 @@ use crate::{failure, gpt, loop_device, server::Server, view::View};
 
 const POINT: &str = "mnt";
 
+/// How long the loop device of one who was killed may take to go, and the pauses between looks at it.
+const LETTING_GO: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Where mounted disks are.
 #[derive(Clone, Debug)]
 pub struct Disks {
@@ -37,7 +43,7 @@ pub struct Disks {
 /// The folder of one disk, locked.
 pub(crate) struct Place {
     pub folder: PathBuf,
-    _lock: OwnedFd,
+    pub lock: OwnedFd,
 }
 
 impl Disks {
@@ -59,7 +65,7 @@ impl Disks {
             }
             place.clear()?;
             expect_unused(image)?;
-            let view = View::open(image, &place.folder)?;
+            let view = View::open(image, &place)?;
             let partition = gpt::find(&view.file, view.length)?;
             let device = loop_device::attach(&view, partition)?;
             fs::create_dir(&point).map_err(failure::io(&point, "making"))?;
@@ -141,7 +147,7 @@ impl Place {
             }
         };
         let lock = lock::take_at(folder, make).map_err(failure::io(folder, "making and locking"))?;
-        Ok(Place { folder: folder.to_owned(), _lock: lock })
+        Ok(Place { folder: folder.to_owned(), lock })
     }
 
     /// Fails if the disk is mounted.
@@ -204,8 +210,23 @@ fn is_mounted(point: &Path) -> Result<bool, Error> {
     Ok(mountinfo::points(&text).any(|mounted| mounted == point))
 }
 
-/// Fails if a loop device of somebody else is on the image.
+/// Fails if a loop device of somebody else is on the image. That of one who was killed over it goes by itself, when all have
+/// closed it who look at devices; until then it is waited for, because nobody can be asked.
 pub(crate) fn expect_unused(image: &File) -> Result<(), Error> {
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        let Some(device) = loop_device_on(image)? else { return Ok(()) };
+        let goes_by_itself = fs::read(device.join("loop/autoclear")).is_ok_and(|said| said.starts_with(b"1"));
+        if !goes_by_itself || Instant::now() > deadline {
+            let name = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            return Err(Error::new(Cause::InUse, format!("the image is in use as /dev/{name}")));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// What the kernel tells of the loop device that is on an image, if there is one.
+fn loop_device_on(image: &File) -> Result<Option<PathBuf>, Error> {
     let failed = |error: std::io::Error| Error::from_io(&error, "looking at the image");
     let own = image.metadata().map_err(failed)?;
     // Who cannot be seen must not be taken for nobody.
@@ -219,9 +240,8 @@ pub(crate) fn expect_unused(image: &File) -> Result<(), Error> {
         if let Ok(other) = fs::metadata(OsStr::from_bytes(image.trim_ascii_end()))
             && (other.dev(), other.ino()) == (own.dev(), own.ino())
         {
-            let detail = format!("the image is in use as /dev/{}", device.file_name().to_string_lossy());
-            return Err(Error::new(Cause::InUse, detail));
+            return Ok(Some(device.path()));
         }
     }
-    Ok(())
+    Ok(None)
 }

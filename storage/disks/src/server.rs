@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io,
     os::{
-        fd::OwnedFd,
+        fd::{BorrowedFd, OwnedFd},
         unix::{ffi::OsStrExt, fs::MetadataExt},
     },
     path::{Path, PathBuf},
@@ -44,11 +44,20 @@ impl Server {
         Server { disk: folder.join("disk") }
     }
 
-    /// Serves an image. It returns when the file is there.
-    pub fn begin(&self, image: &File, format: Format, read_only: bool) -> Result<(), Error> {
+    /// Serves an image. It returns when the file is there. `lock` is that of the folder: who begins holds it too, until it serves.
+    /// In between it forks, and who looks through the processes one by one may see neither the one that has gone meanwhile nor
+    /// the one that has come.
+    pub fn begin(
+        &self,
+        image: &File,
+        format: Format,
+        read_only: bool,
+        lock: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
         let failed = failure::io(&self.disk, "making");
         File::create(&self.disk).map_err(&failed)?;
-        let image = image.try_clone().map_err(failed)?;
+        let image = image.try_clone().map_err(&failed)?;
+        let lock = lock.try_clone_to_owned().map_err(failed)?;
         let (fixed, writable) = if read_only { ("on", "off") } else { ("off", "on") };
         let node =
             |name: &str, more: &str| format!("node-name={name},read-only={fixed},discard=unmap,{more}");
@@ -57,6 +66,8 @@ impl Server {
         command
             // It opens its standard input anew, so whoever has the file open for reading only stays with that.
             .stdin(Stdio::from(image))
+            // It says nothing there, and closes it when it serves.
+            .stdout(Stdio::from(lock))
             .args(["--blockdev", &node("file", "driver=file,filename=/proc/self/fd/0")])
             .args(["--blockdev", &node("disk", &disk)])
             .args([
@@ -71,9 +82,10 @@ impl Server {
 
     /// Ends it and removes its files. Nothing to end is success.
     pub fn end(&self) -> Result<(), Error> {
-        // The file comes before the process.
-        if fs::symlink_metadata(&self.disk).is_err() {
-            return Ok(());
+        // The file comes before the process. Of one whose server has been killed nothing can be learned.
+        match fs::symlink_metadata(&self.disk) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            _ => {}
         }
         // Until none is found: one that is beginning becomes another process.
         while let Some(process) = self.process()? {

@@ -2,14 +2,14 @@
 
 use std::{
     fs::{File, OpenOptions},
-    os::fd::AsRawFd,
-    path::{Path, PathBuf},
+    os::fd::{AsFd, AsRawFd},
+    path::PathBuf,
 };
 
 use hcs_core::{Cause, Error};
 use rustix::fs::OFlags;
 
-use crate::{failure, image::Image, server::Server};
+use crate::{failure, image::Image, mount::Place, server::Server};
 
 /// An open disk. What serves it goes on until [`Server::end`].
 pub struct View {
@@ -26,8 +26,8 @@ pub struct View {
 }
 
 impl View {
-    /// Opens the disk of an image, with as much right as the image was opened. `folder` is for what serves it.
-    pub fn open(image: &File, folder: &Path) -> Result<View, Error> {
+    /// Opens the disk of an image, with as much right as the image was opened. `place` is for what serves it.
+    pub fn open(image: &File, place: &Place) -> Result<View, Error> {
         let read_only = is_read_only(image)?;
         let found = Image::of(image)?;
         if let Some(length) = found.plain {
@@ -35,8 +35,8 @@ impl View {
             let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
             return Ok(View { file, length, path, read_only, is_served: false });
         }
-        let server = Server::of(folder);
-        server.begin(image, found.format, read_only)?;
+        let server = Server::of(&place.folder);
+        server.begin(image, found.format, read_only, place.lock.as_fd())?;
         let path = server.disk;
         let opened = OpenOptions::new().read(true).write(!read_only).open(&path);
         let file = opened.map_err(failure::io(&path, "opening"))?;

@@ -219,6 +219,26 @@ fn a_mount_that_is_killed_anywhere_is_finished_or_cleared_by_the_next() {
 }
 
 #[test]
+fn a_disk_whose_server_was_killed_is_released_and_mounted_again() {
+    let disks = Disks::new();
+    let image = disks.create("vhdx");
+    disks.done(&["format", text(&image)]);
+    let point = disks.done(&["mount", text(&image)]);
+    let served = Path::new(&point).with_file_name("disk");
+    let serves = |pid: &u32| processes::read(*pid, "cmdline").contains(text(&served));
+    let server = processes::all().into_iter().find(serves).unwrap();
+    processes::signal(server, Signal::KILL);
+    // For a second the kernel still knows what it was told of the file.
+    let long = Duration::from_secs(5);
+    hcs_tests::until("nothing is learned of the file", long, || fs::symlink_metadata(&served).is_err());
+    disks.done(&["unmount", text(&image)]);
+    disks.await_nothing_left();
+    assert_eq!(disks.done(&["mount", text(&image)]), point);
+    disks.done(&["unmount", text(&image)]);
+    disks.await_nothing_left();
+}
+
+#[test]
 fn a_disk_with_a_system_becomes_a_base_layer_of_virtual_machines() {
     let disks = Disks::new();
     let (image, layer) = (disks.create("vhdx"), disks.join("layer"));
