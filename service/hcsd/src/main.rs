@@ -46,8 +46,11 @@ mod worker;
 use std::{
     fmt::Display,
     io::{self, Write},
+    panic,
     process::ExitCode,
 };
+
+use tokio::runtime::{Builder, Runtime};
 
 /// What it ends with if its settings are wrong (EX_CONFIG): another start will not help.
 const WRONG_SETTINGS: u8 = 78;
@@ -74,10 +77,10 @@ fn main() -> ExitCode {
         tell(&error);
         return ExitCode::FAILURE;
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            tell(&format!("no runtime: {error}"));
+        Err(why) => {
+            tell(&format!("no runtime: {why}"));
             return ExitCode::FAILURE;
         }
     };
@@ -89,6 +92,20 @@ fn main() -> ExitCode {
         Err(error) => {
             tell(&error);
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// What runs everything. Tokio panics where it cannot have what it hears signals by, which is no fault of the service's.
+fn runtime() -> Result<Runtime, String> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let built = panic::catch_unwind(|| Builder::new_current_thread().enable_all().build());
+    panic::set_hook(hook);
+    match built {
+        Ok(built) => built.map_err(|error| error.to_string()),
+        Err(said) => {
+            Err(said.downcast_ref::<String>().map_or("it cannot be made", String::as_str).to_owned())
         }
     }
 }

@@ -25,14 +25,12 @@ const ROLES: &[&str] = &["hcsd", "worker", "spare"];
 /// How long it may take in which something goes wrong: what is missing is waited for, for each system.
 const HANGS: Duration = Duration::from_secs(40);
 
-/// What can go wrong at a step. Only the service is killed at its own steps, and tokio panics where it cannot have its pipe for
-/// signals, which ends a service that is just beginning as an error would.
+/// What can go wrong at a step. Only the service is killed at its own steps.
 pub fn wrongs(made: &Made) -> Vec<Wrong> {
     let is_of_service = made.step.role == "hcsd";
     let kills = [is_of_service.then_some(Victim::Service), Some(Victim::Worker)];
     let kills = kills.into_iter().flatten().filter(|_| made.has_effect).map(Wrong::Kill);
-    let errors = if made.step.call == "socketpair" { &[] } else { made.errors };
-    let fails = errors.iter().flat_map(|error| [Wrong::FailOnce(*error), Wrong::FailForEver(*error)]);
+    let fails = made.errors.iter().flat_map(|error| [Wrong::FailOnce(*error), Wrong::FailForEver(*error)]);
     let messages = [Wrong::Delay, Wrong::Cut].into_iter().filter(|_| made.sends);
     kills.chain(fails).chain(messages).collect()
 }
