@@ -46,6 +46,9 @@ pub struct Record {
     /// Files that are written beside others before they are whole, to be removed if its worker cannot.
     #[serde(default)]
     pub partial_files: Vec<String>,
+    /// Whether it was paused when it was last given something that takes long.
+    #[serde(default)]
+    pub stands_still: bool,
     /// The id of the template that the machine is a clone of.
     #[serde(default)]
     pub template: Option<String>,
@@ -81,6 +84,7 @@ impl Record {
             is_machine: false,
             sockets: Vec::new(),
             partial_files: Vec::new(),
+            stands_still: false,
             template: None,
             host: None,
             hosting_system: None,

@@ -88,7 +88,8 @@ impl Found {
         let facts = Facts { id, warnings: Vec::new(), folder: folder.to_owned() };
         let created = record.created;
         // Until the worker says what it really does.
-        let (system, queue) = System::new(facts, record, Lifecycle::adopted(State::Running));
+        let state = if record.stands_still { State::Paused } else { State::Running };
+        let (system, queue) = System::new(facts, record, Lifecycle::adopted(state));
         system.unsettle();
         Ok(Found { system, queue, folder: folder.to_owned(), created })
     }

@@ -111,9 +111,14 @@ pub async fn pause(context: Context, call: PauseComputeSystem) -> Result<Outcome
 /// Continues a paused system.
 pub async fn resume(context: Context, call: ResumeComputeSystem) -> Result<Outcome<Done>, Error> {
     reserved(call.options.as_ref())?;
-    ask::<ResumeComputeSystem>(&context, call.handle, call.operation, Call::Resume, Request::Resume)
-        .await
-        .map_err(|error| error.during(OperationFailureDetail::Resume))
+    let resumed = async {
+        let system = context.session.system(call.handle)?;
+        if system.recorded().stands_still {
+            system.update_record(|record| record.stands_still = false)?;
+        }
+        ask::<ResumeComputeSystem>(&context, call.handle, call.operation, Call::Resume, Request::Resume).await
+    };
+    resumed.await.map_err(|error| error.during(OperationFailureDetail::Resume))
 }
 
 /// Saves a virtual machine that is paused.
@@ -153,7 +158,11 @@ async fn save_as(
     if let Some(path) = &path {
         // Whoever has to clean up after a crash must know of it before it is there.
         let partial = hcs_machine::partial(path.as_ref()).display().to_string();
-        system.update_record(|record| record.note_partial_file(&partial))?;
+        system.update_record(|record| {
+            record.note_partial_file(&partial);
+            // Its worker has no time for a service that comes meanwhile.
+            record.stands_still = true;
+        })?;
     }
     ask::<SaveComputeSystem>(context, call.handle, call.operation, kind, Request::Save { path }).await
 }
