@@ -13,7 +13,10 @@ use std::{
 
 use hcs_core::Error;
 
-use crate::worker::{self, Worker};
+use crate::{
+    process_identity::{self, ProcessIdentity},
+    worker::{self, Worker},
+};
 
 /// How many are kept: one to be taken, and one for whoever comes while that is replaced.
 const KEPT: usize = 2;
@@ -24,8 +27,16 @@ const BREATHER: Duration = Duration::from_millis(8);
 /// The spare workers of a service.
 pub struct SpareWorkers {
     program: Arc<OwnedFd>,
-    mother: tokio::sync::Mutex<Option<Worker>>,
+    nursery: tokio::sync::Mutex<Nursery>,
     state: Mutex<State>,
+}
+
+/// Where workers are born, one after the other.
+#[derive(Default)]
+struct Nursery {
+    mother: Option<Worker>,
+    /// Who was born in the last tick of the clock that tells when a process was started.
+    newest: Vec<ProcessIdentity>,
 }
 
 #[derive(Default)]
@@ -40,7 +51,7 @@ impl SpareWorkers {
     pub fn new(program: OwnedFd) -> Arc<SpareWorkers> {
         Arc::new(SpareWorkers {
             program: Arc::new(program),
-            mother: Default::default(),
+            nursery: Default::default(),
             state: Mutex::default(),
         })
     }
@@ -103,23 +114,32 @@ impl SpareWorkers {
     }
 
     async fn make(&self) -> Result<Worker, Error> {
-        let mut mother = self.mother.lock().await;
+        let mut nursery = self.nursery.lock().await;
+        let Nursery { mother, newest } = &mut *nursery;
         if let Some(gone) = mother.take_if(|mother| !mother.is_there()) {
             gone.kill().await;
         }
         if mother.is_none() {
-            *mother = Some(worker::start(self.program.clone()).await?);
+            let new = worker::start(self.program.clone()).await?;
+            newest.extend(new.identity());
+            *mother = Some(new);
         }
-        if let Some(mother) = &mut *mother
+        let since = process_identity::now();
+        newest.retain(|one| one.started >= since);
+        if let Some(mother) = mother
             && let Ok(worker) = worker::twin(mother).await
         {
+            newest.extend(worker.identity());
             return Ok(worker);
         }
         // It has died, or cannot fork. Without it a worker costs more, and that is all.
         if let Some(useless) = mother.take() {
             useless.kill().await;
+            worker::bury(since, newest).await;
         }
-        worker::start(self.program.clone()).await
+        let worker = worker::start(self.program.clone()).await?;
+        newest.extend(worker.identity());
+        Ok(worker)
     }
 
     /// How many are there to be taken.

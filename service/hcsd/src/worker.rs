@@ -34,13 +34,20 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{blocking, descriptor_limit, process_identity::ProcessIdentity};
+use crate::{
+    blocking, descriptor_limit,
+    process_identity::{self, ProcessIdentity},
+};
 
 /// How long a new worker may take to greet. It does so before anything that can hang; one that has a system may be busy.
 pub const GREETING: Duration = Duration::from_secs(5);
 
-/// How long a killed worker may take to die.
+/// How long a killed worker may take to die, and one that was told to go.
 const DEATH: Duration = Duration::from_secs(5);
+
+/// How long one that has hung up may take to die: it has come to its end, and only the kernel has something to do. One that
+/// lives longer has been cut off, and waits for somebody to call.
+const HUNG_UP: Duration = Duration::from_millis(500);
 
 /// A greeted worker.
 pub struct Worker {
@@ -161,10 +168,7 @@ pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
     let answered = tokio::time::timeout(GREETING, worker.stream.receive()).await;
     let answered = answered.ok().and_then(Result::ok).flatten();
     let pidfd = answered.and_then(|message| message.fds.into_iter().next());
-    let Some(pidfd) = pidfd else {
-        bury(ours).await;
-        return Err(Error::new(Cause::Unexpected, "the worker made no other"));
-    };
+    let pidfd = pidfd.ok_or_else(|| Error::new(Cause::Unexpected, "the worker made no other"))?;
     let mut process = Process::other(pidfd).map_err(|unwatched| {
         let (pidfd, error) = unwatched.into_parts();
         // Nobody could bury it later.
@@ -182,14 +186,16 @@ pub async fn twin(worker: &mut Worker) -> Result<Worker, Error> {
     }
 }
 
-/// Ends the worker at the other end, if there is one. Who was to tell of it has died over that; it is our child, and says itself
-/// who it is.
-async fn bury(socket: OwnedFd) {
-    let Ok(stream) = Stream::new(socket) else { return };
-    if let Ok((_stream, welcome)) = greet(stream, None, GREETING).await
-        && let Ok(Some(orphan)) = ProcessIdentity::of(welcome.pid)
-    {
-        kill(orphan).await;
+/// Ends and buries the workers that are born of ours since then and not known, dead or alive. Who was to tell of them has died
+/// over that, and they may have died before they could say themselves who they are.
+pub async fn bury(since: u64, known: &[ProcessIdentity]) {
+    match process_identity::workers_since(since) {
+        Ok(born) => {
+            for orphan in born.into_iter().filter(|one| !known.contains(one)) {
+                kill(orphan).await;
+            }
+        }
+        Err(error) => tracing::error!(%error, "a worker of which nobody has told may be left"),
     }
 }
 
@@ -271,14 +277,23 @@ impl Worker {
 
     /// It may go: how its system has ended is known. Whether it has said by its exit that nothing is left.
     pub async fn release(mut self) -> bool {
-        let _ = self.ask(Request::Release, Vec::new()).await;
-        // That of a machine goes on, and what it has left of a container is in the machine.
-        matches!(self.process, Process::OfHost) || self.gone().await == Some(0)
+        let asked = self.ask(Request::Release, Vec::new()).await;
+        if matches!(self.process, Process::OfHost) {
+            // That of a machine goes on, and what it has left of a container is in the machine.
+            return true;
+        }
+        // Who cannot be told does not go by itself.
+        let patience = if asked.is_ok() { DEATH } else { HUNG_UP };
+        self.gone_within(patience).await == Some(0)
     }
 
-    /// Waits for the death of a worker that has been released or has closed the connection.
-    pub async fn gone(mut self) -> Option<u32> {
-        match tokio::time::timeout(DEATH, self.process.wait()).await {
+    /// Waits for the death of a worker that has closed the connection; its exit code, as of [`Worker::kill`].
+    pub async fn gone(self) -> Option<u32> {
+        self.gone_within(HUNG_UP).await
+    }
+
+    async fn gone_within(mut self, patience: Duration) -> Option<u32> {
+        match tokio::time::timeout(patience, self.process.wait()).await {
             Ok(code) => code,
             Err(_) => self.process.kill().await,
         }
