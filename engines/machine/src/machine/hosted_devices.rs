@@ -222,15 +222,20 @@ impl Running {
         let failed = |errno: Errno| {
             Error::from_errno(errno.raw_os_error(), "making a socket between QEMU and an application")
         };
+        let ended = || Error::new(Cause::UnexpectedExit, "QEMU has ended");
         let number = || {
             let number = process::look_up(self.pidfd.as_fd()).map_err(failed)?;
-            number.ok_or_else(|| Error::new(Cause::UnexpectedExit, "QEMU has ended"))
+            number.ok_or_else(ended)
         };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = rustix::fs::open(format!("/proc/{}/root{PLACE}", number()?), flags, Mode::empty());
         // Otherwise the number may have been somebody else's by then, or nobody's.
         number()?;
-        let folder = folder.map_err(failed)?;
+        let folder = folder.map_err(|errno| match errno {
+            // Of one that nobody has buried yet nothing is seen.
+            Errno::NOENT => ended(),
+            errno => failed(errno),
+        })?;
         let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC);
         let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None).map_err(failed)?;
         let (name, user) = (slot.to_string(), Uid::from_raw(user));

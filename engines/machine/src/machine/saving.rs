@@ -197,9 +197,18 @@ impl Running {
             running.qmp.forget_events("MIGRATION");
             let moved = running.qmp.run(command, json!({"uri": format!("file:/dev/fdset/{}", given.set)}));
             // A device that cannot be saved says so at once.
-            moved.map_err(|error| Error { cause: Cause::NotSupported, ..error })?;
+            moved.map_err(|error| match running.is_hindered() {
+                true => Error { cause: Cause::NotSupported, ..error },
+                false => error,
+            })?;
             running.await_move()
         })
+    }
+
+    /// Whether there is something that can never be saved, and not only a failure.
+    fn is_hindered(&mut self) -> bool {
+        let told = self.qmp.run("query-migrate", Value::Null);
+        told.is_ok_and(|told| told["blocked-reasons"].as_array().is_some_and(|reasons| !reasons.is_empty()))
     }
 
     fn await_move(&mut self) -> Result<(), Error> {

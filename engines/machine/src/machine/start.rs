@@ -262,9 +262,17 @@ impl Machine {
             Err(error) => {
                 let code = process::end(running.pidfd.as_fd()).unwrap_or_default();
                 let words = last_words(&mut running.qmp.ears.errors);
-                Err(error.unwrap_or_else(|| {
-                    Error::new(Cause::Unexpected, format!("QEMU has ended at once ({code}): {words}"))
-                }))
+                Err(match error {
+                    None => {
+                        Error::new(Cause::Unexpected, format!("QEMU has ended at once ({code}): {words}"))
+                    }
+                    Some(mut error) => {
+                        if !words.is_empty() {
+                            error.detail += &format!("; QEMU said: {words}");
+                        }
+                        error
+                    }
+                })
             }
         }
     }
