@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle, ThreadId},
+    time::{Duration, Instant},
 };
 
 use hcs::link::quiet;
@@ -29,6 +30,10 @@ use crate::{
 
 /// How much room functions of a device have.
 pub(crate) const STACK: usize = 2 << 20;
+
+/// How long descriptors that are lacking are waited for before a machine is hung up on, and the pauses between attempts.
+const SHORTAGE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A device.
 pub(crate) struct Instance {
@@ -343,12 +348,19 @@ pub fn is_within_a_call() -> bool {
     CALLS.get() > 0
 }
 
+/// Lets the machine in. QEMU does not outlive that it is hung up on at this moment, so what others may give back is waited for.
 fn accept(listener: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let mut gives_up_at = None;
     loop {
         // Whether it waits by itself is for whoever made it.
         ready::until(listener, PollFlags::IN, None)?;
         match rustix::net::accept_with(listener.as_fd(), SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::AGAIN | Errno::CONNABORTED) => {}
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+                if *gives_up_at.get_or_insert_with(|| Instant::now() + SHORTAGE) > Instant::now() =>
+            {
+                thread::sleep(PAUSE);
+            }
             accepted => return accepted,
         }
     }
