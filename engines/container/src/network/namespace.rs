@@ -5,6 +5,8 @@ use std::{
     fs, io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use hcs_core::{Cause, Error};
@@ -103,9 +105,23 @@ fn away<T>(
     let home = here()?;
     leave()?;
     let done = act();
-    // Everything of this process belongs to the host's network; without it, it must not go on.
-    sys::enter_namespaces(home.as_fd(), libc::CLONE_NEWNET)?;
+    come_back(&home);
     done
+}
+
+/// Everything of this process belongs to the host's network. Where there is no memory for the way back it is waited for; without
+/// it, the process must not go on: what it did next, it would do elsewhere.
+fn come_back(home: &OwnedFd) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const PAUSE: Duration = Duration::from_millis(10);
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(errno) = sys::enter_namespaces(home.as_fd(), libc::CLONE_NEWNET) {
+        if Instant::now() > deadline {
+            hcs_core::complain!("coming back from a network namespace: {errno}");
+            std::process::abort();
+        }
+        thread::sleep(PAUSE);
+    }
 }
 
 #[cfg(test)]
