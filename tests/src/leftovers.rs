@@ -24,6 +24,8 @@ pub struct Leftovers {
     pub workers: Vec<u32>,
     /// Folders and files of live systems.
     pub files: Vec<PathBuf>,
+    /// Network interfaces of the host that containers are connected by.
+    pub interfaces: Vec<String>,
 }
 
 impl Leftovers {
@@ -44,6 +46,7 @@ impl Leftovers {
                 .collect(),
             workers: processes::listening_below(&root.join("run/systems")),
             files: below(&root.join("run/systems")),
+            interfaces: interfaces(&parent),
         }
     }
 
@@ -55,13 +58,22 @@ impl Leftovers {
 
 impl fmt::Display for Leftovers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "mounts {:?}, cgroups {:?}, files {:?}", self.mounts, self.cgroups, self.files)?;
+        let Leftovers { mounts, cgroups, files, interfaces, .. } = self;
+        writeln!(f, "mounts {mounts:?}, cgroups {cgroups:?}, files {files:?}, interfaces {interfaces:?}")?;
         for pid in self.processes.iter().chain(&self.workers) {
             let command = processes::read(*pid, "cmdline").replace('\0', " ");
             writeln!(f, "process {pid} {} {command}", processes::read(*pid, "comm").trim())?;
         }
         Ok(())
     }
+}
+
+/// Those that say of themselves that they belong to a container of the service with these cgroups.
+fn interfaces(parent: &str) -> Vec<String> {
+    let names = fs::read_dir("/sys/class/net").expect("/sys/class/net").flatten();
+    let says = |name: &str| fs::read_to_string(format!("/sys/class/net/{name}/ifalias")).unwrap_or_default();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| says(name).starts_with(&format!("{parent}/"))).collect()
 }
 
 /// Removes the folders that a service keeps for itself, which only the end of a test does. False if one resists.

@@ -15,7 +15,10 @@ use crate::{
     device, init,
     launch::{self, Launched},
     mounts::{extra, live::Mounted, root},
-    network::{Network, bridge, connection, resolver, user_mode::Helper},
+    network::{
+        Network, bridge, connection, resolver,
+        user_mode::{self, Helper},
+    },
     plan::Plan,
     process::{self, Process},
     process_list,
@@ -125,6 +128,10 @@ impl Container {
     /// Starts init. From then on processes can be started. A start that fails can be tried again.
     pub fn start(&mut self) -> Result<(), Error> {
         let State::Created(opened) = &mut self.state else { return Err(Cause::InvalidState.into()) };
+        if opened.is_none() {
+            // Where it could not be ended then, because it could not be seen.
+            user_mode::end_lost(&self.cgroup)?;
+        }
         Opened::again(opened, &self.plan)?;
         // What is taken here and not put back is closed with the failure, so that nothing of the root is in use at the next.
         let Some(Opened { materials, root, mounted }) = opened.take() else {
@@ -140,7 +147,9 @@ impl Container {
             Err(error) => {
                 // Init ends with its control pipe, unless somebody has ended it before.
                 drop(launched.control);
-                match process::wait(launched.pidfd.as_fd()) {
+                let ended = process::wait(launched.pidfd.as_fd());
+                let _ = user_mode::end_lost(&self.cgroup);
+                match ended {
                     Ok(Some(KILLED)) => Err(launch::killed()),
                     _ => Err(error),
                 }
@@ -150,8 +159,8 @@ impl Container {
 
     /// Connects the container to its network, and has every child of this process born in its pid namespace from now on.
     fn settle_in(&self, init: BorrowedFd<'_>) -> Result<Option<Helper>, Error> {
-        let (network, owner) = (&self.plan.network, &self.plan.runtime_id);
-        let helper = connection::connect(network, owner, init, &self.cgroup)?;
+        let owner = owner(&self.plan.cgroup_parent, &self.plan.runtime_id);
+        let helper = connection::connect(&self.plan.network, &owner, init, &self.cgroup)?;
         let entered = sys::enter_namespaces(init, libc::CLONE_NEWPID);
         if let (Err(_), Some(helper)) = (&entered, &helper) {
             helper.end();
@@ -278,7 +287,8 @@ impl Container {
     /// Removes what is left when init is dead and reaped: all that can be, also when something cannot.
     pub fn remove(&self) -> Result<(), Error> {
         let disconnected = match self.plan.network {
-            Network::Bridge { .. } => return_home().and_then(|()| bridge::disconnect(&self.plan.runtime_id)),
+            Network::Bridge { .. } => return_home()
+                .and_then(|()| bridge::disconnect(&owner(&self.plan.cgroup_parent, &self.plan.runtime_id))),
             _ => Ok(()),
         };
         if let Some(helper) = &self.helper {
@@ -286,6 +296,11 @@ impl Container {
         }
         self.cgroup.remove().and(disconnected)
     }
+}
+
+/// Whose the host's end of a connection is. All services of a host share its interfaces, and two may have a container of one id.
+fn owner(cgroup_parent: &str, runtime_id: &str) -> String {
+    format!("{cgroup_parent}/{runtime_id}")
 }
 
 /// Has this process's children born in its own pid namespace again: in that of a container that has ended nobody is born,
@@ -301,7 +316,7 @@ fn return_home() -> Result<(), Error> {
 /// Kills and removes whatever a container of this name has left, for instance because its worker was killed.
 /// Does nothing if there is nothing.
 pub fn remove_leftovers(cgroup_parent: &str, runtime_id: &str) -> Result<(), Error> {
-    let disconnected = bridge::disconnect(runtime_id);
+    let disconnected = bridge::disconnect(&owner(cgroup_parent, runtime_id));
     Cgroup::at(Layout::of_this_host()?, cgroup_parent, runtime_id).remove().and(disconnected)
 }
 

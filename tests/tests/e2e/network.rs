@@ -201,6 +201,12 @@ fn a_bridge_and_user_mode_reach_the_world_and_leave_nothing() {
         resolver.contains("search corp.example\n") && !resolver.contains("nameserver 127."),
         "{resolver}"
     );
+    // Another service has a container of the same id, and removes what is left of it.
+    let neighbour = Service::start();
+    let namesake = neighbour.running(&neighbour.client(), "one");
+    processes::signal(neighbour.worker(&namesake), Signal::KILL);
+    namesake.wait_blocking().unwrap();
+    assert_eq!(greeting(&one), "hello from elsewhere\n");
     one.terminate().wait().unwrap();
     assert!(interface_is_there("hcs0"), "the other container is still there");
     // What a killed worker leaves is removed by the service.

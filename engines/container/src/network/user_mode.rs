@@ -121,6 +121,22 @@ fn find(init: BorrowedFd<'_>, cgroup: &Cgroup) -> Result<Helper, Error> {
         .ok_or_else(|| Error::new(Cause::Unexpected, "pasta died when it had started").at(MODE))
 }
 
+/// Ends what a start that has failed has left in the background, in the group of a container in which nothing else is.
+pub fn end_lost(cgroup: &Cgroup) -> Result<(), Error> {
+    for pid in cgroup.processes()? {
+        match Pid::from_raw(pid as i32).map(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty())) {
+            None | Some(Err(Errno::SRCH)) => {}
+            Some(Ok(pidfd)) => {
+                process::end(pidfd.as_fd());
+            }
+            Some(Err(errno)) => {
+                return Err(Error::from_errno(errno.raw_os_error(), "ending what a failed start has left"));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // Behind the name, which may contain anything, and the state.
