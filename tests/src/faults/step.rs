@@ -68,12 +68,19 @@ impl Made {
             About::File(at) => Some(thread.file(at)),
             _ => None,
         };
-        if matches!(call.name, "write" | "pwrite64") && !file.as_deref().is_some_and(is_in_file_system) {
+        let writes = matches!(call.name, "write" | "pwrite64");
+        // A worker speaks to the agent in its machine by what is written to a port.
+        let says = call.name == "write" && file.as_deref().is_some_and(|file| file.starts_with("socket:"));
+        if writes && !says && !file.as_deref().is_some_and(is_in_file_system) {
             return None;
         }
         let role = thread.role()?;
+        if says && role != "worker" {
+            return None;
+        }
         let about = match call.about {
             About::Itself => String::new(),
+            _ if says => thread.said(waiting.arguments[1], waiting.arguments[2]),
             About::File(_) => file.clone().unwrap_or_default(),
             About::Path(at) => thread.text(at),
             About::PathBelow(folder, at) => thread.path(folder, at),
@@ -84,8 +91,8 @@ impl Made {
         Some(Made {
             step: Step { role, call: call.name, about, occurrence: 0 },
             has_effect: call.has_effect(&waiting.arguments),
-            errors: call.errors(&waiting.arguments, is_control),
-            sends: call.name == "sendmsg",
+            errors: if says { &[] } else { call.errors(&waiting.arguments, is_control) },
+            sends: says || call.name == "sendmsg",
         })
     }
 }
@@ -156,8 +163,12 @@ impl Thread {
         if first.len() < piece {
             return String::new();
         }
-        let length = number(&first[8..]).min(160) as usize;
-        let text = self.memory(number(&first[..8]), length);
+        self.said(number(&first[..8]), number(&first[8..]))
+    }
+
+    /// How that begins.
+    fn said(&self, address: u64, length: u64) -> String {
+        let text = self.memory(address, length.min(160) as usize);
         heading(&String::from_utf8_lossy(&text))
     }
 

@@ -71,6 +71,19 @@ impl DeviceHost {
         }
     }
 
+    /// Has another take its place: it has nobody to speak to any more.
+    pub fn replace(&self) -> Result<(), String> {
+        self.end();
+        self.ensure()
+    }
+
+    fn end(&self) {
+        if let Some(mut child) = self.lock().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     /// Its process, if it lives.
     pub fn pid(&self) -> Option<u32> {
         self.lock().as_ref().map(Child::id).filter(|pid| processes::is_alive(*pid))
@@ -83,10 +96,7 @@ impl DeviceHost {
 
 impl Drop for DeviceHost {
     fn drop(&mut self) {
-        if let Some(mut child) = self.lock().take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.end();
     }
 }
 

@@ -198,12 +198,20 @@ impl Place {
         wrong: Wrong,
         ended: &Ended,
     ) -> Result<Option<State>, String> {
-        stage.stand_by()?;
+        if wrong == Wrong::Cut {
+            stage.stand_by_anew()?
+        } else {
+            stage.stand_by()?
+        }
         let failed = |error: NotDone| format!("and the next try: {error:?}");
-        let system = self.service.client().open(ID).wait().map_err(|error| failed(error.into()))?;
-        self.await_agent(stage.kind, &system).map_err(failed)?;
         let is_unknown =
             matches!(ended, Ended::Done(_)) || matches!(wrong, Wrong::Kill(Victim::Service) | Wrong::Cut);
+        let system = match self.service.client().open(ID).wait() {
+            // It was about to end.
+            Err(error) if is_unknown && is_of_an_end(&error) => return Ok(None),
+            opened => opened.map_err(|error| failed(error.into()))?,
+        };
+        self.await_agent(stage.kind, &system).map_err(failed)?;
         let (act, stage) = (operation.act, stage.clone());
         let done = within(HANGS, move || act(&stage, Some(system)))?;
         match done {
@@ -345,7 +353,12 @@ impl Place {
             }
         };
         // Who kills a worker or an init has the system ended; when is for the service to see.
-        let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Inside)) || operation.to.is_none();
+        // So it is where QEMU has ended of what went wrong. A start that was not done leaves what can be started.
+        let has_ended = matches!(ended, Ended::NotDone(NotDone::Told(error)) if error.cause == Cause::UnexpectedExit)
+            && operation.from != Some(State::Created);
+        let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Inside))
+            || operation.to.is_none()
+            || has_ended;
         let unheard = matches!(ended, Ended::Unheard);
         let deadline = Instant::now() + if ends || unheard { SOON } else { Duration::ZERO };
         loop {

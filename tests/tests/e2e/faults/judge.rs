@@ -16,8 +16,9 @@ pub fn judge(
     ended: &Option<Result<(), &NotDone>>,
     state: Option<State>,
 ) -> Result<String, String> {
-    // What QEMU has met with, or a program that is a device, is told in their words.
-    let is_beside = step.is_of_machine() || step.role == DEVICE || operation.kind.has_device_host();
+    // What QEMU has met with, or a program that is a device, is told in their words; or QEMU has ended of it.
+    let is_their_own = step.is_of_machine() || step.role == DEVICE;
+    let is_beside = is_their_own || operation.kind.has_device_host();
     let told = match ended {
         None => "unheard".to_owned(),
         Some(Ok(())) => "done".to_owned(),
@@ -31,6 +32,7 @@ pub fn judge(
     let told = format!("{told}, {}", state.as_ref().map_or("ended".to_owned(), |state| format!("{state:?}")));
     let (from, to) = (&operation.from, &operation.to);
     let is_ended = state.is_none();
+    let has_no_qemu = is_ended || state == Some(State::Created);
     let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Inside));
     let may_be = match ended {
         // Half of it may have been done by somebody who lives.
@@ -48,7 +50,9 @@ pub fn judge(
     }
     match ended {
         Some(Err(NotDone::Told(error)))
-            if !(causes(wrong).contains(&error.cause) || is_beside && error.cause == Cause::Unexpected) =>
+            if !(causes(wrong).contains(&error.cause)
+                || is_beside && error.cause == Cause::Unexpected
+                || is_their_own && has_no_qemu && error.cause == Cause::UnexpectedExit) =>
         {
             Err(format!("told as {said}"))
         }

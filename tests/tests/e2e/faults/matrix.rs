@@ -1,60 +1,124 @@
-//! The matrix: steps down, what went wrong across.
+//! The matrix: steps down, what went wrong across. It can be kept in a file while it grows, so that a run that takes hours is
+//! had in pieces.
 
-use std::fmt::Write;
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write as _,
+    fs::{self, File},
+    io::{ErrorKind, Write as _},
+    path::Path,
+};
 
-use super::cell::{Outcome, Victim, Wrong};
+use super::cell::{Outcome, Wrong};
 
-/// The name of a column, and what belongs there.
-type Column = (&'static str, fn(&Wrong) -> bool);
-
-/// What goes wrong, as columns.
-const COLUMNS: &[Column] = &[
-    ("hcsd", |wrong| *wrong == Wrong::Kill(Victim::Service)),
-    ("worker", |wrong| *wrong == Wrong::Kill(Victim::Worker)),
-    ("inside", |wrong| *wrong == Wrong::Kill(Victim::Inside)),
-    ("spare", |wrong| *wrong == Wrong::Kill(Victim::Spare)),
-    ("client", |wrong| *wrong == Wrong::Kill(Victim::Client)),
-    ("device", |wrong| *wrong == Wrong::Kill(Victim::Device)),
-    ("agent", |wrong| *wrong == Wrong::Kill(Victim::Agent)),
-    ("once", |wrong| matches!(wrong, Wrong::FailOnce(_))),
-    ("ever", |wrong| matches!(wrong, Wrong::FailForEver(_))),
-    ("delay", |wrong| *wrong == Wrong::Delay),
-    ("cut", |wrong| *wrong == Wrong::Cut),
+/// The name of a column, and how what belongs there begins.
+const COLUMNS: &[(&str, &str)] = &[
+    ("hcsd", "kill Service"),
+    ("worker", "kill Worker"),
+    ("inside", "kill Inside"),
+    ("spare", "kill Spare"),
+    ("client", "kill Client"),
+    ("device", "kill Device"),
+    ("agent", "kill Agent"),
+    ("once", "once"),
+    ("ever", "for ever"),
+    ("delay", "delay"),
+    ("cut", "cut"),
 ];
 
+/// A cell that was tried.
 struct Cell {
-    operation: &'static str,
+    operation: String,
     step: String,
-    wrong: Wrong,
+    wrong: String,
     outcome: Outcome,
+}
+
+impl Cell {
+    fn name(&self) -> String {
+        name(&self.operation, &self.step, &self.wrong)
+    }
+
+    /// A line of the file.
+    fn line(&self) -> String {
+        let (kind, text) = match &self.outcome {
+            Outcome::Held(text) => ("held", text.as_str()),
+            Outcome::NotReached => ("not reached", ""),
+            Outcome::Nobody => ("nobody", ""),
+            Outcome::Broken(text) => ("broken", text.as_str()),
+        };
+        serde_json::to_string(&[self.operation.as_str(), &self.step, &self.wrong, kind, text]).unwrap()
+    }
+
+    fn from_line(line: &str) -> Cell {
+        let [operation, step, wrong, kind, text]: [String; 5] = serde_json::from_str(line).unwrap();
+        let outcome = match kind.as_str() {
+            "held" => Outcome::Held(text),
+            "not reached" => Outcome::NotReached,
+            "nobody" => Outcome::Nobody,
+            _ => Outcome::Broken(text),
+        };
+        Cell { operation, step, wrong, outcome }
+    }
+}
+
+/// What a cell is called.
+pub fn name(operation: &str, step: &str, wrong: &str) -> String {
+    format!("{operation} · {step} · {wrong}")
 }
 
 /// The cells that have been tried.
 #[derive(Default)]
-pub struct Matrix(Vec<Cell>);
+pub struct Matrix {
+    cells: Vec<Cell>,
+    file: Option<File>,
+    /// What earlier runs have tried. It is not tried again, unless it did not hold.
+    tried: HashSet<String>,
+}
 
 impl Matrix {
+    /// One that is kept in this file, with what is in there.
+    pub fn kept_in(path: &Path) -> Matrix {
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            text => text.unwrap(),
+        };
+        // What did not hold is tried again, and noted once more.
+        let held = |cell: &Cell| !matches!(cell.outcome, Outcome::Broken(_));
+        let cells: Vec<Cell> = text.lines().map(Cell::from_line).filter(held).collect();
+        let tried = cells.iter().map(Cell::name).collect();
+        let file = File::options().create(true).append(true).open(path).unwrap();
+        Matrix { cells, file: Some(file), tried }
+    }
+
+    /// Whether it has been tried by an earlier run, and held.
+    pub fn has(&self, name: &str) -> bool {
+        self.tried.contains(name)
+    }
+
     /// Adds one.
-    pub fn add(&mut self, operation: &'static str, step: String, wrong: Wrong, outcome: Outcome) {
-        self.0.push(Cell { operation, step, wrong, outcome });
+    pub fn add(&mut self, operation: &str, step: String, wrong: Wrong, outcome: Outcome) {
+        let cell = Cell { operation: operation.to_owned(), step, wrong: wrong.to_string(), outcome };
+        if let Some(file) = &mut self.file {
+            writeln!(file, "{}", cell.line()).unwrap();
+        }
+        self.cells.push(cell);
     }
 
     /// How many there are.
     pub fn cells(&self) -> usize {
-        self.0.len()
+        self.cells.len()
     }
 
     /// How many were not come to.
     pub fn not_reached(&self) -> usize {
-        self.0.iter().filter(|cell| cell.outcome == Outcome::NotReached).count()
+        self.cells.iter().filter(|cell| cell.outcome == Outcome::NotReached).count()
     }
 
     /// What did not hold.
     pub fn broken(&self) -> Vec<String> {
-        let broken = self.0.iter().filter_map(|cell| match &cell.outcome {
-            Outcome::Broken(what) => {
-                Some(format!("{} · {} · {}: {what}", cell.operation, cell.step, cell.wrong))
-            }
+        let broken = self.cells.iter().filter_map(|cell| match &cell.outcome {
+            Outcome::Broken(what) => Some(format!("{}: {what}", cell.name())),
             _ => None,
         });
         broken.collect()
@@ -63,47 +127,71 @@ impl Matrix {
     /// The table.
     pub fn table(&self) -> String {
         let mut text = String::new();
-        let mut row = (String::new(), String::new());
-        for (at, cell) in self.0.iter().enumerate() {
-            if cell.operation != row.0 {
-                let _ = write!(text, "\n{:<100}", cell.operation);
-                for (name, _) in COLUMNS {
-                    let _ = write!(text, "{name:>7}");
+        for operation in in_order(self.cells.iter().map(|cell| cell.operation.as_str())) {
+            let _ = write!(text, "\n{operation:<100}");
+            for (name, _) in COLUMNS {
+                let _ = write!(text, "{name:>7}");
+            }
+            text.push('\n');
+            let of_operation: Vec<&Cell> =
+                self.cells.iter().filter(|cell| cell.operation == operation).collect();
+            for step in in_order(of_operation.iter().map(|cell| cell.step.as_str())) {
+                let _ = write!(text, "  {step:<98}");
+                for (_, begins) in COLUMNS {
+                    let here = of_operation
+                        .iter()
+                        .filter(|cell| cell.step == step && cell.wrong.starts_with(begins));
+                    let _ = write!(text, "{:>7}", worst(here.map(|cell| &cell.outcome)));
                 }
                 text.push('\n');
             }
-            if (cell.operation, cell.step.as_str()) == (row.0.as_str(), row.1.as_str()) {
-                continue;
-            }
-            row = (cell.operation.to_owned(), cell.step.clone());
-            let _ = write!(text, "  {:<98}", cell.step);
-            let cells = self.0[at..].iter().take_while(|one| one.operation == row.0 && one.step == row.1);
-            let cells: Vec<&Cell> = cells.collect();
-            for (_, belongs) in COLUMNS {
-                let here = cells.iter().filter(|cell| belongs(&cell.wrong)).map(|cell| &cell.outcome);
-                let _ = write!(text, "{:>7}", worst(here));
-            }
-            text.push('\n');
         }
         text
     }
 
     /// How operations ended, by what went wrong, and how often.
     pub fn summary(&self) -> String {
-        let mut counts = std::collections::BTreeMap::<String, usize>::new();
-        for cell in &self.0 {
+        let mut counts = BTreeMap::<String, usize>::new();
+        for cell in &self.cells {
             let what = match &cell.outcome {
                 Outcome::Held(told) => told,
                 Outcome::NotReached => "·",
                 Outcome::Nobody => "-",
                 Outcome::Broken(_) => "BROKEN",
             };
-            *counts
-                .entry(format!("{:<10} {:<45} {what}", cell.operation, cell.wrong.to_string()))
-                .or_default() += 1;
+            *counts.entry(format!("{:<10} {:<45} {what}", cell.operation, cell.wrong)).or_default() += 1;
         }
         counts.iter().map(|(what, count)| format!("{count:>5} {what}\n")).collect()
     }
+
+    /// How many cells each operation has, and what became of them.
+    pub fn counts(&self) -> String {
+        let mut text = format!(
+            "{:<26}{:>8}{:>8}{:>12}{:>8}{:>8}\n",
+            "", "cells", "held", "not reached", "nobody", "broken"
+        );
+        for operation in in_order(self.cells.iter().map(|cell| cell.operation.as_str())) {
+            let count = |is: fn(&Outcome) -> bool| {
+                self.cells.iter().filter(|cell| cell.operation == operation && is(&cell.outcome)).count()
+            };
+            let _ = writeln!(
+                text,
+                "{operation:<26}{:>8}{:>8}{:>12}{:>8}{:>8}",
+                count(|_| true),
+                count(|outcome| matches!(outcome, Outcome::Held(_))),
+                count(|outcome| *outcome == Outcome::NotReached),
+                count(|outcome| *outcome == Outcome::Nobody),
+                count(|outcome| matches!(outcome, Outcome::Broken(_))),
+            );
+        }
+        text
+    }
+}
+
+/// Each of them once, as they come first.
+fn in_order<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = HashSet::new();
+    all.filter(|one| seen.insert(*one)).collect()
 }
 
 /// One sign for several cells.

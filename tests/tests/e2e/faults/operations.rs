@@ -43,6 +43,14 @@ pub struct Operation {
     pub command: fn(&Stage) -> Command,
     /// Whether it can be done again by who was told that it was not done.
     pub repeats: bool,
+    /// The operation that is the same of a plainer system.
+    pub like: Option<&'static str>,
+}
+
+impl Operation {
+    const fn like(self, plainer: &'static str) -> Operation {
+        Operation { like: Some(plainer), ..self }
+    }
 }
 
 /// Why an operation was not done.
@@ -174,6 +182,11 @@ impl Stage {
         self.device_host.as_ref().map_or(Ok(()), |host| host.ensure())
     }
 
+    /// The same, behind a connection that was cut: whose it was is not seen.
+    pub fn stand_by_anew(&self) -> Result<(), String> {
+        self.device_host.as_ref().map_or(Ok(()), |host| host.replace())
+    }
+
     /// Who boots takes part in the operation only when it has booted.
     fn await_guest(&self, system: &System) {
         match self.kind {
@@ -240,11 +253,13 @@ pub const OPERATIONS: &[Operation] = &[
         },
         // It is two.
         repeats: false,
+        like: None,
     },
     pause("pause", Kind::Container),
     resume("resume", Kind::Container),
     shut_down("shut down", Kind::Container),
     terminate("terminate", Kind::Container),
+    Operation { from: Some(State::Paused), ..terminate("terminate paused", Kind::Container) },
     Operation {
         name: "open",
         kind: Kind::Container,
@@ -257,6 +272,7 @@ pub const OPERATIONS: &[Operation] = &[
         },
         command: |stage| stage.hcs(&["inspect", ID]),
         repeats: true,
+        like: None,
     },
     create("machine create", Kind::Machine),
     start("machine start", Kind::Machine),
@@ -274,6 +290,7 @@ pub const OPERATIONS: &[Operation] = &[
         },
         command: |stage| stage.hcs(&["save", ID, &stage.saved()]),
         repeats: true,
+        like: None,
     },
     Operation {
         name: "machine add disk",
@@ -283,6 +300,7 @@ pub const OPERATIONS: &[Operation] = &[
         act: |stage, system| on(system, |system| system.modify(&stage.disk(ModifyRequestType::Add)).wait()),
         command: |stage| stage.modify(&stage.disk(ModifyRequestType::Add)),
         repeats: true,
+        like: None,
     },
     Operation {
         name: "machine save as template",
@@ -295,15 +313,16 @@ pub const OPERATIONS: &[Operation] = &[
         },
         command: |stage| stage.hcs(&["save", ID, "--template"]),
         repeats: true,
+        like: None,
     },
     terminate("machine terminate", Kind::Machine),
-    create("restore create", Kind::Restored),
-    start("restore start", Kind::Restored),
-    create("clone create", Kind::Clone),
-    start("clone start", Kind::Clone),
-    start("device start", Kind::Device),
-    pause("device pause", Kind::Device),
-    resume("device resume", Kind::Device),
+    create("restore create", Kind::Restored).like("machine create"),
+    start("restore start", Kind::Restored).like("machine start"),
+    create("clone create", Kind::Clone).like("machine create"),
+    start("clone start", Kind::Clone).like("machine start"),
+    start("device start", Kind::Device).like("machine start"),
+    pause("device pause", Kind::Device).like("machine pause"),
+    resume("device resume", Kind::Device).like("machine resume"),
     Operation {
         name: "device add",
         kind: Kind::Slot,
@@ -312,6 +331,7 @@ pub const OPERATIONS: &[Operation] = &[
         act: |_, system| on(system, |system| system.modify(&add_device()).wait()),
         command: |stage| stage.modify(&add_device()),
         repeats: true,
+        like: None,
     },
     Operation {
         name: "device remove",
@@ -321,9 +341,10 @@ pub const OPERATIONS: &[Operation] = &[
         act: |_, system| on(system, |system| system.modify(&remove_device()).wait()),
         command: |stage| stage.modify(&remove_device()),
         repeats: true,
+        like: None,
     },
-    terminate("device terminate", Kind::Device),
-    start("guest start", Kind::Utility),
+    terminate("device terminate", Kind::Device).like("machine terminate"),
+    start("guest start", Kind::Utility).like("machine start"),
     exec("guest exec", Kind::Utility),
     Operation {
         name: "guest share",
@@ -338,9 +359,10 @@ pub const OPERATIONS: &[Operation] = &[
         },
         command: |stage| stage.modify(&stage.share()),
         repeats: true,
+        like: None,
     },
     shut_down("guest shut down", Kind::Utility),
-    terminate("guest terminate", Kind::Utility),
+    terminate("guest terminate", Kind::Utility).like("machine terminate"),
 ];
 
 const fn create(name: &'static str, kind: Kind) -> Operation {
@@ -355,6 +377,7 @@ const fn create(name: &'static str, kind: Kind) -> Operation {
             stage.hcs(&["create", ID, &document])
         },
         repeats: true,
+        like: None,
     }
 }
 
@@ -367,6 +390,7 @@ const fn start(name: &'static str, kind: Kind) -> Operation {
         act: |_, system| on(system, |system| system.start().wait()),
         command: |stage| stage.hcs(&["start", ID]),
         repeats: true,
+        like: None,
     }
 }
 
@@ -379,6 +403,7 @@ const fn exec(name: &'static str, kind: Kind) -> Operation {
         act: |_, system| on(system, execute),
         command: |stage| stage.hcs(&["exec", ID, "echo", "done"]),
         repeats: true,
+        like: None,
     }
 }
 
@@ -391,6 +416,7 @@ const fn pause(name: &'static str, kind: Kind) -> Operation {
         act: |_, system| on(system, |system| system.pause(None).wait()),
         command: |stage| stage.hcs(&["pause", ID]),
         repeats: true,
+        like: None,
     }
 }
 
@@ -403,6 +429,7 @@ const fn resume(name: &'static str, kind: Kind) -> Operation {
         act: |_, system| on(system, |system| system.resume().wait()),
         command: |stage| stage.hcs(&["resume", ID]),
         repeats: true,
+        like: None,
     }
 }
 
@@ -415,6 +442,7 @@ const fn terminate(name: &'static str, kind: Kind) -> Operation {
         act: |_, system| on(system, |system| system.terminate().wait()),
         command: |stage| stage.hcs(&["kill", ID]),
         repeats: true,
+        like: None,
     }
 }
 
@@ -432,6 +460,7 @@ const fn shut_down(name: &'static str, kind: Kind) -> Operation {
         },
         command: |stage| stage.hcs(&["stop", ID]),
         repeats: true,
+        like: None,
     }
 }
 
