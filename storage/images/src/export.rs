@@ -57,9 +57,12 @@ impl Image {
         beside.push(".layout");
         let stage = Stage::begin(&target.with_file_name(beside))?;
         let files = self.write(stage.place(), form == Form::Docker, name, compression)?;
-        stage::write_file(target, |file| {
+        stage::write_file(target, move |file| {
             let to = BufWriter::with_capacity(1 << 16, file);
-            archive_of_files::write(to, stage.place(), &files)
+            let written = archive_of_files::write(to, stage.place(), &files);
+            // Before the archive has its name: who is killed over this does all of it again.
+            drop(stage);
+            written
         })
     }
 
