@@ -29,10 +29,7 @@ pub fn open(
         Link::Tap { name, namespace } => tap::named(name, namespace.as_deref()).map(|tap| (Some(tap), None)),
         Link::User => speak(adapter, host, cgroup).map(|(socket, speaker)| (Some(socket), Some(speaker))),
     };
-    opened.map_err(|error| match error.path {
-        Some(_) => error,
-        None => error.at(format!("{}.Linux", adapter.blame)),
-    })
+    opened.map_err(|error| error.or_at(format!("{}.Linux", adapter.blame)))
 }
 
 fn speak(adapter: &Adapter, host: &Host, cgroup: &Cgroup) -> Result<(OwnedFd, Speaker), Error> {

@@ -72,6 +72,11 @@ impl Error {
         self
     }
 
+    /// The same, unless a nearer one is named already.
+    pub fn or_at(self, path: impl Into<String>) -> Error {
+        if self.path.is_some() { self } else { self.at(path) }
+    }
+
     /// Says what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());

@@ -78,18 +78,24 @@ impl Conversation {
     }
 }
 
+/// So many requests: to open the file, and to read its beginning again and again.
+fn requests(number: u16) -> Vec<u8> {
+    let mut requests = Vec::new();
+    Request::Walk { fid: 0, new_fid: 1, names: Names(vec![b"file"]) }.put(0, &mut requests);
+    Request::Lopen { fid: 1, flags: 0 }.put(1, &mut requests);
+    for tag in 2..number {
+        Request::Read { fid: 1, offset: 0, count: 60_000 }.put(tag, &mut requests);
+    }
+    requests
+}
+
 #[test]
 fn requests_are_answered_in_order_however_many_are_said_ahead() {
     let shares = Shares::new("ahead");
     fs::write(shares.inside("file"), vec![7; 1 << 20]).unwrap();
     let mut conversation = Conversation::new(&shares);
     conversation.begin();
-    let mut requests = Vec::new();
-    Request::Walk { fid: 0, new_fid: 1, names: Names(vec![b"file"]) }.put(0, &mut requests);
-    Request::Lopen { fid: 1, flags: 0 }.put(1, &mut requests);
-    for tag in 2..100 {
-        Request::Read { fid: 1, offset: 0, count: 60_000 }.put(tag, &mut requests);
-    }
+    let requests = requests(100);
     conversation.say(&requests);
     let answers = conversation.answers(100);
     assert!(answers.iter().map(|(tag, _)| *tag).eq(0..100));
@@ -102,12 +108,7 @@ fn who_does_not_read_is_not_answered_for_ever() {
     fs::write(shares.inside("file"), vec![7; 1 << 20]).unwrap();
     let mut conversation = Conversation::new(&shares);
     conversation.begin();
-    let mut requests = Vec::new();
-    Request::Walk { fid: 0, new_fid: 1, names: Names(vec![b"file"]) }.put(0, &mut requests);
-    Request::Lopen { fid: 1, flags: 0 }.put(1, &mut requests);
-    for tag in 2..1000 {
-        Request::Read { fid: 1, offset: 0, count: 60_000 }.put(tag, &mut requests);
-    }
+    let requests = requests(1000);
     // 60 MB of answers.
     conversation.guest.write_all(&requests).unwrap();
     let nothing = Timespec { tv_sec: 0, tv_nsec: 0 };

@@ -264,9 +264,5 @@ fn place(slot: u32) -> String {
 
 /// What failed, and for which device.
 fn about(error: Error, device: &HostedDevice, phase: VirtualDeviceFailureDetail) -> Error {
-    let error = error.of_device(device.failure(phase));
-    match error.path {
-        Some(_) => error,
-        None => error.at(&device.blame),
-    }
+    error.of_device(device.failure(phase)).or_at(&device.blame)
 }

@@ -29,12 +29,8 @@ impl Machine {
         if let Some(port) = self.plan.port_of(share) {
             shares::check_port(port, &format!("{SETTINGS}.Port"))?;
             if let Some(running) = &mut self.running {
-                serve(&mut running.ports, (&self.plan.host, &self.cgroup), port, share).map_err(|error| {
-                    match error.path {
-                        None => error.at(format!("{SETTINGS}.Port")),
-                        Some(_) => error,
-                    }
-                })?;
+                serve(&mut running.ports, (&self.plan.host, &self.cgroup), port, share)
+                    .map_err(|error| error.or_at(format!("{SETTINGS}.Port")))?;
             }
         } else if let Some(running) = &mut self.running {
             if running.memory.is_private {

@@ -175,9 +175,8 @@ impl Machine {
         for (index, share) in self.plan.shares.iter().flatten().enumerate() {
             if let Some(port) = self.plan.port_of(share) {
                 let served = sharing::serve(&mut ports, (&self.plan.host, &self.cgroup), port, share);
-                served.map_err(|error| match error.path {
-                    None => error.at(format!("$.VirtualMachine.Devices.Plan9.Shares[{index}].Port")),
-                    Some(_) => error,
+                served.map_err(|error| {
+                    error.or_at(format!("$.VirtualMachine.Devices.Plan9.Shares[{index}].Port"))
                 })?;
             }
         }
