@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many are kept: one to be taken, and one for whoever comes while that is replaced.
-const KEPT: usize = 2;
+pub const KEPT: usize = 2;
 
 /// How long after one was taken it is replaced. Right then the processors are busy with what it was taken for.
 const BREATHER: Duration = Duration::from_millis(8);

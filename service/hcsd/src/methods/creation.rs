@@ -28,7 +28,7 @@ use crate::{
     operations::Entered,
     random,
     record::Record,
-    registry,
+    registry, spare_workers,
     system::{Facts, Setting, System},
     worker,
 };
@@ -105,14 +105,19 @@ async fn make(
     for warning in &design.warnings {
         tracing::warn!(path = %warning.path, message = %warning.message, "a member has no effect");
     }
-    let first = attempt(context, &design, entered, &mut cancelled).await;
-    let system = match first {
-        // Somebody has killed the worker right after it was chosen. If it is the document that it died of, so will the
-        // next one, and that is told.
-        Err(error) if matches!(error.cause, Cause::UnexpectedExit | Cause::SystemAlreadyStopped) => {
-            attempt(context, &design, entered, &mut cancelled).await?
+    // Somebody can kill a worker right after it was chosen, and with it all that were ready. The one after them is made
+    // for this call: if the document is what they died of, it dies too, and that is told.
+    let mut ready = spare_workers::KEPT;
+    let system = loop {
+        match attempt(context, &design, entered, &mut cancelled).await {
+            Err(error)
+                if ready > 0
+                    && matches!(error.cause, Cause::UnexpectedExit | Cause::SystemAlreadyStopped) =>
+            {
+                ready -= 1;
+            }
+            outcome => break outcome?,
         }
-        outcome => outcome?,
     };
     let handle = match context.session.open_system(&system) {
         Ok(handle) => handle,
