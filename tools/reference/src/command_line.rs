@@ -1,11 +1,14 @@
 //! The page of the command line: the help of `hcs`, of its verbs, and of theirs.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use crate::{Outcome, page::Page};
 
 /// The page, as the program tells it.
-pub fn page(program: &str) -> Outcome<Page> {
+pub fn page(program: &Path) -> Outcome<Page> {
     let mut page = Page::new(
         "command-line.md",
         "The command line",
@@ -15,7 +18,7 @@ pub fn page(program: &str) -> Outcome<Page> {
     Ok(page)
 }
 
-fn add(page: &mut Page, program: &str, verbs: &[&str]) -> Outcome {
+fn add(page: &mut Page, program: &Path, verbs: &[&str]) -> Outcome {
     let help = help(program, verbs)?;
     page.heading(verbs.len().min(2) + 2, format!("hcs {}", verbs.join(" ")).trim_end());
     page.code("text", &help);
@@ -27,16 +30,16 @@ fn add(page: &mut Page, program: &str, verbs: &[&str]) -> Outcome {
 }
 
 /// The help, as wide as it is anywhere without a terminal.
-fn help(program: &str, verbs: &[&str]) -> Outcome<String> {
+fn help(program: &Path, verbs: &[&str]) -> Outcome<String> {
     let output = Command::new(program)
         .args(verbs)
         .arg("--help")
         .env("COLUMNS", "100")
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("{program}: {error}"))?;
+        .map_err(|error| format!("{}: {error}", program.display()))?;
     if !output.status.success() {
-        return Err(format!("{program} {} --help: {}", verbs.join(" "), output.status));
+        return Err(format!("{} {} --help: {}", program.display(), verbs.join(" "), output.status));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n"))

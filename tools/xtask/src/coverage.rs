@@ -55,11 +55,11 @@ pub fn run(tests: Tests) -> Outcome {
     let mut runs = Vec::new();
     if !matches!(tests, Tests::None) {
         remake(&counts)?;
-        runs.push(line("cargo test --workspace --exclude hcs-tests --no-fail-fast"));
+        runs.push(line("cargo test --workspace --no-fail-fast"));
     }
     if let Tests::EndToEnd(filter) = tests {
         line(&format!("cargo build {PROGRAMS}")).run(&workspace.root)?;
-        let tests = line("cargo test -p hcs-tests --test e2e --no-fail-fast").with("HCS_BIN_DIR", &built);
+        let tests = line("cargo test --workspace --test e2e --no-fail-fast").with("HCS_BIN_DIR", &built);
         runs.push(if filter.is_empty() { tests } else { tests.and(["--", filter]) });
     }
     let shipped = ["hcsd", "hcs-worker", "hcs-guest", "hcs", "hcs-pull", "libcomputecore.so"];
@@ -69,8 +69,7 @@ pub fn run(tests: Tests) -> Outcome {
         _ => shipped.iter().map(|name| built.join(name)).filter(|program| program.is_file()).collect(),
     };
     // What cargo says that it has built for the tests.
-    let said = line("cargo test --workspace --exclude hcs-tests --no-run --message-format json")
-        .output(&workspace.root)?;
+    let said = line("cargo test --workspace --no-run --message-format json").output(&workspace.root)?;
     programs.extend(lines::executables(&said));
     let failed: Vec<String> = runs.iter().filter_map(|run| run.run(&workspace.root).err()).collect();
     let lines = tools.lines(&counts, &programs, &workspace)?;
