@@ -228,3 +228,14 @@ fn published(kind: &Value) -> String {
         other => panic!("type {other}"),
     }
 }
+
+#[test]
+fn the_schema_that_is_checked_in_is_what_the_types_say() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("hcs.schema.json");
+    let (found, wanted) = (fs::read_to_string(&file).unwrap(), format!("{:#}\n", json_schema()));
+    let difference =
+        found.lines().zip(wanted.lines()).enumerate().find(|(_, (found, wanted))| found != wanted);
+    let remedy = "write it anew with `cargo xtask schema`";
+    assert_eq!(difference, None, "a line, as it is there and as it should be; {remedy}");
+    assert_eq!(found.len(), wanted.len(), "how long it is, and should be; {remedy}");
+}

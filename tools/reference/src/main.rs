@@ -1,17 +1,14 @@
-//! hcs-reference: `hcs-reference write|check PROGRAM` at the root of the tree, where the program is the `hcs` whose help is
-//! told. `cargo xtask reference` runs it.
+//! hcs-reference: `hcs-reference PROGRAM` at the root of the tree writes the pages anew, where the program is the `hcs` whose
+//! help is told. `cargo xtask reference` runs it.
 #![forbid(unsafe_code)]
 
 use std::{path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let root = Path::new("");
-    let done = match arguments[..] {
-        ["write", program] => hcs_reference::write(root, Path::new(program)),
-        ["check", program] => hcs_reference::check(root, Path::new(program)),
-        _ => Err("usage: hcs-reference write|check PROGRAM, at the root of the tree".to_owned()),
+    let done = match &arguments[..] {
+        [program] => hcs_reference::write(Path::new(""), Path::new(program)),
+        _ => Err("usage: hcs-reference PROGRAM, at the root of the tree".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -46,8 +46,8 @@ cargo xtask <verb>
   machines [--relock] fetch what the tests of virtual machines need
   package [--no-build | --development] make the Debian packages, in target/debian
   rows             check that every crate depends only on the rows that its row allows
-  schema [--check] write ground/schema/hcs.schema.json from the types, or only compare
-  reference [--check] write the reference of the documentation from headers, types and programs, or only compare
+  schema           write ground/schema/hcs.schema.json from the types
+  reference        write the reference of the documentation from headers, types and programs
   book             check that the documentation holds together, and build it";
 
 fn main() -> ExitCode {
@@ -74,9 +74,7 @@ fn main() -> ExitCode {
         ["package", "--development"] => package::run(package::Programs::Development),
         ["rows"] => rows::run(),
         ["schema"] => schema::write(),
-        ["schema", "--check"] => schema::check(),
         ["reference"] => reference::write(),
-        ["reference", "--check"] => reference::check(),
         ["book"] => book::run(),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -15,9 +15,9 @@ const PACKAGES: &[&str] =
 pub enum Programs {
     /// Those for users, built first.
     Release,
-    /// Those for users, as they are there.
+    /// Those of a release build, as they are there; to try what the packages do.
     Built,
-    /// Those of a build for development, as they are there; to try what the packages do.
+    /// The same of a build for development.
     Development,
 }
 
@@ -66,9 +66,13 @@ fn remove(folder: &Path) -> Outcome {
 fn line(workspace: &Workspace, package: &str, programs: Programs) -> Line {
     let tool = workspace.tools().join("bin/cargo-deb").display().to_string();
     let folder = workspace.target.join("debian").display().to_string();
-    // Nobody waits for packages of a build for development to be small.
-    let of_profile = if programs == Programs::Development { "--profile dev --fast" } else { "" };
-    let flags = format!("{package} --quiet --no-build --strip {of_profile} --output");
+    // Those that are tried and thrown away need not be small.
+    let how = match programs {
+        Programs::Release => "",
+        Programs::Built => "--fast",
+        Programs::Development => "--profile dev --fast",
+    };
+    let flags = format!("{package} --quiet --no-build --strip {how} --output");
     Line::new([tool.as_str()].into_iter().chain(flags.split_whitespace()).chain([folder.as_str()]))
 }
 
@@ -88,7 +92,8 @@ mod tests {
         let workspace = Workspace { root: "/tree".into(), target: "/tree/target".into(), crates: Vec::new() };
         let shown = |programs| line(&workspace, "-p hcsd", programs).to_string();
         let tool = "/tree/target/tools/bin/cargo-deb -p hcsd --quiet --no-build --strip";
-        assert_eq!(shown(Programs::Built), format!("{tool} --output /tree/target/debian"));
+        assert_eq!(shown(Programs::Release), format!("{tool} --output /tree/target/debian"));
+        assert_eq!(shown(Programs::Built), format!("{tool} --fast --output /tree/target/debian"));
         assert_eq!(
             shown(Programs::Development),
             format!("{tool} --profile dev --fast --output /tree/target/debian")
