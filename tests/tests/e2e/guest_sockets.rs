@@ -44,6 +44,7 @@ fn is_there(system: &System) -> bool {
 }
 
 #[test]
+#[ignore = "long: all that is tried of processes, a third time"]
 fn processes_of_an_agent_that_speaks_by_sockets_are_what_they_are_in_a_container() {
     let mut place = Place::machine_by_sockets();
     // What is said in a hundred megabytes takes longer by a program between.

@@ -45,34 +45,34 @@ fn memory_grows_and_shrinks_as_the_guest_sees_it() {
     const SIZE: &str = "ComputeTopology/Memory/SizeInMB";
     let service = Service::start();
     let guest = Guest::make(service.root(), &format!("load virtio_balloon; load virtio_mem; {SHELL}"));
-    let document = guest.document_with(|machine| with_memory(machine, 2048));
+    let document = guest.document_with(|machine| with_memory(machine, 1024));
     let system = service.running_from("vm", &document);
-    assert_eq!(assigned(&system), 2048);
+    assert_eq!(assigned(&system), 1024);
     let mut console = guest.console();
     // The guest still boots: it follows when it can.
-    system.modify(&request(SIZE, None, json!(4096))).wait().unwrap();
-    assert_eq!(assigned(&system), 4096);
+    system.modify(&request(SIZE, None, json!(2048))).wait().unwrap();
+    assert_eq!(assigned(&system), 2048);
     console.until("ready");
     let mut total = || -> u64 {
         let said = console.run("grep MemTotal /proc/meminfo");
         said.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
     };
     let grown = total();
-    assert!((3800..=4096).contains(&grown), "{grown}");
-    system.modify(&request(SIZE, Some(ModifyRequestType::Update), json!(3072))).wait().unwrap();
+    assert!((1850..=2048).contains(&grown), "{grown}");
+    system.modify(&request(SIZE, Some(ModifyRequestType::Update), json!(1536))).wait().unwrap();
     let shrunk = total();
-    assert!((2800..=3072).contains(&shrunk), "{shrunk}");
+    assert!((1340..=1536).contains(&shrunk), "{shrunk}");
     // Below what it has booted with.
-    system.modify(&request(SIZE, None, json!(1024))).wait().unwrap();
-    assert_eq!(assigned(&system), 1024);
+    system.modify(&request(SIZE, None, json!(512))).wait().unwrap();
+    assert_eq!(assigned(&system), 512);
     let small = total();
-    assert!((800..=1024).contains(&small), "{small}");
+    assert!((330..=512).contains(&small), "{small}");
 
     let error = refused(system.modify(&request(SIZE, None, json!(1 << 20))).wait(), Cause::OutOfMemory);
     assert!(error.message.contains("may have"), "{error}");
     refused(system.modify(&request(SIZE, None, json!(1025))).wait(), Cause::InvalidData);
     system.pause(None).wait().unwrap();
-    refused(system.modify(&request(SIZE, None, json!(2048))).wait(), Cause::InvalidState);
+    refused(system.modify(&request(SIZE, None, json!(1024))).wait(), Cause::InvalidState);
     system.terminate().wait().unwrap();
     service.await_nothing_left();
 }
