@@ -2,10 +2,12 @@
 //!
 //! One belongs to the command that made it, which holds a lock on it, or, after `--detach`, to the system that is named in
 //! it. What belongs to nobody any more, because a command was killed or a system has ended, is removed by the next `hcs run`.
+//! The service puts two folders beside that name; a container sees neither it nor them.
 
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +16,8 @@ use hcs_core::{SystemId, lock};
 
 use crate::{failure::Failure, output};
 
-/// The file in a folder that names the socket of a service and, in the next line, the id of a system.
+/// In a folder: the socket of a service and, in the next line, the id of a system. It is the target of a link that leads
+/// nowhere, because that is written, read and removed by a call each.
 const OWNER: &str = "owner";
 
 /// A folder of this command.
@@ -25,13 +28,8 @@ pub struct Scratch {
     is_left: bool,
 }
 
-/// Where the one of a system is, or will be: in the folder `layer`, so that the rest stays ours.
+/// Where the one of a system is, or will be. The runtime id is its name: an id may be any text, and so the path of anything.
 pub fn place(id: &str) -> Result<PathBuf, Failure> {
-    Ok(folder_of(id)?.join("layer"))
-}
-
-/// The runtime id is its name: an id may be any text, and so the path of anything.
-fn folder_of(id: &str) -> Result<PathBuf, Failure> {
     let id = SystemId::new(id).map_err(hcs::Error::from)?;
     Ok(images::scratch_folder().join(id.runtime_id().to_string()))
 }
@@ -40,7 +38,7 @@ impl Scratch {
     /// Makes the one of a system, and removes those of nobody.
     pub fn make(client: &Client, socket: &Path, id: &str) -> Result<Scratch, Failure> {
         let all = images::scratch_folder();
-        let path = folder_of(id)?;
+        let path = place(id)?;
         let failed = |error: io::Error| Failure::io(&error, &format!("making {}", path.display()));
         fs::create_dir_all(&all).map_err(failed)?;
         sweep(&all, client, socket);
@@ -63,9 +61,14 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if !self.is_left
-            && let Err(error) = fs::remove_dir_all(&self.path)
-        {
+        if self.is_left {
+            return;
+        }
+        // What nothing was written to is all there is most of the time, and goes without being looked into.
+        for empty in ["upper", "work/work", "work"] {
+            let _ = fs::remove_dir(self.path.join(empty));
+        }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
             output::warn(&format!("{} stays: {error}", self.path.display()));
         }
     }
@@ -83,15 +86,14 @@ fn claim(path: &Path, socket: &Path, id: &str) -> io::Result<File> {
     let lock = File::open(path)?;
     // Who sweeps may be looking whose it is, before the gate.
     lock::take(&lock)?;
-    fs::write(path.join(OWNER), format!("{}\n{id}\n", socket.display()))?;
-    fs::create_dir(path.join("layer"))?;
+    symlink(format!("{}\n{id}", socket.display()), path.join(OWNER))?;
     Ok(lock)
 }
 
 /// A system of this id has one already, of this service or of another of this host.
 fn taken(path: &Path, id: &str) -> Failure {
-    let owner = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
-    let of = owner.lines().next().unwrap_or("nobody");
+    let owner = owner(path).ok().flatten();
+    let of = owner.as_ref().map_or("nobody", |(of, _)| of);
     Failure::new(format!(
         "there is a system {id:?} already, which the service at {of} has made, and which writes to {}; choose another --name",
         path.display()
@@ -117,15 +119,28 @@ fn is_of_nobody(path: &Path, client: &Client, socket: &Path) -> bool {
     if lock::try_take(&lock) != Ok(true) {
         return false;
     }
-    let owner = fs::read_to_string(path.join(OWNER)).unwrap_or_default();
-    match owner.split_once('\n') {
+    match owner(path) {
         // Another service may have it, unless that one's folder is gone too: it was for a command that was killed.
-        Some((of, _)) if Path::new(of) != socket => Path::new(of).parent().is_some_and(|run| !run.exists()),
-        Some((_, id)) => {
-            client.open(id.trim_end()).wait().is_err_and(|error| error.cause == Cause::SystemNotFound)
+        Ok(Some((of, _))) if Path::new(&of) != socket => {
+            Path::new(&of).parent().is_some_and(|run| !run.exists())
         }
+        Ok(Some((_, id))) => client.open(&id).wait().is_err_and(|error| error.cause == Cause::SystemNotFound),
         // It was never used.
-        None => true,
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}
+
+/// The socket and the id that are named in a folder; `None` if it was left before they were.
+fn owner(path: &Path) -> io::Result<Option<(String, String)>> {
+    match fs::read_link(path.join(OWNER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+        Ok(owner) => {
+            let owner = owner.to_str().and_then(|text| text.split_once('\n'));
+            let (of, id) = owner.ok_or(io::ErrorKind::InvalidData)?;
+            Ok(Some((of.to_owned(), id.to_owned())))
+        }
     }
 }
 
@@ -136,10 +151,10 @@ mod tests {
     #[test]
     fn no_id_is_the_path_of_anything_else() {
         for id in ["web", "a/b", "../../srv", "/srv"] {
-            let folder = folder_of(id).unwrap();
+            let folder = place(id).unwrap();
             assert_eq!(folder.parent(), Some(images::scratch_folder().as_path()), "{id}");
         }
-        assert_eq!(folder_of("web").unwrap(), folder_of("WEB").unwrap());
-        assert!(folder_of("").is_err());
+        assert_eq!(place("web").unwrap(), place("WEB").unwrap());
+        assert!(place("").is_err());
     }
 }

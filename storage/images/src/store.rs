@@ -67,12 +67,16 @@ pub struct Listed {
 impl Store {
     /// The store in a folder, which is made if it is missing.
     pub fn open(folder: &Path) -> Result<Store, Error> {
-        for name in ["layers", "images", "names"] {
-            let folder = folder.join(name);
-            fs::create_dir_all(&folder).map_err(io(&folder, "making"))?;
+        // It is made last, so the others are there as well.
+        if !folder.join("names").is_dir() {
+            fs::create_dir_all(folder).map_err(io(folder, "making"))?;
+            // Programs in images may run as their owners, and are nobody's business on the host.
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(io(folder, "closing"))?;
+            for name in ["layers", "images", "names"] {
+                let folder = folder.join(name);
+                fs::create_dir_all(&folder).map_err(io(&folder, "making"))?;
+            }
         }
-        // Programs in images may run as their owners, and are nobody's business on the host.
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(io(folder, "closing"))?;
         Ok(Store { folder: folder.to_owned() })
     }
 
@@ -98,9 +102,9 @@ impl Store {
     /// The image with this name, or whose digest begins so.
     pub fn find(&self, text: &str) -> Result<Image, Error> {
         if let Ok(name) = Name::new(text)
-            && let Some(id) = self.names()?.get(&name)
+            && let Some(id) = self.named(&name)?
         {
-            return self.image(id);
+            return self.image(&id);
         }
         /// Fewer digits are too easily those of another.
         const FEWEST: usize = 4;

@@ -202,6 +202,45 @@ fn a_layer_is_kept_once_and_goes_with_the_last_image_that_nobody_uses() {
     assert!(images.refused(&["inspect", "one"]).contains("no image"));
 }
 
+/// What `hcs run` keeps of containers of images.
+fn kept(images: &Images) -> usize {
+    fs::read_dir(images.join("lib/scratch")).unwrap().count()
+}
+
+#[test]
+fn what_a_killed_run_wrote_goes_with_the_next_and_what_a_container_writes_to_stays() {
+    let (images, service) = (Images::new(), Service::start());
+    images.done(&["import", text(&images.layout()), "--name", "web"]);
+    let run = |arguments: &[&str]| {
+        let mut command = service.hcs();
+        command.arg("run").args(arguments).env("HCS_ROOT", images.path()).stdout(Stdio::piped());
+        command
+    };
+    let done = |arguments: &[&str]| assert!(run(arguments).status().unwrap().success(), "{arguments:?}");
+    done(&["-d", "--name", "stays", "-u", "root", "web", "echo kept > /tmp/kept; exec sleep 1000"]);
+    let mut killed =
+        run(&["-u", "root", "--name", "goes", "web", "echo ready; exec sleep 1000"]).spawn().unwrap();
+    crate::process::await_line(&killed.stdout.take().unwrap().into(), "ready\n");
+    done(&["web", "true"]);
+    assert_eq!(kept(&images), 2, "both are used");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    // Its system ends with it, and until then it is used.
+    hcs_tests::until("the folder has gone", Duration::from_secs(5), || {
+        done(&["web", "true"]);
+        kept(&images) == 1
+    });
+    // One that was made by a command that came no further.
+    fs::create_dir(images.join("lib/scratch/00000000-0000-0000-0000-000000000001")).unwrap();
+    done(&["web", "true"]);
+    assert_eq!(kept(&images), 1);
+    let said = service.hcs().args(["exec", "stays", "--", "cat", "/tmp/kept"]).output().unwrap();
+    assert_eq!(said.stdout, b"kept\n");
+    assert!(service.hcs().args(["kill", "stays"]).status().unwrap().success());
+    done(&["web", "true"]);
+    assert_eq!(kept(&images), 0);
+}
+
 /// Reads a document of a layout, changes it, and puts it back under its new digest, with everything that names it.
 fn change_manifest(layout: &Path, change: impl FnOnce(&mut Value)) {
     let index_file = layout.join("index.json");

@@ -42,16 +42,22 @@ impl Store {
         let mut names = BTreeMap::new();
         for file in files_in(&folder)? {
             let Some(name) = Name::of_file(&file) else { continue };
-            let path = folder.join(&file);
-            let id = match fs::read(&path) {
-                // Somebody has removed it meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                text => text.map_err(io_failure(&path, "reading"))?,
-            };
-            if let Ok(id) = Digest::new(&String::from_utf8_lossy(&id)) {
+            // Somebody may have removed it meanwhile.
+            if let Some(id) = self.named(&name)? {
                 names.insert(name, id);
             }
         }
         Ok(names)
+    }
+
+    /// Which image a name is of.
+    pub(super) fn named(&self, name: &Name) -> Result<Option<Digest>, Error> {
+        let path = self.folder.join("names").join(name.as_file());
+        match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_failure(&path, "reading")(error)),
+            // What is no digest names nothing.
+            Ok(text) => Ok(Digest::new(&String::from_utf8_lossy(&text)).ok()),
+        }
     }
 }
