@@ -36,6 +36,12 @@ impl Client {
         Ok(Client { link: Link::connect(&options)?, options })
     }
 
+    /// The same without a thread, for programs that do one thing and end; see [`Link::connect_unattended`]. Futures need a
+    /// look at the link to be completed; functions that wait do not.
+    pub fn connect_unattended(options: Options) -> Result<Client, Error> {
+        Ok(Client { link: Link::connect_unattended(&options)?, options })
+    }
+
     /// The link below, for calls that have no function here.
     pub fn link(&self) -> &Link {
         &self.link

@@ -98,6 +98,7 @@ impl Process {
 
     /// Waits without a runtime. Not to be called where one is running.
     pub fn wait_blocking(&self) -> Result<ProcessStatus, Error> {
+        self.link.attend();
         block_on(self.wait())
     }
 

@@ -80,6 +80,11 @@ impl System {
         &self.0.identity.warnings
     }
 
+    /// The link that its calls are made by.
+    pub fn link(&self) -> &Link {
+        &self.0.link
+    }
+
     /// The number of the handle in the interface, for calls of one's own.
     pub fn handle(&self) -> u64 {
         self.0.handle
@@ -229,6 +234,7 @@ impl System {
 
     /// Waits without a runtime. Not to be called where one is running.
     pub fn wait_blocking(&self) -> Result<SystemExitStatus, Error> {
+        self.0.link.attend();
         block_on(self.wait())
     }
 

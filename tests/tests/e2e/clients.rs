@@ -1,11 +1,23 @@
 //! Clients that go: in peace, killed, or while the service is down.
 
 use std::{
+    future::Future,
+    pin::pin,
     process::{Child, Stdio},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
-use hcs_tests::{Service, until};
+use hcs::{
+    Cause, Client,
+    link::Options,
+    schema::{NotificationType, State},
+};
+use hcs_tests::{Service, processes, until};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::Signal,
+};
 
 /// How long a system may outlive its last client.
 const PROMPT: Duration = Duration::from_secs(3);
@@ -51,6 +63,62 @@ fn the_systems_of_a_client_that_is_killed_end_with_it() {
     until("the system has ended", PROMPT, || client.list(None).wait().unwrap().is_empty());
     println!("ended {:?} after the death of its client", began.elapsed());
     service.await_nothing_left();
+}
+
+#[test]
+fn a_client_without_a_thread_is_looked_after_by_who_waits() {
+    let mut service = Service::start();
+    let client = Client::connect_unattended(Options { socket: service.socket() }).unwrap();
+    let system = service.running(&client, "web");
+    let script = |script: &str| crate::run(&system, &crate::script(script));
+    let waiter = script("read line");
+    let mut context = Context::from_waker(Waker::noop());
+    // What is waited for by nobody comes with a look.
+    let mut listed = pin!(client.list(None));
+    let mut ended = pin!(waiter.wait());
+    until("the list has come", PROMPT, || {
+        let events = PollFlags::IN;
+        poll(&mut [PollFd::new(client.link(), events)], Some(&Timespec { tv_sec: 1, tv_nsec: 0 })).unwrap();
+        client.link().look();
+        listed.as_mut().poll(&mut context).map(|listed| assert_eq!(listed.unwrap().len(), 1)).is_ready()
+    });
+    until("the process has ended", PROMPT, || {
+        client.link().look();
+        ended.as_mut().poll(&mut context).map(|status| assert!(status.is_ok())).is_ready()
+    });
+    // And a wait has no need of one, also when the service was away meanwhile.
+    service.kill();
+    let properties = system.properties(None);
+    service.restart();
+    assert_eq!(properties.wait().unwrap().state, Some(State::Running));
+    assert_eq!(crate::exit_code(&script("exit 4")), 4);
+    client.open("web").wait().unwrap().terminate().wait().unwrap();
+    assert_eq!(system.wait_blocking().unwrap().exit_type, Some(NotificationType::ForcedExit));
+}
+
+#[test]
+fn a_client_without_a_thread_does_not_wait_for_a_service_that_hangs() {
+    let service = Service::start();
+    let client = Client::connect_unattended(Options { socket: service.socket() }).unwrap();
+    processes::signal(service.pid(), Signal::STOP);
+    let began = Instant::now();
+    let error = crate::refused(client.list(None).wait(), Cause::ServiceDisconnect);
+    let took = began.elapsed();
+    processes::signal(service.pid(), Signal::CONT);
+    assert!(error.message.contains("timed out"), "{error}");
+    assert!((9..13).contains(&took.as_secs()), "the client waited for {took:?}");
+    // It was the first that was waited for; the session is as good as any.
+    assert_eq!(client.list(None).wait().unwrap().len(), 0);
+}
+
+#[test]
+fn an_event_that_comes_before_a_client_without_a_thread_looks_is_not_lost() {
+    let service = Service::start();
+    let client = Client::connect_unattended(Options { socket: service.socket() }).unwrap();
+    let system = service.running(&client, "web");
+    system.terminate().wait().unwrap();
+    // Begins to listen only now.
+    assert_eq!(system.wait_blocking().unwrap().exit_type, Some(NotificationType::ForcedExit));
 }
 
 #[test]

@@ -58,6 +58,8 @@ struct Inner {
     buffer: Box<[u8]>,
     /// Whether the service has said that this connection belongs to our session.
     joined: bool,
+    /// When the service must have said it.
+    joined_by: Option<Instant>,
     call: Option<Pending>,
     /// Counts the calls; the number of the latest.
     calls: u64,
@@ -79,8 +81,9 @@ pub struct Pumped {
 }
 
 impl Connection {
-    /// Connects, at once or not at all: whoever makes a call may be the link's thread. The first message is the one that makes the connection part of the session.
-    pub fn open(key: u64, path: &Path, join: Vec<u8>) -> io::Result<Connection> {
+    /// Connects, at once or not at all: whoever makes a call may be the link's thread. The first message is the one that makes
+    /// the connection part of the session; `joined_by` limits how long that may take.
+    pub fn open(key: u64, path: &Path, join: Vec<u8>, joined_by: Option<Instant>) -> io::Result<Connection> {
         let socket = socket::connect_at_once(path)?;
         let mut outbox = Outbox::default();
         outbox.push(join, Vec::new());
@@ -89,6 +92,7 @@ impl Connection {
             outbox,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             joined: false,
+            joined_by,
             call: None,
             calls: 0,
             led: false,
@@ -143,6 +147,11 @@ impl Connection {
                 Some(Pending { done, .. }) => pumped.finished = Some((done, Err(lost))),
                 None => {}
             }
+        } else if inner.joined_by.is_some_and(|by| Instant::now() >= by) {
+            inner.closed = true;
+            pumped.closed = true;
+            let late = || Err(lost(io::ErrorKind::TimedOut.into()));
+            pumped.finished = inner.call.take().map(|Pending { done, .. }| (done, late()));
         }
         pumped
     }
@@ -168,7 +177,7 @@ impl Connection {
                 let reply = varlink::decode_reply(&message.text, message.fds);
                 if !inner.joined {
                     reply?;
-                    inner.joined = true;
+                    (inner.joined, inner.joined_by) = (true, None);
                     if let Some(pending) = &mut inner.call {
                         pending.text = Vec::new();
                     }
@@ -187,6 +196,11 @@ impl Connection {
     pub fn awaits(&self, call: u64) -> bool {
         let inner = self.lock();
         inner.call.is_some() && inner.calls == call
+    }
+
+    /// When the service must have said that the connection belongs to the session.
+    pub fn joined_by(&self) -> Option<Instant> {
+        self.lock().joined_by
     }
 
     /// Makes the caller the one that takes replies in. False if there is one already.

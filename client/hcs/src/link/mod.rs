@@ -10,6 +10,9 @@
 //! claims the handles that are watched; calls that are made meanwhile wait, for ten seconds at most.
 //!
 //! Nothing here needs a runtime. Completions and listeners run on the link's thread and must be brief.
+//!
+//! A program that does one thing and ends can have a link without the thread ([`Link::connect_unattended`]): it waits in
+//! one place at a time, and looks after the link there.
 
 mod attachment;
 mod connection;
@@ -36,7 +39,7 @@ use hcs_ipc::{
     compute::Method,
     varlink::{self, Received},
 };
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::{Error, places};
 pub use session::{LinkEvent, Listener};
@@ -86,6 +89,28 @@ impl Link {
     pub fn connect(options: &Options) -> Result<Link, Error> {
         let shared = Shared::start(options.socket.clone())?;
         Ok(Link(Arc::new(Owner { shared, next_operation: AtomicU64::new(1) })))
+    }
+
+    /// Begins a session that no thread looks after, and does not wait for it: if the service refuses it, or does not answer,
+    /// the first call is told. Who waits for a call takes its reply in by itself; other completions, and listeners, run in
+    /// [`Link::look`]. With [`Link::attend`], or when the service turns out to be away, it becomes as any other link.
+    ///
+    /// Between two looks nobody notices a restart of the service, after which handles have to be claimed within
+    /// [`PATIENCE`].
+    pub fn connect_unattended(options: &Options) -> Result<Link, Error> {
+        let shared = Shared::start_unattended(options.socket.clone())?;
+        Ok(Link(Arc::new(Owner { shared, next_operation: AtomicU64::new(1) })))
+    }
+
+    /// Makes the thread, if there is none. If that fails the session is over, and everybody who waits is told.
+    pub fn attend(&self) {
+        let _ = self.0.shared.attend();
+    }
+
+    /// Does what there is to do for the link now, unless a thread looks after it. The link's descriptor is readable when
+    /// there is something.
+    pub fn look(&self) {
+        self.0.shared.look();
     }
 
     /// A number for a call's parameter `operation`, by which it can be cancelled.
@@ -175,6 +200,13 @@ impl Link {
     pub fn close_process(&self, process: u64) {
         self.0.shared.forget_process(process);
         self.call(&hcs_ipc::compute::CloseProcess { process }, |_| ());
+    }
+}
+
+impl AsFd for Link {
+    /// For `poll` only; see [`Link::look`].
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.shared.as_fd()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
@@ -51,5 +51,12 @@ impl Poller {
             unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), MOST as i32, milliseconds) };
         keys.clear();
         keys.extend(events.iter().take(found.max(0) as usize).map(|event| event.u64));
+    }
+}
+
+impl AsFd for Poller {
+    /// Readable when a wait would find something.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

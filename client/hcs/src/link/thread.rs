@@ -8,21 +8,24 @@
 //!     └── Attach with token and claims ┘   calls made meanwhile wait in `waiting`
 //! ```
 //!
-//! Lock order: the state, then a connection. Completions and listeners run with neither.
+//! A session can also be without a thread as long as nothing has to be done behind its owner's back ([`Shared::look`]).
+//!
+//! Lock order: what is unattended, the state, then a connection. Completions and listeners run with neither of the last two.
 
 use std::{
     collections::{HashMap, VecDeque},
     io,
-    os::fd::OwnedFd,
-    path::PathBuf,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::SyncSender},
     time::{Duration, Instant},
 };
 
 use hcs_ipc::{
-    compute::{AttachReply, CloseComputeSystem, Join, Method},
+    compute::{Attach, AttachReply, CloseComputeSystem, Join, Method},
     socket, varlink,
 };
+use hcs_schema::Guid;
 use rustix::event::{EventfdFlags, epoll::EventFlags, eventfd};
 
 use super::{
@@ -54,6 +57,8 @@ pub struct Shared {
     poller: Poller,
     wake: OwnedFd,
     state: Mutex<State>,
+    /// What the thread looks after, while there is none.
+    unattended: Mutex<Option<WayBack>>,
 }
 
 struct State {
@@ -65,6 +70,8 @@ struct State {
     watched: Watched,
     /// Who waits until the events that are there have been heard.
     catching_up: Vec<SyncSender<()>>,
+    /// Whether the service has said something, or the first connection that is to tell that is there.
+    is_answered: bool,
     next_key: u64,
     stopped: bool,
 }
@@ -79,14 +86,8 @@ enum Phase {
 impl Shared {
     /// Begins a session, and the thread that looks after it.
     pub fn start(path: PathBuf) -> Result<Arc<Shared>, Error> {
-        let internal = |error: io::Error| -> Error {
-            hcs_core::Error::from_io(&error, "making the connection's descriptors").into()
-        };
         let mut watched = Watched::default();
-        let unreachable = |error: io::Error| unreachable(&path, &error);
-        let connected =
-            socket::connect(&path).and_then(|socket| Attachment::begin(socket, &watched.claim(None)));
-        let mut attachment = connected.map_err(unreachable)?;
+        let mut attachment = attach(&path, &watched.claim(None))?;
         let mut token = None;
         let mut early = Vec::new();
         for reply in attachment.first(FIRST_REPLY)? {
@@ -99,11 +100,30 @@ impl Shared {
             watched.happened(event);
         }
         let token = token.ok_or_else(|| lost(io::ErrorKind::InvalidData.into()))?;
-        let poller = Poller::new().map_err(internal)?;
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|errno| internal(errno.into()))?;
-        poller.add(&wake, WAKE, EventFlags::IN).map_err(internal)?;
-        poller.add(&attachment, ATTACHMENT, EventFlags::IN).map_err(internal)?;
+        let shared = Shared::new(path, attachment, token, watched, true).map_err(internal)?;
+        shared.attend()?;
+        Ok(shared)
+    }
+
+    /// Begins a session without a thread. It is not even awaited: the token is ours, so the first call can be made at once.
+    pub fn start_unattended(path: PathBuf) -> Result<Arc<Shared>, Error> {
+        let token = secret().map_err(internal)?;
+        let watched = Watched::default();
+        let attachment = attach(&path, &watched.claim(Some(token.clone())))?;
+        Shared::new(path, attachment, token, watched, false).map_err(internal)
+    }
+
+    fn new(
+        path: PathBuf,
+        attachment: Attachment,
+        token: String,
+        watched: Watched,
+        is_answered: bool,
+    ) -> io::Result<Arc<Shared>> {
+        let poller = Poller::new()?;
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        poller.add(&wake, WAKE, EventFlags::IN)?;
+        poller.add(&attachment, ATTACHMENT, EventFlags::IN)?;
         let state = State {
             phase: Phase::Attached,
             token,
@@ -112,19 +132,46 @@ impl Shared {
             waiting: VecDeque::new(),
             watched,
             catching_up: Vec::new(),
+            is_answered,
             next_key: FIRST_CONNECTION,
             stopped: false,
         };
-        let shared = Arc::new(Shared { path, poller, wake, state: Mutex::new(state) });
-        let own = shared.clone();
-        quiet::spawn("hcs-link", move || own.run(attachment)).map_err(internal)?;
-        Ok(shared)
+        let unattended = Mutex::new(Some(WayBack::of(attachment)));
+        Ok(Arc::new(Shared { path, poller, wake, state: Mutex::new(state), unattended }))
+    }
+
+    /// Makes the thread, if there is none.
+    pub fn attend(self: &Arc<Self>) -> Result<(), Error> {
+        let Some(way) = self.unattended().take() else { return Ok(()) };
+        let own = self.clone();
+        let thread = quiet::spawn("hcs-link", move || own.run(way)).map_err(internal);
+        // The session has ended with the attachment.
+        thread.map(drop).inspect_err(|error| self.give_up(Some(error)))
+    }
+
+    /// Does what is to be done now, where there is no thread. While the service is away that is more than a look now and then,
+    /// so then one is made.
+    pub fn look(self: &Arc<Self>) {
+        let is_away = {
+            let mut unattended = self.unattended();
+            let Some(way) = &mut *unattended else { return };
+            self.turn(way, Some(Duration::ZERO));
+            self.next_look(way).is_some()
+        };
+        if is_away {
+            // A failure has been told to everybody who waits.
+            let _ = self.attend();
+        }
     }
 
     /// Ends the session.
     pub fn stop(&self) {
         self.lock().stopped = true;
-        self.wake();
+        let way = self.unattended().take();
+        match way {
+            Some(_) => self.give_up(None),
+            None => self.wake(),
+        }
     }
 
     /// Whether the session is over.
@@ -177,13 +224,15 @@ impl Shared {
     }
 
     fn open(&self) -> io::Result<Arc<Connection>> {
-        let (key, join) = {
+        let (key, join, joined_by) = {
             let mut state = self.lock();
             state.next_key += 1;
-            (state.next_key, Join { token: state.token.clone() })
+            let is_first = !std::mem::replace(&mut state.is_answered, true);
+            let joined_by = is_first.then(|| Instant::now() + FIRST_REPLY);
+            (state.next_key, Join { token: state.token.clone() }, joined_by)
         };
         let join = varlink::encode_call(Join::NAME, &join, false)?;
-        let connection = Arc::new(Connection::open(key, &self.path, join)?);
+        let connection = Arc::new(Connection::open(key, &self.path, join, joined_by)?);
         self.poller.add(&*connection, key, EventFlags::empty())?;
         self.lock().connections.insert(key, connection.clone());
         Ok(connection)
@@ -251,7 +300,11 @@ impl Shared {
     }
 
     /// See [`super::Link::catch_up`].
-    pub fn catch_up(&self) {
+    pub fn catch_up(self: &Arc<Self>) {
+        // A failure has been told to everybody who waits, and nothing more is to be heard.
+        if self.attend().is_err() {
+            return;
+        }
         let (heard, waiter) = std::sync::mpsc::sync_channel(1);
         self.lock().catching_up.push(heard);
         self.wake();
@@ -281,39 +334,43 @@ impl Shared {
         self.lock().watched.forget_process(process);
     }
 
-    fn run(self: Arc<Self>, attachment: Attachment) {
-        let mut way = WayBack::of(attachment);
+    fn run(self: Arc<Self>, mut way: WayBack) {
+        while !self.lock().stopped {
+            let patience = self.next_look(&way);
+            self.turn(&mut way, patience);
+        }
+        // Dropping the attachment ends the session, and with it whatever is under way.
+        self.give_up(None);
+    }
+
+    /// Waits until there is something to do, for so long at most, and does it.
+    fn turn(self: &Arc<Self>, way: &mut WayBack, patience: Option<Duration>) {
         let mut ready = Vec::new();
-        loop {
-            self.poller.wait(self.next_look(&way), &mut ready);
-            for key in ready.drain(..) {
-                match key {
-                    WAKE => {
-                        let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
-                        let catching_up = std::mem::take(&mut self.lock().catching_up);
-                        if !catching_up.is_empty() {
-                            self.listen(&mut way);
-                        }
-                        for waiter in catching_up {
-                            let _ = waiter.try_send(());
-                        }
+        self.poller.wait(patience, &mut ready);
+        for key in ready {
+            match key {
+                WAKE => {
+                    let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+                    let catching_up = std::mem::take(&mut self.lock().catching_up);
+                    if !catching_up.is_empty() {
+                        self.listen(way);
                     }
-                    ATTACHMENT => self.listen(&mut way),
-                    key => {
-                        let connection = self.lock().connections.get(&key).cloned();
-                        if let Some(connection) = connection {
-                            let pumped = connection.pump(false);
-                            self.settle(&connection, pumped);
-                        }
+                    for waiter in catching_up {
+                        let _ = waiter.try_send(());
+                    }
+                }
+                ATTACHMENT => self.listen(way),
+                key => {
+                    let connection = self.lock().connections.get(&key).cloned();
+                    if let Some(connection) = connection {
+                        let pumped = connection.pump(false);
+                        self.settle(&connection, pumped);
                     }
                 }
             }
-            if self.lock().stopped {
-                // Dropping the attachment ends the session, and with it whatever is under way.
-                self.give_up(None);
-                return;
-            }
-            self.find_the_way(&mut way);
+        }
+        if !self.lock().stopped {
+            self.find_the_way(way);
         }
     }
 
@@ -353,6 +410,10 @@ impl Shared {
             way.try_soon();
             let (news, superfluous, waiting) = {
                 let mut state = self.lock();
+                // Of a session that was not awaited. It began with nothing, and what has been made meanwhile is not in this.
+                if state.phase == Phase::Attached {
+                    return;
+                }
                 state.phase = Phase::Attached;
                 let (news, superfluous) = state.watched.resumed(&attached);
                 (news, superfluous, std::mem::take(&mut state.waiting))
@@ -439,6 +500,35 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn unattended(&self) -> MutexGuard<'_, Option<WayBack>> {
+        self.unattended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsFd for Shared {
+    /// Readable when there is something to do.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+}
+
+/// Connects, and asks for the session.
+fn attach(path: &Path, call: &Attach) -> Result<Attachment, Error> {
+    let connected = socket::connect(path).and_then(|socket| Attachment::begin(socket, call));
+    connected.map_err(|error| unreachable(path, &error))
+}
+
+/// The token of a new session: bits that nobody can guess.
+fn secret() -> io::Result<String> {
+    let mut bits = [0; 16];
+    // So few are given whole or not at all.
+    rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())?;
+    Ok(Guid::from_random(bits).to_string())
+}
+
+fn internal(error: io::Error) -> Error {
+    hcs_core::Error::from_io(&error, "making what a connection needs").into()
 }
 
 fn tell(news: News) {
