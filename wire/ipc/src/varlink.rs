@@ -105,6 +105,17 @@ pub fn encode_call(method: &str, parameters: &impl Serialize, more: bool) -> ser
     serde_json::to_vec(&Outgoing { method, parameters, more })
 }
 
+/// The text of a call that is not answered.
+pub fn encode_oneway(method: &str, parameters: &impl Serialize) -> serde_json::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Outgoing<'a, P> {
+        method: &'a str,
+        parameters: &'a P,
+        oneway: bool,
+    }
+    serde_json::to_vec(&Outgoing { method, parameters, oneway: true })
+}
+
 /// The text of a successful reply.
 pub fn encode_reply(parameters: &impl Serialize, continues: bool) -> serde_json::Result<Vec<u8>> {
     #[derive(Serialize)]

@@ -126,6 +126,18 @@ impl Connection {
         }
     }
 
+    /// Sends a call that is not answered, if no other is under way. False if it cannot be sent now; then the connection is of
+    /// no use any more.
+    pub fn tell(&self, mut text: Vec<u8>) -> bool {
+        let mut inner = self.lock();
+        text.push(0);
+        let is_sent = !inner.closed
+            && inner.outbox.is_empty()
+            && socket::send(&self.socket, &text, &[]).is_ok_and(|sent| sent == text.len());
+        inner.closed |= !is_sent;
+        is_sent
+    }
+
     /// Writes and reads what is possible now. Of a connection that is led only its leader does.
     pub fn pump(&self, as_leader: bool) -> Pumped {
         let mut inner = self.lock();

@@ -193,13 +193,13 @@ impl Link {
     pub fn close_system(&self, handle: u64) {
         self.0.shared.forget_system(handle);
         // A handle that the service does not know is closed as well.
-        self.call(&hcs_ipc::compute::CloseComputeSystem { handle }, |_| ());
+        self.0.shared.tell(&hcs_ipc::compute::CloseComputeSystem { handle });
     }
 
     /// Forgets a process's handle and gives it up.
     pub fn close_process(&self, process: u64) {
         self.0.shared.forget_process(process);
-        self.call(&hcs_ipc::compute::CloseProcess { process }, |_| ());
+        self.0.shared.tell(&hcs_ipc::compute::CloseProcess { process });
     }
 }
 

@@ -238,6 +238,23 @@ impl Shared {
         Ok(connection)
     }
 
+    /// Makes a call of which nobody wants to know what it comes to. A connection that is free is not asked for an answer, which
+    /// would only be something more to take in.
+    pub fn tell<M: Method>(self: &Arc<Self>, call: &M) {
+        // Numbers can be written.
+        let Ok(text) = varlink::encode_oneway(M::NAME, call) else { return };
+        let idle = self.lock().idle.pop();
+        if let Some(connection) = idle {
+            if connection.tell(text) {
+                return self.put_back(&connection);
+            }
+            self.discard(&connection);
+        }
+        if let Ok(text) = varlink::encode_call(M::NAME, call, false) {
+            self.begin(Pending::new(text, Box::new(|_| ())));
+        }
+    }
+
     /// Has the link's thread look after a connection from here on.
     pub fn arm(&self, connection: &Connection) {
         let mut flags = EventFlags::IN;
@@ -255,19 +272,24 @@ impl Shared {
         if pumped.closed {
             self.discard(connection);
         } else if pumped.finished.is_some() {
-            let mut state = self.lock();
-            if state.idle.len() < MOST_IDLE && state.phase == Phase::Attached {
-                state.idle.push(connection.clone());
-            } else {
-                drop(state);
-                self.discard(connection);
-            }
+            self.put_back(connection);
         }
         if let Some((call, why)) = pumped.unseen {
             self.postpone(call, why);
         }
         if let Some((done, outcome)) = pumped.finished {
             done(outcome);
+        }
+    }
+
+    /// Keeps a connection for the next call, if there are not enough.
+    fn put_back(&self, connection: &Arc<Connection>) {
+        let mut state = self.lock();
+        if state.idle.len() < MOST_IDLE && state.phase == Phase::Attached {
+            state.idle.push(connection.clone());
+        } else {
+            drop(state);
+            self.discard(connection);
         }
     }
 
@@ -315,13 +337,13 @@ impl Shared {
     /// See [`super::Link::watch_system`].
     pub fn watch_system(&self, handle: u64, id: &str, instance: &str, listener: Listener) {
         let news = self.lock().watched.system(handle, id, instance, listener);
-        tell(news);
+        spread(news);
     }
 
     /// See [`super::Link::watch_process`].
     pub fn watch_process(&self, process: u64, system: u64, process_id: u32, listener: Listener) {
         let news = self.lock().watched.process(process, system, process_id, listener);
-        tell(news);
+        spread(news);
     }
 
     /// See [`super::Link::close_system`].
@@ -418,21 +440,17 @@ impl Shared {
                 let (news, superfluous) = state.watched.resumed(&attached);
                 (news, superfluous, std::mem::take(&mut state.waiting))
             };
-            tell(news);
+            spread(news);
             for call in waiting {
                 self.begin(call);
             }
             for handle in superfluous {
-                if let Ok(text) =
-                    varlink::encode_call(CloseComputeSystem::NAME, &CloseComputeSystem { handle }, false)
-                {
-                    self.begin(Pending::new(text, Box::new(|_| ())));
-                }
+                self.tell(&CloseComputeSystem { handle });
             }
         }
         if let Some(event) = reply.event {
             let news = self.lock().watched.happened(event);
-            tell(news);
+            spread(news);
         }
     }
 
@@ -494,7 +512,7 @@ impl Shared {
             (state.watched.over(), std::mem::take(&mut state.waiting))
         };
         waiting.into_iter().for_each(|call| (call.done)(Err(over_because(why))));
-        tell(news);
+        spread(news);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -531,7 +549,7 @@ fn internal(error: io::Error) -> Error {
     hcs_core::Error::from_io(&error, "making what a connection needs").into()
 }
 
-fn tell(news: News) {
+fn spread(news: News) {
     for (listener, event) in news {
         listener(event);
     }
