@@ -1,8 +1,8 @@
 //! A process with its input and output here: what `exec` and `run` do once it is started.
 //!
-//! One loop passes on what the process says and the signals that we get, until the end of the process. Only the input has a
-//! thread, because a read of it cannot be given up. A thread for each stream would be simpler, but costs a tenth of a short
-//! container's whole life.
+//! One loop passes on what the process says and the signals that we get, and hears of the end of the process. Only the input
+//! has a thread, because a read of it cannot be given up. A thread for each stream, or for the link, would be simpler, but
+//! costs a tenth of a short container's whole life.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use std::{
 };
 
 use hcs::{
-    Error, Operation, Process, System,
+    Error, Link, Operation, Process, System,
     schema::{OciProcess, OciUser, ProcessParameters, ProcessStatus, Signal, SignalProcessOptions},
 };
 use rustix::{
@@ -120,7 +120,7 @@ impl How {
             pipes.stdout.map(|from| Passage::new(from, stdout.as_fd())),
             pipes.stderr.map(|from| Passage::new(from, stderr.as_fd())),
         ];
-        let status = serve(&process, passages, &mut signals, self.tty)
+        let status = serve(system.link(), &process, passages, &mut signals, self.tty)
             .map_err(|error| Failure::io(&error, "waiting for the process"))?;
         drop(raw);
         let status = status?;
@@ -149,6 +149,7 @@ fn feed(to: OwnedFd) {
 
 /// Passes on until the process has ended and its outputs have, or are silent. An error is one of this command alone.
 fn serve(
+    link: &Link,
     process: &Process,
     mut passages: [Option<Passage<'_>>; 2],
     signals: &mut Signals,
@@ -178,8 +179,11 @@ fn serve(
         if let Some(status) = ended.take_if(|_| passages.iter().all(Option::is_none)) {
             return Ok(status);
         }
-        let mut fds =
-            vec![PollFd::new(&bell.0, PollFlags::IN), PollFd::new(signals.0.get_read(), PollFlags::IN)];
+        let mut fds = vec![
+            PollFd::new(&bell.0, PollFlags::IN),
+            PollFd::new(signals.0.get_read(), PollFlags::IN),
+            PollFd::new(link, PollFlags::IN),
+        ];
         fds.extend(passages.iter().flatten().map(Passage::awaited));
         // What the process has written still comes; who holds its streams from now on is not waited for.
         let patience = (ended.is_some() && !is_stuck).then_some(&SILENCE);
@@ -195,7 +199,10 @@ fn serve(
         if ready[1] {
             sent.extend(signals.0.pending().filter_map(|signal| forward(signal, process, tty)));
         }
-        let mut ready = ready[2..].iter();
+        if ready[2] {
+            link.look();
+        }
+        let mut ready = ready[3..].iter();
         for passage in &mut passages {
             // Our end closes with the passage, so the process is told that nobody listens any more.
             let _ = passage.take_if(|passage| ready.next() == Some(&true) && !passage.pass_on());

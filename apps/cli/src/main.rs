@@ -22,7 +22,7 @@
 //!   terminal  raw mode and window sizes, for processes with a console
 //! ```
 //!
-//! There is no runtime: the client's link has a thread of its own, and each verb waits for what it asked.
+//! There is no runtime, and the client's link has a thread only if a verb needs one: each waits for what it asked.
 #![forbid(unsafe_code)]
 // They panic where nobody takes what is said; `output::note` does not.
 #![deny(clippy::print_stderr)]
@@ -120,9 +120,9 @@ struct Context {
 }
 
 impl Context {
-    /// Connects to the service.
+    /// Connects to the service. A verb that does something else for long while it has handles must attend the link.
     fn client(&self) -> Result<Client, Failure> {
-        Client::connect_to(self.options.clone()).map_err(|error| {
+        Client::connect_unattended(self.options.clone()).map_err(|error| {
             let is_away = error.cause == Cause::ServiceNotAvailable;
             let failure = Failure::from(error);
             if is_away { failure.and(HOW_TO_START) } else { failure }

@@ -163,6 +163,36 @@ fn a_signal_to_exec_reaches_the_process() {
 }
 
 #[test]
+fn exec_has_one_thread_until_the_service_is_away_and_then_comes_back_to_it() {
+    let mut service = Service::start();
+    let client = service.client();
+    let _system = service.running(&client, "web");
+    let says = "trap 'exit 9' USR1; echo ready; while read line; do echo $line; done";
+    let mut exec = service
+        .hcs()
+        .args(["exec", "-i", "web", "sh", "-c", &format!("{says}; while :; do sleep 0.02; done")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = exec.stdout.take().unwrap().into();
+    crate::process::await_line(&stdout, "ready\n");
+    // It and the one that reads the input.
+    assert_eq!(processes::status(exec.id(), "Threads"), "2");
+    drop(exec.stdin.take());
+    hcs_tests::until("the input has ended", Duration::from_secs(5), || {
+        processes::status(exec.id(), "Threads") == "1"
+    });
+    service.kill();
+    hcs_tests::until("somebody looks for the service", Duration::from_secs(5), || {
+        processes::status(exec.id(), "Threads") == "2"
+    });
+    service.restart();
+    processes::signal(exec.id(), Signal::USR1);
+    assert_eq!(exec.wait().unwrap().code(), Some(9));
+}
+
+#[test]
 fn exec_ends_with_its_process_even_if_another_holds_the_output() {
     let service = Service::start();
     let client = service.client();

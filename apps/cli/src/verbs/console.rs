@@ -51,6 +51,7 @@ struct Attached {
 impl Console {
     pub fn run(self, context: &Context) -> Result<ExitCode, Failure> {
         let system = self.target.open(context)?;
+        system.link().attend();
         let is_machine = target::is_machine(&system)?;
         let attached = match self.process {
             None if is_machine => serial_port(&system, self.port.unwrap_or(1))?,

@@ -40,6 +40,9 @@ pub struct Logs {
 impl Logs {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let system = self.target.open(context)?;
+        if self.follow {
+            system.link().attend();
+        }
         let mut printer = Printer::new(self.timestamps, self.json);
         let mut shown = BTreeMap::new();
         if let Some(lines) = self.lines {

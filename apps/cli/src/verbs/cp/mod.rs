@@ -236,6 +236,8 @@ impl Tar {
             .create_std_in_pipe(true)
             .create_std_out_pipe(true)
             .create_std_err_pipe(true);
+        // Copying may take long.
+        system.link().attend();
         let mut process = system.run(&parameters).wait().map_err(|error| {
             let is_missing = error.cause == hcs::Cause::FileNotFound;
             let failure = Failure::from(error);

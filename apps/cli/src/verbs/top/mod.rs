@@ -53,7 +53,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 impl Top {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        let mut sampler = Sampler::new(context.client()?, self.ids, self.interval);
+        let client = context.client()?;
+        client.link().attend();
+        let mut sampler = Sampler::new(client, self.ids, self.interval);
         // Rates are of the time between two looks.
         sampler.sample()?;
         if !self.json && !self.once && isatty(std::io::stdout()) {
