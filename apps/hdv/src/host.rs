@@ -151,7 +151,10 @@ impl DeviceHost {
 
     /// Tells a device that is served that the processors of its machine run.
     pub fn start(&self, instance: Guid) -> Result<(), Error> {
-        self.0.0.find(instance)?.start()
+        match self.0.0.find(instance)?.start()? {
+            true => Ok(()),
+            false => Err(Error::new(Cause::InvalidState, format!("the device {instance} is in no machine"))),
+        }
     }
 
     /// Tells it that they stand still.
@@ -234,7 +237,11 @@ impl Host {
                     _ => Said::NotHere,
                 }
             }
-            Ask::Start { instance } => done(self.find(instance).and_then(|found| found.start())),
+            Ask::Start { instance } => match self.find(instance).map(|found| found.start()) {
+                Ok(Ok(true)) => Said::Done,
+                Ok(Ok(false)) | Err(_) => Said::NotHere,
+                Ok(Err(error)) => Said::Failed(error.into()),
+            },
             Ask::Stop { instance } => {
                 if let Ok(found) = self.find(instance) {
                     found.stop();

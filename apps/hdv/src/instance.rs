@@ -250,21 +250,19 @@ impl Instance {
         lock(&self.life).as_mut().is_some_and(std::mem::take)
     }
 
-    /// The processors of the machine are about to run.
-    pub fn start(&self) -> Result<(), Error> {
+    /// The processors of the machine are about to run. False if it is in no machine: its monitor has hung up.
+    pub fn start(&self) -> Result<bool, Error> {
         let _turn = self.turn();
         {
             let mut life = lock(&self.life);
             match *life {
-                None => {
-                    let detail = format!("the device {} is in no machine", self.id);
-                    return Err(Error::new(Cause::InvalidState, detail));
-                }
-                Some(true) => return Ok(()),
+                None => return Ok(false),
+                Some(true) => return Ok(true),
                 Some(false) => *life = Some(true),
             }
         }
-        survive(|| self.device.start()).unwrap_or_else(|| Err(panicked())).map_err(|error| {
+        let started = survive(|| self.device.start()).unwrap_or_else(|| Err(panicked()));
+        started.map(|()| true).map_err(|error| {
             self.is_stopped();
             Error { detail: format!("Start: {}", error.detail), ..error }
         })

@@ -13,7 +13,7 @@ use crate::plan::HostedDevice;
 pub struct NotStarted {
     /// What is told of it.
     pub error: Error,
-    /// The application is gone or has not answered; otherwise it has refused.
+    /// The application is gone, has not answered, or is the device no more; otherwise it has refused.
     pub is_silent: bool,
 }
 

@@ -52,7 +52,7 @@ pub enum Ask {
         /// What its document tells it, in order.
         configuration: Vec<String>,
     },
-    /// The processors of the machine are about to run.
+    /// The processors of the machine are about to run. Answer: [`Said::NotHere`] if QEMU has hung up on the device.
     Start {
         /// Which device.
         instance: Guid,
@@ -74,7 +74,7 @@ pub enum Ask {
 pub enum Said {
     /// It is done.
     Done,
-    /// There is no such device.
+    /// There is no such device, or it is in the machine no more.
     NotHere,
     /// It failed.
     Failed(Failure),

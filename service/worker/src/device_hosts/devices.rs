@@ -72,7 +72,11 @@ impl DeviceHosts for Shared {
         let each = instances.iter().zip(hosted).map(|(instance, host)| {
             match host.and_then(|_| answers.next()).unwrap_or(Err(Silence::Gone)) {
                 Ok(Said::Done) => Ok(()),
-                Ok(Said::NotHere) | Err(Silence::Gone) => {
+                Ok(Said::NotHere) => {
+                    let detail = format!("the machine has hung up on the device {instance}");
+                    Err(NotStarted { error: Error::new(Cause::Unexpected, detail), is_silent: true })
+                }
+                Err(Silence::Gone) => {
                     let detail = format!("the application of the device {instance} is gone");
                     Err(NotStarted { error: Error::new(Cause::Unexpected, detail), is_silent: true })
                 }

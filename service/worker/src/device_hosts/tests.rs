@@ -11,7 +11,7 @@ use hcs_ipc::{
     device_host::{Ask, FromHost, Said, ToHost, VERSION},
     worker::Numbered,
 };
-use hcs_machine::{DeviceHosts, plan::HostedDevice};
+use hcs_machine::{DeviceHosts, NotStarted, plan::HostedDevice};
 use hcs_schema::{Guid, VirtualDeviceFailureDetail};
 use rustix::{
     event::{PollFd, PollFlags},
@@ -276,6 +276,20 @@ fn who_is_slow_to_stop_is_waited_for_when_it_is_to_start() {
     assert!(hosts.start(&[device.instance])[0].is_ok());
     drop(hosts);
     assert_eq!(answering.join().unwrap().len(), 2);
+}
+
+#[test]
+fn a_device_that_its_machine_has_hung_up_on_keeps_the_machine_from_nothing() {
+    let mut hosts = Shared::default();
+    let application = Application::of(&hosts, false);
+    let device = device(1, false);
+    let application = served(&mut hosts, application, &device);
+    let answering = application.run(|_| Some(Said::NotHere));
+    let NotStarted { error, is_silent } = hosts.start(&[device.instance]).pop().unwrap().unwrap_err();
+    assert!(is_silent);
+    assert_eq!(error.cause, Cause::Unexpected);
+    drop(hosts);
+    assert_eq!(answering.join().unwrap(), [Ask::Start { instance: device.instance }]);
 }
 
 #[test]
