@@ -93,6 +93,8 @@ pub struct Guest {
     /// How many lines more are told, of those that may be told since then.
     lines: (Instant, u32),
     told: Vec<Told>,
+    /// Its machine is about to end.
+    is_cut: bool,
 }
 
 /// A container, the null id being the machine, and a process in it.
@@ -157,6 +159,7 @@ impl Guest {
             logs: BTreeMap::new(),
             lines: (Instant::now(), MOST_LINES),
             told: Vec::new(),
+            is_cut: false,
         }
     }
 
@@ -206,8 +209,14 @@ impl Guest {
         std::mem::take(&mut self.told)
     }
 
+    /// Whether nothing comes from the guest since the last time this was asked.
+    pub fn take_cut(&mut self) -> bool {
+        std::mem::take(&mut self.is_cut)
+    }
+
     /// Nothing comes from the guest any more.
     pub fn cut(&mut self) {
+        self.is_cut = true;
         self.carrier.close();
         self.lose_bridge();
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use hcs_container::zygote::{self, Twin};
-use hcs_core::{Cause, Error, Exit};
+use hcs_core::{Cause, Error, Exit, ready};
 use hcs_gcs::records::NULL_ID;
 use hcs_ipc::{
     Message,
@@ -18,7 +18,7 @@ use hcs_ipc::{
 };
 use hcs_machine::machine::Told;
 use hcs_schema::Any;
-use rustix::{io::Errno, net::SocketFlags};
+use rustix::{event::PollFlags, io::Errno, net::SocketFlags};
 
 use self::waiting::Ready;
 use crate::{
@@ -62,6 +62,9 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// How long nobody is let in after somebody could not be.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a machine may take to have ended whose port is gone.
+const ENDS: Duration = Duration::from_secs(2);
 
 impl Worker {
     /// A worker without a system, started by the hcsd at the other end of this connection.
@@ -327,8 +330,17 @@ impl Worker {
     fn hear_guest(&mut self) {
         let Some(guest) = self.system.guest() else { return };
         guest.expire();
-        for told in guest.take_told() {
-            let guest::Told { of, what } = told;
+        if guest.take_cut() && self.ends() {
+            return self.handle(Ready::Init);
+        }
+        let has_ended = matches!(self.system.phase(), Phase::Exited(_));
+        let Some(guest) = self.system.guest() else { return };
+        for guest::Told { of, what } in guest.take_told() {
+            // The end is the answer, and says more.
+            let is_of_end = |what: &What| matches!(what, What::Settled(_, Err(error)) if error.cause == Cause::ConnectionClosed);
+            if has_ended && is_of_end(&what) {
+                continue;
+            }
             if of != NULL_ID {
                 if let Some(hosted) = self.hosted.get_mut(&of)
                     && hosted.tell(&of, self.system.guest(), what).is_err()
@@ -367,6 +379,13 @@ impl Worker {
                 What::Ended(_) => {}
             }
         }
+    }
+
+    /// Whether the machine ends, whose port is gone: that is seen a moment before its end.
+    fn ends(&self) -> bool {
+        let init = self.system.init();
+        let until = Some(Instant::now() + ENDS);
+        init.is_some_and(|init| ready::until(init, PollFlags::IN, until).is_ok_and(|ready| !ready.is_empty()))
     }
 
     fn notify(&mut self, notice: Notice) {
