@@ -59,10 +59,9 @@ impl Image {
         let files = self.write(stage.place(), form == Form::Docker, name, compression)?;
         stage::write_file(target, move |file| {
             let to = BufWriter::with_capacity(1 << 16, file);
-            let written = archive_of_files::write(to, stage.place(), &files);
-            // Before the archive has its name: who is killed over this does all of it again.
-            drop(stage);
-            written
+            archive_of_files::write(to, stage.place(), &files)?;
+            // Before the archive has its name: who is killed over this, or cannot do it, does all of it again.
+            stage.discard()
         })
     }
 

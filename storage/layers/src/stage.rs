@@ -69,10 +69,21 @@ impl Stage {
         rustix::fs::fchmod(&self.folder, self.mode).map_err(failed("opening to others what becomes"))?;
         rustix::fs::syncfs(&self.folder).map_err(failed("making durable what becomes"))?;
         rename(&self.place, &self.target).map_err(failed("putting in its place"))?;
-        // What is not told as done is not there. If it can be taken back it is removed with this.
+        // What is not told as done is not there. If it can be taken back it is removed with this; that may take space, and a
+        // removal where it is takes none.
         let durable = sync(&parent, &self.target);
-        self.is_put = durable.is_ok() || rename(&self.target, &self.place).is_err();
+        self.is_put = durable.is_ok();
+        if !self.is_put && rename(&self.target, &self.place).is_err() {
+            let _ = fs::remove_dir_all(&self.target);
+        }
         durable
+    }
+
+    /// Removes it, as it does not become anything.
+    pub fn discard(mut self) -> Result<(), Error> {
+        fs::remove_dir_all(&self.place).map_err(failure::io(&self.place, "removing"))?;
+        self.is_put = true;
+        Ok(())
     }
 }
 
@@ -309,6 +320,16 @@ mod tests {
         })
         .unwrap();
         assert!(target.exists() && !folder.join(".x.partial").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_discarded_is_gone_and_its_place_is_free() {
+        let folder = folder("discarded");
+        let stage = Stage::begin(&folder.join("x")).unwrap();
+        fs::write(stage.place().join("y"), "y").unwrap();
+        stage.discard().unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::remove_dir_all(folder).unwrap();
     }
 
