@@ -37,6 +37,11 @@ impl Step {
     pub fn is_of_machine(&self) -> bool {
         OF_MACHINES.contains(&self.role.as_str())
     }
+
+    /// Whether it is what a worker says to the agent in its machine, by the port of that.
+    pub fn speaks_to_agent(&self) -> bool {
+        self.role == "worker" && self.call == "write" && !self.about.starts_with('/')
+    }
 }
 
 impl fmt::Display for Step {

@@ -152,7 +152,7 @@ impl Place {
     }
 
     fn try_cell(&mut self, operation: &Operation, step: &Step, wrong: Wrong) -> Result<Outcome, String> {
-        let stage = self.stage(operation.kind);
+        let mut stage = self.stage(operation.kind);
         let before = stage.system_for(operation);
         self.settle();
         let (strikes, struck) = mpsc::channel();
@@ -164,6 +164,10 @@ impl Place {
         if matches!(wrong, Wrong::Kill(_)) && struck.recv_timeout(HANGS).unwrap_or(0) == 0 {
             self.end_all(&stage, None)?;
             return Ok(Outcome::Nobody);
+        }
+        if wrong == Wrong::Cut && step.speaks_to_agent() {
+            // The way to its agent ends only with its QEMU. Without it, it is a machine as any other.
+            stage.kind = Kind::Machine;
         }
         let system = match &ended {
             Ended::Done(Some(system)) => Some(system.clone()),
@@ -179,7 +183,8 @@ impl Place {
         let told = super::judge::judge(operation, (step, wrong), &ended_as(&ended), state)?;
         let is_heard = !matches!(ended, Ended::Unheard);
         // QEMU 10.1 may be about to die of it.
-        let may_last = (operation.kind, wrong) != (Kind::Slot, Wrong::Kill(Victim::Device));
+        let may_last = (operation.kind, wrong) != (Kind::Slot, Wrong::Kill(Victim::Device))
+            && stage.kind == operation.kind;
         if state.is_some() && state == operation.from && operation.repeats && is_heard && may_last {
             state = self.again(operation, &stage, wrong, &ended)?;
         }
@@ -211,7 +216,9 @@ impl Place {
             Err(error) if is_unknown && is_of_an_end(&error) => return Ok(None),
             opened => opened.map_err(|error| failed(error.into()))?,
         };
-        self.await_agent(stage.kind, &system).map_err(failed)?;
+        if operation.from == Some(State::Running) {
+            self.await_agent(stage.kind, &system).map_err(failed)?;
+        }
         let (act, stage) = (operation.act, stage.clone());
         let done = within(HANGS, move || act(&stage, Some(system)))?;
         match done {

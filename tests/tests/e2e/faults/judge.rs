@@ -51,6 +51,9 @@ pub fn judge(
     match ended {
         Some(Err(NotDone::Told(error)))
             if !(causes(wrong).contains(&error.cause)
+                || wrong == Wrong::Cut
+                    && step.speaks_to_agent()
+                    && error.cause == Cause::ConnectionClosed
                 || is_beside && error.cause == Cause::Unexpected
                 || is_their_own && has_no_qemu && error.cause == Cause::UnexpectedExit) =>
         {
