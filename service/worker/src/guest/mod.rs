@@ -214,6 +214,13 @@ impl Guest {
         std::mem::take(&mut self.is_cut)
     }
 
+    /// No agent comes any more that the start of the machine could wait for.
+    pub fn give_up_start(&mut self) {
+        if let Some((number, _)) = self.start.take() {
+            self.tell(NULL_ID, What::NotStarted(number, closed()));
+        }
+    }
+
     /// Nothing comes from the guest any more.
     pub fn cut(&mut self) {
         self.is_cut = true;

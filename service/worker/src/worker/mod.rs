@@ -330,11 +330,15 @@ impl Worker {
     fn hear_guest(&mut self) {
         let Some(guest) = self.system.guest() else { return };
         guest.expire();
-        if guest.take_cut() && self.ends() {
+        let is_cut = guest.take_cut();
+        let has_ended = matches!(self.system.phase(), Phase::Exited(_));
+        if is_cut && !has_ended && self.ends() {
             return self.handle(Ready::Init);
         }
-        let has_ended = matches!(self.system.phase(), Phase::Exited(_));
         let Some(guest) = self.system.guest() else { return };
+        if is_cut && !has_ended {
+            guest.give_up_start();
+        }
         for guest::Told { of, what } in guest.take_told() {
             // The end is the answer, and says more.
             let is_of_end = |what: &What| matches!(what, What::Settled(_, Err(error)) if error.cause == Cause::ConnectionClosed);
