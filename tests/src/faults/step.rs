@@ -174,7 +174,11 @@ impl Thread {
     /// How that begins.
     fn said(&self, address: u64, length: u64) -> String {
         let text = self.memory(address, length.min(160) as usize);
-        heading(&String::from_utf8_lossy(&text))
+        // What is before and behind the words, or stands for none, is another in each run, as the mark of a session is.
+        let text = String::from_utf8_lossy(&text);
+        let Some(begin) = text.find("{\"") else { return String::new() };
+        let words = &text[begin..];
+        heading(words.rfind('}').map_or(words, |end| &words[..end]))
     }
 
     fn memory(&self, address: u64, length: usize) -> Vec<u8> {

@@ -414,20 +414,22 @@ impl Place {
         let system = client.open(id).wait()?;
         let deadline = Instant::now() + SOON;
         loop {
-            let brought = match system.properties(None).wait()?.state {
-                Some(State::Created) | None => system.start().wait(),
-                Some(State::Paused) => system.resume().wait(),
+            let is_proven = match system.properties(None).wait()?.state {
+                Some(State::Created) | None => system.start().wait().map(|()| false).map_err(NotDone::from),
+                Some(State::Paused) => system.resume().wait().map(|()| false).map_err(NotDone::from),
+                Some(State::Running) => {
+                    self.await_agent(kind, &system).and_then(|()| kind.prove(&system)).map(|()| true)
+                }
                 _ => break,
             };
-            match brought {
-                // Somebody who was killed meanwhile has asked for it, and it is under way.
-                Err(error) if error.cause == Cause::InvalidState && Instant::now() < deadline => {}
-                other => other?,
+            match is_proven {
+                Ok(true) => break,
+                Ok(false) => {}
+                // Somebody who was killed meanwhile has asked for something, and it is under way.
+                Err(NotDone::Told(error))
+                    if error.cause == Cause::InvalidState && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
             }
-        }
-        if system.properties(None).wait()?.state == Some(State::Running) {
-            self.await_agent(kind, &system)?;
-            kind.prove(&system)?;
         }
         system.terminate().wait()?;
         system.wait_blocking()?;
