@@ -412,7 +412,8 @@ impl Place {
     /// Shows that a system works, and ends it.
     fn end(&self, client: &hcs::Client, kind: Kind, id: &str) -> Result<(), NotDone> {
         let system = client.open(id).wait()?;
-        let deadline = Instant::now() + SOON;
+        // One that has an agent boots.
+        let deadline = Instant::now() + if kind == Kind::Utility { HANGS } else { SOON };
         loop {
             let is_proven = match system.properties(None).wait()?.state {
                 Some(State::Created) | None => system.start().wait().map(|()| false).map_err(NotDone::from),
@@ -520,8 +521,11 @@ fn ended_as(ended: &Ended) -> Option<Result<(), &NotDone>> {
 
 /// What is said of a system that ends.
 fn is_of_an_end(error: &hcs::Error) -> bool {
-    use Cause::{SystemAlreadyStopped, SystemNotFound, Terminated, UnexpectedExit};
-    matches!(error.cause, SystemAlreadyStopped | SystemNotFound | Terminated | UnexpectedExit)
+    use Cause::{SystemAlreadyStopped, SystemNotFound, Terminated, TerminatedDuringStart, UnexpectedExit};
+    matches!(
+        error.cause,
+        SystemAlreadyStopped | SystemNotFound | Terminated | TerminatedDuringStart | UnexpectedExit
+    )
 }
 
 /// Whether a system goes by itself: its end is under way.

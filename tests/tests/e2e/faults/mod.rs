@@ -49,7 +49,10 @@ fn wrongs(operation: &Operation, made: &Made) -> Vec<Wrong> {
     let victims = operation.kind.victims().iter().filter(is_victim);
     let kills = victims.filter(|_| made.has_effect).copied().map(Wrong::Kill);
     let fails = made.errors.iter().flat_map(|error| [Wrong::FailOnce(*error), Wrong::FailForEver(*error)]);
-    let messages = [Wrong::Delay, Wrong::Cut].into_iter().filter(|_| made.sends);
+    // The way to an agent ends only with QEMU. Who has not heard that it is to end goes on, and that is waited for.
+    let is_unheard = operation.to.is_none() && made.step.speaks_to_agent();
+    let cut = (!is_unheard).then_some(Wrong::Cut);
+    let messages = [Some(Wrong::Delay), cut].into_iter().flatten().filter(|_| made.sends);
     kills.chain(fails).chain(messages).collect()
 }
 
