@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use hcs_tests::{Service, binaries};
+use hcs_tests::Service;
 
 use crate::c_library::{self, folder};
 
@@ -20,11 +20,6 @@ fn said(service: &Service, at: &Path, program: &Path) -> String {
         .expect("running the program");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).expect("text")
-}
-
-#[test]
-fn the_reference_is_what_the_code_and_the_command_say() {
-    hcs_reference::check(&folder("."), &binaries::find("hcs")).unwrap();
 }
 
 #[test]

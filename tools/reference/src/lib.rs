@@ -1,6 +1,6 @@
 //! Writes the pages of `docs/src/reference` from what the product is made of, and compares them with it.
 //!
-//! `cargo xtask reference` does it, and an end-to-end test compares. Nothing is told twice: headers, document types, tables of
+//! `cargo xtask reference` does it, and a test of its own compares. Nothing is told twice: headers, document types, tables of
 //! the engines and causes of errors are read where they are. What they do not say stands in tables here, and a table that lacks a line, or has one too many,
 //! fails.
 //!

@@ -1,5 +1,5 @@
-//! The reference of the documentation, which `tools/reference` makes from headers, types, tables and the programs' own help. An
-//! end-to-end test compares them.
+//! The reference of the documentation, which `tools/reference` makes from headers, types, tables and the programs' own help. A
+//! test of it, the step `reference` of `cargo xtask test`, compares them.
 
 use crate::{Outcome, command::Line, workspace::Workspace};
 

@@ -81,6 +81,7 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
         step("book", "cargo xtask book"),
         Step { name: "build", line: build },
         step("unit tests", &unit),
+        of_release("reference", "cargo test --workspace --locked --quiet --test reference"),
         step("fuzz", if full { "cargo xtask fuzz 600" } else { "cargo xtask fuzz 3" }),
         of_release("end-to-end", &end_to_end),
         of_release("load", &load),
