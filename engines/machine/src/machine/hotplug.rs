@@ -166,6 +166,10 @@ impl Running {
         match self.qmp.run("device_del", json!({"id": device})) {
             // The guest was asked before, and is asked once more by that.
             Err(error) if error.detail.contains("in the process of unplug") => Ok(()),
+            // It has gone by itself, which is noted next.
+            Err(error) if error.detail.contains("not found") => {
+                Err(Error::new(Cause::NotFound, "the guest has let the device go already").at(PATH))
+            }
             outcome => outcome.map(|_| ()),
         }
     }
