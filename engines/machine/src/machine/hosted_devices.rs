@@ -18,7 +18,7 @@ use rustix::{
 };
 use serde_json::{Value, json};
 
-use super::{Machine, Running, sharing};
+use super::{Machine, Running, hotplug::Deletion, sharing};
 use crate::{
     change::PATH,
     device_hosts::{DeviceHosts, NotStarted},
@@ -34,16 +34,6 @@ const OLDEST: [u64; 2] = [10, 1];
 
 /// How long QEMU may take to hear that a device goes. It has been asked something that takes longer if it takes longer.
 const TO_DELETE: Duration = Duration::from_secs(2);
-
-/// What came of asking for a device to go.
-enum Deletion {
-    /// The guest is asked.
-    Asked,
-    /// QEMU has no such device.
-    NotThere,
-    /// It could not be asked.
-    Failed(Error),
-}
 
 impl Machine {
     /// Adds a device of an application.
@@ -209,12 +199,7 @@ impl Running {
 
     /// Has QEMU ask the guest to let a device go.
     fn delete(&mut self, device: &str) -> Deletion {
-        match self.qmp.run_within("device_del", json!({"id": device}), TO_DELETE) {
-            Ok(_) => Deletion::Asked,
-            Err(error) if error.detail.contains("in the process of unplug") => Deletion::Asked,
-            Err(error) if error.detail.contains("not found") => Deletion::NotThere,
-            Err(error) => Deletion::Failed(error),
-        }
+        Deletion::of(self.qmp.run_within("device_del", json!({"id": device}), TO_DELETE))
     }
 
     /// A folder where QEMU finds the socket of the device at this place, and who listens there.

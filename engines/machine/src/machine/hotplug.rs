@@ -7,7 +7,7 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Machine, Running};
 use crate::{
@@ -160,17 +160,39 @@ impl Machine {
     }
 }
 
+/// What came of asking for a device to go.
+pub(super) enum Deletion {
+    /// The guest is asked.
+    Asked,
+    /// QEMU has no such device.
+    NotThere,
+    /// It could not be asked.
+    Failed(Error),
+}
+
+impl Deletion {
+    /// What QEMU's answer says.
+    pub(super) fn of(answer: Result<Value, Error>) -> Deletion {
+        match answer {
+            Ok(_) => Deletion::Asked,
+            // The guest was asked before, and is asked once more by that.
+            Err(error) if error.detail.contains("in the process of unplug") => Deletion::Asked,
+            Err(error) if error.detail.contains("not found") => Deletion::NotThere,
+            Err(error) => Deletion::Failed(error),
+        }
+    }
+}
+
 impl Running {
     /// Asks the guest to let a device go.
     pub(super) fn unplug(&mut self, device: &str) -> Result<(), Error> {
-        match self.qmp.run("device_del", json!({"id": device})) {
-            // The guest was asked before, and is asked once more by that.
-            Err(error) if error.detail.contains("in the process of unplug") => Ok(()),
+        match Deletion::of(self.qmp.run("device_del", json!({"id": device}))) {
+            Deletion::Asked => Ok(()),
             // It has gone by itself, which is noted next.
-            Err(error) if error.detail.contains("not found") => {
+            Deletion::NotThere => {
                 Err(Error::new(Cause::NotFound, "the guest has let the device go already").at(PATH))
             }
-            outcome => outcome.map(|_| ()),
+            Deletion::Failed(error) => Err(error),
         }
     }
 
