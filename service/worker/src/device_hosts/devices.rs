@@ -69,16 +69,15 @@ impl DeviceHosts for Shared {
             .filter_map(|(instance, host)| Some(((*host)?, Ask::Start { instance: *instance }, Vec::new())));
         // It may be slow to stop, and is not to lose its device for that.
         let mut answers = hosts.ask_and_wait(asks.collect(), TO_START, true).into_iter();
+        let silent = |cause, detail| Err(NotStarted { error: Error::new(cause, detail), is_silent: true });
         let each = instances.iter().zip(hosted).map(|(instance, host)| {
             match host.and_then(|_| answers.next()).unwrap_or(Err(Silence::Gone)) {
                 Ok(Said::Done) => Ok(()),
                 Ok(Said::NotHere) => {
-                    let detail = format!("the machine has hung up on the device {instance}");
-                    Err(NotStarted { error: Error::new(Cause::Unexpected, detail), is_silent: true })
+                    silent(Cause::Unexpected, format!("the machine has hung up on the device {instance}"))
                 }
                 Err(Silence::Gone) => {
-                    let detail = format!("the application of the device {instance} is gone");
-                    Err(NotStarted { error: Error::new(Cause::Unexpected, detail), is_silent: true })
+                    silent(Cause::Unexpected, format!("the application of the device {instance} is gone"))
                 }
                 Ok(Said::Failed(failure)) => {
                     let error = tamed(&failure);
@@ -87,7 +86,7 @@ impl DeviceHosts for Shared {
                 }
                 Err(Silence::Late) => {
                     let detail = format!("the application of the device {instance} does not start it");
-                    Err(NotStarted { error: Error::new(Cause::DeadlineExceeded, detail), is_silent: true })
+                    silent(Cause::DeadlineExceeded, detail)
                 }
             }
         });
