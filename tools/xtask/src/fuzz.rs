@@ -33,6 +33,9 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
+/// From so many seconds on it pays to optimise what is run for so long: that takes another minute.
+const WORTH_OPTIMISING: u32 = 30;
+
 /// Runs each target for so many seconds.
 pub fn run(seconds: &str) -> Outcome {
     let seconds: u32 = seconds.parse().map_err(|_| format!("found {seconds:?}, expected seconds"))?;
@@ -41,14 +44,15 @@ pub fn run(seconds: &str) -> Outcome {
     let target = workspace.target.join("fuzz");
     // With a triple, what runs while building is not instrumented.
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    Line::of(&format!("cargo build --release --locked --quiet --target {triple}"))
+    let profile = if seconds < WORTH_OPTIMISING { "dev" } else { "release" };
+    Line::of(&format!("cargo build --profile {profile} --locked --quiet --target {triple}"))
         .with("RUSTFLAGS", FLAGS.as_ref())
         .with("CARGO_TARGET_DIR", &target)
         .run(&folder)?;
     let fuzz = |name: &str| {
         let found = target.join("found").join(name);
         std::fs::create_dir_all(&found).map_err(|error| format!("{}: {error}", found.display()))?;
-        let program = target.join(&triple).join("release").join(name);
+        let program = target.join(&triple).join(if profile == "dev" { "debug" } else { profile }).join(name);
         println!("-- {name}, {seconds} s");
         Line::new([
             program.display().to_string().as_str(),

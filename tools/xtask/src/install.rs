@@ -1,10 +1,10 @@
 //! Installs what is missing, and nothing else: Debian packages, parts of the Rust toolchain, cargo-deny, cargo-deb and
 //! mdbook.
 //!
-//! These three go into the target folder at fixed versions, so that everybody checks and packages with the same ones and
-//! the user's own tools are left alone. They are built without optimisation: that takes half of the time, and what they
-//! do takes seconds either way. The tests run under plain `cargo test`, because building
-//! cargo-nextest would add two to three minutes to every run on a fresh machine.
+//! These three go into the target folder at fixed versions, as does what `cargo xtask machines` builds, so that everybody
+//! checks and packages with the same ones and the user's own tools are left alone. They are built without optimisation:
+//! that takes half of the time, and what they do takes seconds either way. The tests run under plain `cargo test`, because
+//! building cargo-nextest would add two to three minutes to every run on a fresh machine.
 
 use crate::{Outcome, command::Line, host, workspace::Workspace};
 
@@ -69,17 +69,19 @@ const BENCH: &[Need] = &[
 ];
 
 /// A tool that Cargo builds.
-struct Tool {
-    name: &'static str,
-    version: &'static str,
+pub struct Tool {
+    pub name: &'static str,
+    pub version: &'static str,
+    /// What it has more of than it must.
+    pub features: &'static str,
     /// How many seconds that takes on two processors.
-    takes: u32,
+    pub takes: u32,
 }
 
 const TOOLS: &[Tool] = &[
-    Tool { name: "cargo-deny", version: "0.20.2", takes: 60 },
-    Tool { name: "cargo-deb", version: "3.8.0", takes: 30 },
-    Tool { name: "mdbook", version: "0.5.4", takes: 30 },
+    Tool { name: "cargo-deny", version: "0.20.2", features: "", takes: 60 },
+    Tool { name: "cargo-deb", version: "3.8.0", features: "", takes: 30 },
+    Tool { name: "mdbook", version: "0.5.4", features: "", takes: 30 },
 ];
 
 /// Installs.
@@ -96,14 +98,20 @@ pub fn run(purpose: Purpose) -> Outcome {
         let workspace = Workspace::load()?;
         install_component(&workspace, "rustfmt", "cargo fmt --version")?;
         install_component(&workspace, "clippy", "cargo clippy --version")?;
-        for tool in TOOLS {
-            install_tool(&workspace, tool)?;
-        }
-        // Kept until here, because they have many crates in common.
-        let built = build_folder(&workspace);
-        if built.exists() {
-            std::fs::remove_dir_all(&built).map_err(|error| format!("{}: {error}", built.display()))?;
-        }
+        tools(&workspace, TOOLS)?;
+    }
+    Ok(())
+}
+
+/// Puts tools into the target folder's `tools/bin`.
+pub fn tools(workspace: &Workspace, tools: &[Tool]) -> Outcome {
+    for tool in tools {
+        install_tool(workspace, tool)?;
+    }
+    // Kept until here, because they have many crates in common.
+    let built = build_folder(workspace);
+    if built.exists() {
+        std::fs::remove_dir_all(&built).map_err(|error| format!("{}: {error}", built.display()))?;
     }
     Ok(())
 }
@@ -142,7 +150,7 @@ fn install_component(workspace: &Workspace, component: &str, sign: &str) -> Outc
 }
 
 fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
-    let &Tool { name, version: wanted, takes } = tool;
+    let &Tool { name, version: wanted, features, takes } = tool;
     let tools = workspace.tools();
     let program = tools.join("bin").join(name);
     let version = Line::new([program.display().to_string().as_str(), "--version"]);
@@ -152,7 +160,7 @@ fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
     println!("building {name} {wanted}, about {takes} seconds on two processors");
     let install = "cargo install --quiet --locked --debug --no-default-features --force --version";
     let root = tools.display().to_string();
-    Line::new(install.split(' ').chain([wanted, "--root", &root, name]))
+    Line::new(install.split(' ').chain([wanted, "--root", &root, "--features", features, name]))
         // Beside our own build, or Cargo would see two workspaces take turns in one folder.
         .with("CARGO_TARGET_DIR", &build_folder(workspace))
         // Nobody looks into these programs with a debugger, and they are a tenth of the size.

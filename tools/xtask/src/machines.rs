@@ -8,9 +8,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
 };
 
-use crate::{Outcome, command::Line, host, workspace::Workspace};
+use crate::{
+    Outcome,
+    command::Line,
+    host,
+    install::{self, Tool},
+    workspace::Workspace,
+};
 
 /// Where packages come from. What is newer there is taken only where it is asked for.
 const SOURCES: &str = "\
@@ -26,6 +33,10 @@ const PACKAGES: &str =
     "qemu-system-x86 qemu-utils seabios ovmf swtpm swtpm-tools virtiofsd qemu-block-extra-";
 /// Kernels, and the folders that they come into. The names of their packages follow from these, which are empty.
 const KERNELS: [(&str, &str); 2] = [("linux-image-cloud-amd64", "kernel"), ("linux-image-amd64", "generic")];
+
+/// What carries sockets of machines. It is in no release of Debian yet.
+const CARRIER: Tool =
+    Tool { name: "vhost-device-vsock", version: "0.3.0", features: "backend_vsock", takes: 30 };
 
 /// Programs that are made to find their libraries beside themselves.
 const PROGRAMS: &[&str] = &[
@@ -45,11 +56,16 @@ const NO_MODULES: &str = "/usr/lib/x86_64-linux-gnu/qXmu\0";
 /// Fetches and builds what is not there yet.
 pub fn run(relock: bool) -> Outcome {
     let workspace = Workspace::load()?;
-    let folder = get(&workspace, relock)?;
-    carrier_of_sockets(&workspace, &folder)
+    // One waits for the network, the other for the processor.
+    thread::scope(|scope| {
+        let carrier = scope.spawn(|| install::tools(&workspace, &[CARRIER]));
+        let folder = get(&workspace, relock)?;
+        carrier.join().map_err(|_| "the build of what carries sockets has panicked".to_owned())??;
+        place_carrier(&workspace, &folder)
+    })
 }
 
-/// Fetches what is not there yet, and says where it is. Without what carries sockets, which takes a minute to build.
+/// Fetches what is not there yet, and says where it is. Without what carries sockets, which is yet to be built.
 pub fn fetch(workspace: &Workspace) -> Outcome<PathBuf> {
     get(workspace, false)
 }
@@ -113,21 +129,11 @@ fn get(workspace: &Workspace, relock: bool) -> Outcome<PathBuf> {
     Ok(folder)
 }
 
-/// The program that carries sockets of machines is in no release of Debian yet.
-fn carrier_of_sockets(workspace: &Workspace, folder: &Path) -> Outcome {
-    const NAME: &str = "vhost-device-vsock";
-    const VERSION: &str = "0.3.0";
-    let (root, build) = (folder.join("usr"), folder.join("build"));
-    if root.join("bin").join(NAME).exists() {
-        return Ok(());
-    }
-    println!("building {NAME} {VERSION}, about a minute on two processors");
-    let install = "cargo install --quiet --locked --force --version";
-    let place = root.display().to_string();
-    Line::new(install.split(' ').chain([VERSION, "--root", &place, NAME]))
-        .with("CARGO_TARGET_DIR", &build)
-        .run(&workspace.root)?;
-    fs::remove_dir_all(&build).map_err(|error| format!("{}: {error}", build.display()))
+/// Puts what carries sockets beside QEMU, where it is looked for.
+fn place_carrier(workspace: &Workspace, folder: &Path) -> Outcome {
+    let (from, to) =
+        (workspace.tools().join("bin").join(CARRIER.name), folder.join("usr/bin").join(CARRIER.name));
+    fs::copy(&from, &to).map(drop).map_err(|error| format!("{}: {error}", to.display()))
 }
 
 /// A state of apt of our own.

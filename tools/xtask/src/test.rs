@@ -68,6 +68,8 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
         // Four in ten seconds of the build are those of the linker that optimises, for one call in twenty.
         build = build.with("CARGO_PROFILE_RELEASE_LTO", "off".as_ref());
         build = build.with("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16".as_ref());
+        // A panic says where it was without that.
+        build = build.with("CARGO_PROFILE_RELEASE_DEBUG", "false".as_ref());
     }
     let of_release =
         |name, line: &str| Step { name, line: Line::of(line).with("HCS_BIN_DIR", &workspace.release()) };
