@@ -10,7 +10,6 @@
 //!   recipe    from what `run` is given to documents
 //!   scratch   folders for what containers of images write
 //!   host_path paths of this host
-//!   random    names that no other has
 //!   size      sizes as people write them
 //!   private   a service for one command
 //!   programs  those that belong to this one
@@ -38,7 +37,6 @@ mod passage;
 mod private;
 mod programs;
 mod progress;
-mod random;
 mod recipe;
 mod scratch;
 mod size;

@@ -12,13 +12,13 @@ use std::{
 };
 
 use hcs::link::Options;
-use hcs_core::mountinfo;
+use hcs_core::{mountinfo, random};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, pidfd_open},
 };
 
-use crate::{failure::Failure, output, programs, random};
+use crate::{failure::Failure, output, programs};
 
 /// How long a service may take until it can be used.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };

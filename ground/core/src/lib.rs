@@ -14,7 +14,8 @@
 //! * [`complain!`]: a line for the log of a program.
 //! * [`lock`]: locks on files, also on those that who has them removes.
 //! * [`mountinfo`]: what the kernel says of mounts.
-//! * [`ready`]: waiting for descriptors, within a limit. These four have all the I/O here.
+//! * [`random`]: random numbers of the kernel.
+//! * [`ready`]: waiting for descriptors, within a limit. These five have all the I/O here.
 //! * [`timestamp`]: times as documents write them.
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ pub mod id;
 pub mod lock;
 pub mod mountinfo;
 pub mod operation;
+pub mod random;
 pub mod ready;
 pub mod state;
 pub mod timestamp;

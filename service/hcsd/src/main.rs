@@ -25,7 +25,6 @@ mod methods;
 mod metrics;
 mod operations;
 mod process_identity;
-mod random;
 mod reading;
 mod record;
 mod registry;

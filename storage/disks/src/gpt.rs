@@ -4,7 +4,7 @@
 
 use std::{fs::File, os::unix::fs::FileExt};
 
-use hcs_core::Error;
+use hcs_core::{Error, random};
 use hcs_schema::Guid;
 
 use crate::{checksum::crc32, failure, guid};
@@ -37,11 +37,11 @@ pub fn write(disk: &File, size: u64) -> Result<Partition, Error> {
     }
     let mut table = vec![0; TABLE];
     table[..16].copy_from_slice(&LINUX);
-    table[16..32].copy_from_slice(&guid::stored(&guid::random()));
+    table[16..32].copy_from_slice(&guid::stored(&random::guid()));
     let (first, last) = (partition.start / SECTOR, (partition.start + partition.length) / SECTOR - 1);
     table[32..40].copy_from_slice(&first.to_le_bytes());
     table[40..48].copy_from_slice(&last.to_le_bytes());
-    let id = guid::random();
+    let id = random::guid();
     let header = |own, other, table_at| header(sectors, &id, &table, own, other, table_at);
     let backup = sectors - 1 - TABLE_SECTORS;
     let failed = |error: std::io::Error| Error::from_io(&error, "writing the partition table");

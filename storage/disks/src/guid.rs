@@ -2,16 +2,6 @@
 
 use hcs_schema::Guid;
 
-/// One of random bits.
-pub fn random() -> Guid {
-    let mut bits = [0; 16];
-    // So few are given whole or not at all, and refused only before the kernel has booted.
-    while rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())
-        == Err(rustix::io::Errno::INTR)
-    {}
-    Guid::from_random(bits)
-}
-
 /// Its bytes as GPT and VHDX store them: the first three fields with the lowest byte first.
 pub(crate) fn stored(guid: &Guid) -> [u8; 16] {
     let mut bytes = *guid.as_bytes();
@@ -36,6 +26,5 @@ mod tests {
         let guid: Guid = "0fc63daf-8483-4772-8e79-3d69d8477de4".parse().unwrap();
         assert_eq!(stored(&guid), from_digits(0x0fc63daf_8483_4772_8e79_3d69d8477de4));
         assert_eq!(stored(&guid)[..4], [0xaf, 0x3d, 0xc6, 0x0f]);
-        assert_ne!(random(), random());
     }
 }

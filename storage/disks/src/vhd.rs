@@ -4,9 +4,9 @@
 
 use std::{fs::File, os::unix::fs::FileExt, time::SystemTime};
 
-use hcs_core::Error;
+use hcs_core::{Error, random};
 
-use crate::{failure, guid};
+use crate::failure;
 
 /// Its length, at the end of the file.
 pub const FOOTER: u64 = 512;
@@ -100,7 +100,7 @@ fn footer(size: u64, kind: u32, data: u64) -> [u8; 512] {
     put(48, &size.to_be_bytes());
     put(56, &geometry(size));
     put(60, &kind.to_be_bytes());
-    put(68, guid::random().as_bytes());
+    put(68, random::guid().as_bytes());
     let sum = checksum(&footer, 64);
     footer[64..68].copy_from_slice(&sum.to_be_bytes());
     footer

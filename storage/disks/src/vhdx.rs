@@ -8,6 +8,8 @@
 
 use std::{fs::File, os::unix::fs::FileExt};
 
+use hcs_core::random;
+
 use crate::{checksum::crc32c, guid};
 
 /// How a file of this format begins.
@@ -62,8 +64,8 @@ fn header(sequence: u64) -> Vec<u8> {
     let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, b"head");
     put(8, &sequence.to_le_bytes());
-    put(16, &guid::stored(&guid::random()));
-    put(32, &guid::stored(&guid::random()));
+    put(16, &guid::stored(&random::guid()));
+    put(32, &guid::stored(&random::guid()));
     // No id of a log: there is nothing to be replayed. Then its version and that of the format.
     put(66, &1u16.to_le_bytes());
     put(68, &(MIB as u32).to_le_bytes());
@@ -120,7 +122,7 @@ fn metadata(size: u64, block: u64) -> Vec<u8> {
         ),
         (
             guid::from_digits(0xBECA12AB_B2E6_4523_93EF_C309E000C746),
-            guid::stored(&guid::random()).to_vec(),
+            guid::stored(&random::guid()).to_vec(),
             REQUIRED | OF_THE_DISK,
         ),
     ];

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use hcs::schema::{Any, ModifyRequestType, ModifySettingRequest};
+use hcs_core::random;
 use serde_json::{Value, json};
 
 use crate::{
     Context,
     failure::Failure,
-    host_path, output, random,
+    host_path, output,
     target::{self, Target},
 };
 
@@ -151,7 +152,7 @@ impl Device {
                 };
                 let key = match key {
                     Some(key) => key.clone(),
-                    None => random::guid().map_err(|error| Failure::io(&error, "making a GUID"))?,
+                    None => random::guid().to_string(),
                 };
                 tell = Some(key.clone());
                 Request::new(adapter(&key), settings)

@@ -7,11 +7,13 @@ use hcs::{
     schema::{ProcessParameters, SystemExitStatus},
 };
 
+use hcs_core::random;
+
 use crate::{
     Context,
     attach::{How, NOT_RUN},
     failure::Failure,
-    output, random,
+    output,
     recipe::{Limits, Recipe},
     scratch::{self, Scratch},
 };
@@ -105,7 +107,7 @@ impl Run {
 
 /// An id that no other system has.
 fn unused_id() -> Result<String, Failure> {
-    let bytes = random::bytes().map_err(|error| Failure::io(&error, "finding a name"))?;
+    let bytes = random::bytes().map_err(|error| Failure::io(&error.into(), "finding a name"))?;
     Ok(format!("run-{:08x}", u32::from_ne_bytes(bytes)))
 }
 

@@ -539,10 +539,7 @@ fn attach(path: &Path, call: &Attach) -> Result<Attachment, Error> {
 
 /// The token of a new session: bits that nobody can guess.
 fn secret() -> io::Result<String> {
-    let mut bits = [0; 16];
-    // So few are given whole or not at all.
-    rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())?;
-    Ok(Guid::from_random(bits).to_string())
+    Ok(Guid::from_random(hcs_core::random::bytes()?).to_string())
 }
 
 fn internal(error: io::Error) -> Error {

@@ -4,8 +4,7 @@
 use std::{fs::File, os::fd::AsFd};
 
 use hcs_container::host_process::with_rights_of;
-use hcs_core::{Cause, Error};
-use hcs_disks::guid;
+use hcs_core::{Cause, Error, random};
 use hcs_schema::{CrashReport, WindowsCrashPhase, WindowsCrashReport};
 use rustix::{
     fs::{CWD, Mode, OFlags},
@@ -61,7 +60,7 @@ impl Machine {
 
     fn report(&mut self, event: &Event) -> CrashReport {
         let mut report =
-            CrashReport::default().system_id(&self.plan.name).activity_id(guid::random()).status(0);
+            CrashReport::default().system_id(&self.plan.name).activity_id(random::guid()).status(0);
         let info = &event.data["info"];
         let codes = ["arg1", "arg2", "arg3", "arg4", "arg5"].map(|name| info[name].as_u64());
         let codes: Vec<u64> = codes.into_iter().flatten().collect();

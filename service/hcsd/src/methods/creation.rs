@@ -9,7 +9,7 @@ use std::{
 
 use hcs_config::Program;
 use hcs_container::{Plan, policy};
-use hcs_core::{Call, Cause, Error, Exit, Lifecycle, SystemId};
+use hcs_core::{Call, Cause, Error, Exit, Lifecycle, SystemId, random};
 use hcs_ipc::{
     compute::{CreateComputeSystem, CreatedSystem, Method, Warning},
     worker::Request,
@@ -26,7 +26,6 @@ use crate::{
     config::Config,
     host::{machine_users, memory},
     operations::Entered,
-    random,
     record::Record,
     registry, spare_workers,
     system::{Facts, Setting, System},

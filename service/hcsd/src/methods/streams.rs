@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use hcs_core::SystemId;
+use hcs_core::{SystemId, random};
 use hcs_ipc::{
     compute::{
         Attach, AttachReply, Attached, Claim, Method, SystemEvent, SystemEventKind, WatchEvents,
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::read;
 use crate::{
-    connection::Connection, random, registry::CLAIM_TIME, reply::encoded, service::Service, session::Session,
+    connection::Connection, registry::CLAIM_TIME, reply::encoded, service::Service, session::Session,
 };
 
 /// How long a listener may leave an event that its connection has no room for.
@@ -44,8 +44,10 @@ async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<boo
         Ok(call) => call,
         Err((text, fds)) => return connection.stream.send(text, fds).await.map(|()| true),
     };
-    let token =
-        call.token.filter(|token| Guid::NIL.to_string().len() <= token.len()).unwrap_or_else(random_token);
+    let token = match call.token.filter(|token| Guid::NIL.to_string().len() <= token.len()) {
+        Some(token) => token,
+        None => secret()?,
+    };
     let (session, mut events) = Session::attached(token.clone());
     let replaced = connection.service.enter_session(&session);
     let (handles, processes) = reclaim(&connection.service, &session, &call.claims.unwrap_or_default());
@@ -99,9 +101,9 @@ enum Ended {
     ByClient,
 }
 
-/// 128 bits that nobody can guess.
-fn random_token() -> String {
-    random::guid().to_string()
+/// Bits that nobody can guess.
+fn secret() -> io::Result<String> {
+    Ok(Guid::from_random(random::bytes()?).to_string())
 }
 
 /// Makes the handles of a client that comes back valid again, as far as what they stood for is known.

@@ -6,8 +6,8 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use hcs_core::Error;
-use hcs_mux::{Event, Mux, Session, Stream, frame};
+use hcs_core::{Error, random};
+use hcs_mux::{Event, Mux, Stream, frame};
 use rustix::{event::PollFlags, io::Errno};
 
 use super::{Carrier, Cut, Interest, PIECE, TURN, Told, Which, has_no_reader, set_nonblocking};
@@ -77,12 +77,7 @@ impl Port {
 
     /// Begins another session.
     fn begin(&mut self) -> Result<(), Errno> {
-        let mut session = Session::default();
-        let all = rustix::rand::getrandom(&mut session[..], rustix::rand::GetRandomFlags::empty())?;
-        if all != session.len() {
-            return Err(Errno::IO);
-        }
-        self.mux.begin(session);
+        self.mux.begin(random::bytes()?);
         Ok(())
     }
 

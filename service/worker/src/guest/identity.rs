@@ -2,13 +2,12 @@
 
 use std::time::SystemTime;
 
-use hcs_core::Error;
+use hcs_core::{Error, random};
 use hcs_gcs::{
     Rpc,
     records::{IDENTITY, Identity, Modification, Modify, NULL_ID, TAKES_PLANS},
 };
 use hcs_machine::Machine;
-use rustix::rand::{GetRandomFlags, getrandom};
 use serde_json::Value;
 
 use super::{Guest, questions::Question};
@@ -63,13 +62,12 @@ impl Guest {
     }
 
     fn introduction(&self) -> Modify {
-        let mut entropy = [0; 32];
-        let filled = getrandom(&mut entropy[..], GetRandomFlags::empty());
+        let entropy = random::bytes::<32>().ok();
         request(&Identity {
             is_new: self.name.is_new,
             host_name: Some(self.name.host_name.clone()).filter(|name| !name.is_empty()),
             machine_id: Some(self.name.machine_id.clone()),
-            entropy: filled.ok().map(|_| entropy.iter().map(|byte| format!("{byte:02x}")).collect()),
+            entropy: entropy.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
             nanoseconds: now(),
         })
     }

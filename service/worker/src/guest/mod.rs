@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error, Exit};
+use hcs_core::{Cause, Error, Exit, random};
 use hcs_gcs::{
     host::Host,
     records::{BRIDGE_PORT, Capabilities, ENTROPY, ENTROPY_PORT, LOG_PORT, NULL_ID},
@@ -27,7 +27,7 @@ use hcs_ipc::worker::{Answer, ProcessRecord};
 use hcs_machine::Machine;
 use hcs_mux::{Event, Stream};
 use hcs_schema::{GuestConnectionInfo, Version};
-use rustix::{pipe::PipeFlags, rand::GetRandomFlags};
+use rustix::pipe::PipeFlags;
 
 use self::{identity::Name, processes::GuestProcess, questions::Question};
 use crate::carrier::{self, Carrier, Cut, Interest, Port, Sockets, Which};
@@ -364,11 +364,10 @@ impl Guest {
 
 /// A pipe with random bytes and their end.
 fn entropy() -> Option<OwnedFd> {
-    let mut bytes = [0; ENTROPY];
-    let length = rustix::rand::getrandom(&mut bytes[..], GetRandomFlags::empty()).ok()?;
+    let bytes = random::bytes::<ENTROPY>().ok()?;
     let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).ok()?;
     // So few always have their place in a pipe.
-    rustix::io::write(write, &bytes[..length]).ok()?;
+    rustix::io::write(write, &bytes).ok()?;
     Some(read)
 }
 

@@ -12,13 +12,14 @@ use std::{
 
 use bounded::Bounded;
 use hcs::{Process, System, schema::ProcessParameters};
+use hcs_core::random;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 
-use crate::{Context, failure::Failure, host_path, output, random, target};
+use crate::{Context, failure::Failure, host_path, output, target};
 
 /// Copy a file or a folder into a system, or out of it.
 ///
