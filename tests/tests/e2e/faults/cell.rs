@@ -165,7 +165,7 @@ impl Place {
             self.end_all(&stage, None)?;
             return Ok(Outcome::Nobody);
         }
-        if wrong == Wrong::Cut && step.speaks_to_agent() {
+        if cuts_off(operation, step, wrong) {
             // The way to its agent ends only with its QEMU. Without it, it is a machine as any other.
             stage.kind = Kind::Machine;
         }
@@ -311,6 +311,7 @@ impl Place {
         });
         let (deadline, rain) = (Instant::now() + HANGS, Instant::now() + DROUGHT);
         let mut restarted = wrong != Wrong::Kill(Victim::Service);
+        let mut is_unheard = operation.from == Some(State::Running) && cuts_off(operation, step, wrong);
         let ended = loop {
             match told.recv_timeout(Duration::from_millis(2)) {
                 Ok(Ok(system)) => break Ended::Done(system),
@@ -323,6 +324,11 @@ impl Place {
             }
             if Instant::now() > rain {
                 self.watch.end_drought();
+            }
+            if is_unheard && Instant::now() + HANGS / 2 > deadline {
+                is_unheard = false;
+                // Nobody hears how a process has ended in there. Who waits for it is told with the end of the machine.
+                let _ = self.service.client().open(ID).wait().and_then(|system| system.terminate().wait());
             }
             if !restarted && self.watch.has_struck() {
                 restarted = true;
@@ -361,11 +367,15 @@ impl Place {
         };
         // Who kills a worker or an init has the system ended; when is for the service to see.
         // So it is where QEMU has ended of what went wrong. A start that was not done leaves what can be started.
-        let has_ended = matches!(ended, Ended::NotDone(NotDone::Told(error)) if error.cause == Cause::UnexpectedExit)
-            && operation.from != Some(State::Created);
-        let ends = matches!(wrong, Wrong::Kill(Victim::Worker | Victim::Inside))
-            || operation.to.is_none()
-            || has_ended;
+        let is_told =
+            matches!(ended, Ended::NotDone(NotDone::Told(error)) if error.cause == Cause::UnexpectedExit);
+        let ends = match wrong {
+            Wrong::Kill(Victim::Worker) => true,
+            Wrong::Kill(Victim::Inside) if operation.kind == Kind::Container => true,
+            _ if operation.from == Some(State::Created) && is_told => false,
+            Wrong::Kill(Victim::Inside) => true,
+            _ => operation.to.is_none() || is_told,
+        };
         let unheard = matches!(ended, Ended::Unheard);
         let deadline = Instant::now() + if ends || unheard { SOON } else { Duration::ZERO };
         loop {
@@ -397,7 +407,8 @@ impl Place {
         ids.sort_by_key(|id| id != ID);
         for id in ids {
             if id == ID && stage.kind != Kind::Slot {
-                stage.stand_by()?;
+                // QEMU may die of a device that does while the firmware sets up the memory of the machine.
+                stage.stand_by().or_else(|error| if goes(&client, ID) { Ok(()) } else { Err(error) })?;
             }
             match self.end(&client, stage.kind, &id) {
                 // It was listed, and has ended since of what went wrong, or of what somebody had asked who was killed.
@@ -509,6 +520,12 @@ impl Place {
             thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// Whether nobody in the machine may be heard any more: who carries what its agent says, or a folder to it, has been cut off.
+pub fn cuts_off(operation: &Operation, step: &Step, wrong: Wrong) -> bool {
+    let is_carried = step.speaks_to_agent() || step.is_of_machine();
+    operation.kind == Kind::Utility && wrong == Wrong::Cut && is_carried
 }
 
 fn ended_as(ended: &Ended) -> Option<Result<(), &NotDone>> {

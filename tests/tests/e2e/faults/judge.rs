@@ -5,7 +5,7 @@ use hcs_tests::faults::Step;
 
 use super::{
     aside::DEVICE,
-    cell::{Victim, Wrong},
+    cell::{Victim, Wrong, cuts_off},
     operations::{NotDone, Operation},
 };
 
@@ -51,9 +51,7 @@ pub fn judge(
     match ended {
         Some(Err(NotDone::Told(error)))
             if !(causes(wrong).contains(&error.cause)
-                || wrong == Wrong::Cut
-                    && step.speaks_to_agent()
-                    && error.cause == Cause::ConnectionClosed
+                || cuts_off(operation, step, wrong) && error.cause == Cause::ConnectionClosed
                 || is_beside && error.cause == Cause::Unexpected
                 || is_their_own && has_no_qemu && error.cause == Cause::UnexpectedExit) =>
         {

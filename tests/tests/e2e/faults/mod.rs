@@ -112,6 +112,7 @@ impl<F: Fn(&str, bool) -> bool> Choice<F> {
         }
         let began = Instant::now();
         if self.until.is_some_and(|until| began >= until) {
+            println!("     left {name}");
             self.left += 1;
             return;
         }
