@@ -32,8 +32,17 @@ use std::process::ExitCode;
 /// What init calls the agent, so that it does not take itself for init.
 const AGENT: &str = "agent";
 
+/// What the agent calls one that only opens a folder, for which it may wait for ever.
+const LOOK: &str = "look";
+
 fn main() -> ExitCode {
-    let is_init = std::process::id() == 1 && std::env::args().nth(1).as_deref() != Some(AGENT);
+    let mut arguments = std::env::args().skip(1);
+    let called = arguments.next();
+    if called.as_deref() == Some(LOOK) {
+        let is_there = arguments.next().is_some_and(|folder| std::fs::read_dir(folder).is_ok());
+        return if is_there { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let is_init = std::process::id() == 1 && called.as_deref() != Some(AGENT);
     let ended = if is_init { init::run() } else { agent::run() };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

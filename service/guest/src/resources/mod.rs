@@ -2,8 +2,8 @@
 //!
 //! The agent calls it for every ModifySettings that is addressed to the machine and not to a container. A request is done
 //! when it is answered, and one that fails leaves nothing behind. The agent has one thread, so nobody else is answered
-//! meanwhile; that is accepted as long as the only waits are those for a device (see [`device`]) and for a disk that is
-//! formatted, and both have an end.
+//! meanwhile; that is accepted as long as the only waits are those for a device (see [`device`]), for a disk that is formatted
+//! and for the server of shared folders, and all have an end.
 //!
 //! - [`disk`], [`persistent`], [`share`], [`layers`], [`network`], [`policy`]: one kind of resource each.
 //! - [`scsi`], [`adapter`]: where a device is in the kernel's view of the machine.

@@ -9,15 +9,22 @@
 //! Where the machine has a port to its host, or nobody answers at that of the settings, it is the first.
 
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::process::CommandExt,
+    },
     path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use rustix::{
+    event::PollFlags,
     fs::{Mode, OFlags, ResolveFlags},
     io::Errno,
     mount::{MountFlags, UnmountFlags},
+    process::{Pid, PidfdFlags, pidfd_open},
 };
 use serde::Deserialize;
 
@@ -28,7 +35,7 @@ use super::{
     mount_point::{self, MountPoint},
     mount_table,
 };
-use crate::{port, vsock};
+use crate::{LOOK, port, vsock};
 
 /// What the host calls the file system of all shares.
 const TAG: &str = "hcs";
@@ -36,6 +43,9 @@ const TAG: &str = "hcs";
 const LONGEST_MESSAGE: u32 = 64 << 10;
 /// Where it is mounted.
 const ALL: &str = "/run/hcs/shares";
+/// How long its server may take to answer, and how long one who was waiting for it to die.
+const PATIENCE: Duration = Duration::from_secs(5);
+const DYING: Duration = Duration::from_millis(200);
 
 /// The settings.
 #[derive(Debug, Default, Deserialize)]
@@ -55,12 +65,17 @@ pub fn add(share: &MappedDirectory) -> Result<(), Error> {
         return add_by_9p(share, name, &server);
     }
     mount_all()?;
-    let failed = |errno: Errno| {
-        Error::from_errno(errno.raw_os_error(), format!("opening {ALL}"))
-            .hint("Other things must not be mounted there.")
+    let all = match open_all() {
+        // Whoever has been refused once by its server stays so. By now that may serve it.
+        Err(Errno::CONNREFUSED | Errno::NOTCONN) => {
+            rustix::mount::unmount(ALL, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+                .map_err(|errno| failed(errno, "detaching"))?;
+            mount_all()?;
+            open_all()
+        }
+        opened => opened,
     };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let all = rustix::fs::open(ALL, flags, Mode::empty()).map_err(failed)?;
+    let all = all.map_err(|errno| failed(errno, "opening"))?;
     let folder = open(&all, name)?;
     let mut place = MountPoint::make(&share.mount_path, 0o755)?;
     place.bind(folder.as_fd(), share.read_only)?;
@@ -135,6 +150,38 @@ fn name(share: &MappedDirectory) -> Result<&str, Error> {
             .hint("Say the name of one folder, without slashes."));
     }
     Ok(name)
+}
+
+fn failed(errno: Errno, doing: &str) -> Error {
+    let error = Error::from_errno(errno.raw_os_error(), format!("{doing} {ALL}"));
+    match errno {
+        Errno::TIMEDOUT => Error { cause: Cause::DeadlineExceeded, ..error }
+            .hint("The host's server of shared folders does not answer; start the machine anew."),
+        _ => error.hint("Other things must not be mounted there."),
+    }
+}
+
+/// Opens the folder of all shares.
+///
+/// Another process has done so before, for which the agent waits no longer than it may: without an answer of the server nobody
+/// comes back from there, and the agent is one thread.
+fn open_all() -> Result<OwnedFd, Errno> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("hcs-guest").arg(LOOK).arg(ALL).stdin(Stdio::null()).stdout(Stdio::null());
+    let failed = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    let mut child = command.stderr(Stdio::null()).spawn().map_err(failed)?;
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    let ends = |patience| ready::until(&process, PollFlags::IN, Some(Instant::now() + patience));
+    if ends(PATIENCE)?.is_empty() {
+        let _ = child.kill();
+        // Who has asked already cannot even be killed, and so is left to itself.
+        if !ends(DYING)?.is_empty() {
+            child.wait().map_err(failed)?;
+        }
+        return Err(Errno::TIMEDOUT);
+    }
+    child.wait().map_err(failed)?;
+    rustix::fs::open(ALL, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Opens the folder of a share. It is really opened, because only then the kernel mounts it.
