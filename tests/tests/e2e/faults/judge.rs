@@ -51,7 +51,10 @@ pub fn judge(
     match ended {
         Some(Err(NotDone::Told(error)))
             if !(causes(wrong).contains(&error.cause)
-                || cuts_off(operation, step, wrong) && error.cause == Cause::ConnectionClosed
+                || cuts_off(operation, step, wrong)
+                    && (causes(Wrong::Kill(Victim::Agent)).contains(&error.cause)
+                        || is_ended && error.cause == Cause::Terminated)
+                || is_deaf(step, error)
                 || is_beside && error.cause == Cause::Unexpected
                 || is_their_own && has_no_qemu && error.cause == Cause::UnexpectedExit) =>
         {
@@ -63,6 +66,11 @@ pub fn judge(
         }
         _ => Ok(told),
     }
+}
+
+/// Whether somebody in the machine is told to have waited in vain for who serves it folders: that is so until it is started anew.
+pub fn is_deaf(step: &Step, error: &hcs::Error) -> bool {
+    step.is_of_machine() && error.cause == Cause::DeadlineExceeded
 }
 
 /// What the failure of a call may be told as.

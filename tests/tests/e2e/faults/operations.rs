@@ -5,7 +5,10 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::Command,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use hcs::{
@@ -86,6 +89,8 @@ pub struct Stage {
     socket: PathBuf,
     device_host: Option<Arc<DeviceHost>>,
     executioner: Arc<Mutex<Option<Executioner>>>,
+    /// Whether the folder was told to be shared: then it is not asked for again, and must be there.
+    is_shared: Arc<AtomicBool>,
 }
 
 impl Stage {
@@ -106,6 +111,7 @@ impl Stage {
             socket: service.socket(),
             device_host: kind.has_device_host().then(|| Arc::new(DeviceHost::new(service, watch))),
             executioner: Arc::default(),
+            is_shared: Arc::default(),
         }
     }
 
@@ -353,7 +359,10 @@ pub const OPERATIONS: &[Operation] = &[
         to: Some(State::Running),
         act: |stage, system| {
             on(system, |system| {
-                system.modify(&stage.share()).wait()?;
+                if !stage.is_shared.load(Ordering::Relaxed) {
+                    system.modify(&stage.share()).wait()?;
+                    stage.is_shared.store(true, Ordering::Relaxed);
+                }
                 says(system, "cat /mnt/data/shared", "shared")
             })
         },
