@@ -8,15 +8,17 @@ use rustix::{
 
 /// So many random bytes, which nobody can guess.
 pub fn bytes<const N: usize>() -> Result<[u8; N], Errno> {
-    // So few are given whole or not at all.
-    const { assert!(N <= 256) };
+    /// So many are given whole or not at all.
+    const AT_ONCE: usize = 256;
     let mut bytes = [0; N];
-    loop {
-        match getrandom(&mut bytes, GetRandomFlags::empty()) {
-            Err(Errno::INTR) => {}
-            filled => return filled.map(|_| bytes),
+    for piece in bytes.chunks_mut(AT_ONCE) {
+        while let Err(errno) = getrandom(&mut *piece, GetRandomFlags::empty()) {
+            if errno != Errno::INTR {
+                return Err(errno);
+            }
         }
     }
+    Ok(bytes)
 }
 
 /// A name. Secrets are made of [`bytes`]: this is the same each time where the kernel refuses them, which it does only to who
@@ -33,5 +35,12 @@ mod tests {
     fn what_is_random_is_another_each_time() {
         assert_ne!(bytes::<16>().unwrap(), bytes::<16>().unwrap());
         assert_ne!(guid(), guid());
+    }
+
+    #[test]
+    fn many_are_random_to_the_last() {
+        let many = bytes::<520>().unwrap();
+        assert_ne!(many[256..512], [0; 256]);
+        assert_ne!(many[512..], [0; 8]);
     }
 }
