@@ -14,6 +14,9 @@ const PACKAGES: &str = "cargo test --workspace --locked --test packages";
 /// they would measure those.
 const LOAD: &str = "cargo test --workspace --locked --test e2e -- load:: --test-threads 1";
 
+/// The tests that are run by their names, each in its own way.
+const NAMED: &str = "--test e2e --test packages --test reference";
+
 /// A named command.
 struct Step {
     name: &'static str,
@@ -80,6 +83,8 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
         step("rows", "cargo xtask rows"),
         Step { name: "licences", line: deny },
         step("lints", "cargo clippy --workspace --all-targets --locked --quiet -- -D warnings"),
+        // Those that are run by their names are not among all targets.
+        step("more lints", &format!("cargo clippy --workspace {NAMED} --locked --quiet -- -D warnings")),
         step("book", "cargo xtask book"),
         Step { name: "build", line: build },
         step("unit tests", &unit),
@@ -146,6 +151,20 @@ mod tests {
     fn the_end_to_end_tests_are_told_where_the_programs_are() {
         let start = "HCS_BIN_DIR=/tree/target/release cargo test --workspace --locked --test e2e";
         assert_eq!(lines(false).iter().filter(|line| line.starts_with(start)).count(), 2);
+    }
+
+    #[test]
+    fn tests_that_are_run_by_their_names_are_linted_too() {
+        let lines = lines(false);
+        let run = |name: &str| {
+            lines.iter().any(|line| {
+                line.contains(&format!("cargo test --workspace --locked --test {name}"))
+                    || line.contains(&format!(" --quiet --test {name}"))
+            })
+        };
+        let names: Vec<&str> = NAMED.split_whitespace().filter(|word| *word != "--test").collect();
+        assert!(names.iter().all(|name| run(name)), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("cargo clippy ") && line.contains(NAMED)));
     }
 
     #[test]
