@@ -8,6 +8,7 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::Path,
+    time::Duration,
 };
 
 use hcs::{
@@ -18,7 +19,8 @@ use hcs::{
         VirtualMachineHvSocket,
     },
 };
-use hcs_tests::{Service, counts, host};
+use hcs_tests::{Service, counts, host, processes};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
@@ -27,6 +29,8 @@ use crate::{
     refused,
 };
 
+/// A guest has much to do, and half a processor.
+const SOON: Duration = Duration::from_secs(60);
 const READ_ONLY: u32 = 1;
 const RESTRICTED: u32 = 0x80;
 
@@ -160,6 +164,41 @@ fn shares_come_and_go_many_times_and_leave_nothing() {
         system.modify(&mapped(Remove, &one, "/mnt/one")).wait().unwrap();
     }
     assert_eq!(output(&system, "grep -c virtiofs /proc/mounts"), "1\n");
+    Place { system, host: None, service }.end();
+}
+
+#[test]
+fn a_server_of_shared_folders_that_does_not_answer_holds_up_nobody_for_ever() {
+    use ModifyRequestType::{Add, Remove};
+    let service = Service::start();
+    let folder = service.root().join("folders");
+    for name in ["one", "two"] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("a"), name).unwrap();
+    }
+    let system = running(&service, |devices| devices.plan9(Plan9::default()));
+    let one = share("one", &folder.join("one"), 0);
+    system.modify(&mapped(Add, &one, "/mnt/one")).wait().unwrap();
+    let worker = service.worker(&system);
+    let below = |pid: &u32| processes::children(*pid);
+    let mut servers: Vec<u32> =
+        below(&worker).into_iter().flat_map(|child| [vec![child], below(&child)].concat()).collect();
+    servers.retain(|pid| processes::read(*pid, "comm").starts_with("virtiofsd"));
+    assert!(!servers.is_empty());
+    servers.iter().for_each(|server| processes::signal(*server, Signal::STOP));
+    let two = mapped(Add, &share("two", &folder.join("two"), 0), "/mnt/two");
+    let error = refused(system.modify(&two).wait(), Cause::DeadlineExceeded);
+    assert!(error.message.contains("/run/hcs/shares"), "{error}");
+    assert_eq!(output(&system, "echo there"), "there\n");
+    servers.iter().for_each(|server| processes::signal(*server, Signal::CONT));
+    system.modify(&two).wait().unwrap();
+    assert_eq!(output(&system, "cat /mnt/one/a /mnt/two/a"), "onetwo");
+    // Who has waited for the server dies of its answer, and whoever shares next takes it away.
+    hcs_tests::until("nobody who has waited is left", SOON, || {
+        system.modify(&mapped(Remove, &one, "/mnt/one")).wait().unwrap();
+        system.modify(&mapped(Add, &one, "/mnt/one")).wait().unwrap();
+        output(&system, "cat /proc/[0-9]*/stat 2> /dev/null | grep -c ') Z '; true") == "0\n"
+    });
     Place { system, host: None, service }.end();
 }
 

@@ -14,7 +14,8 @@ use std::{
         unix::process::CommandExt,
     },
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -43,6 +44,8 @@ const TAG: &str = "hcs";
 const LONGEST_MESSAGE: u32 = 64 << 10;
 /// Where it is mounted.
 const ALL: &str = "/run/hcs/shares";
+/// Those whom the server has not answered when they were killed. They die when it does, and the next share takes them away.
+static STUCK: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 /// How long its server may take to answer, and how long one who was waiting for it to die.
 const PATIENCE: Duration = Duration::from_secs(5);
 const DYING: Duration = Duration::from_millis(200);
@@ -166,6 +169,8 @@ fn failed(errno: Errno, doing: &str) -> Error {
 /// Another process has done so before, for which the agent waits no longer than it may: without an answer of the server nobody
 /// comes back from there, and the agent is one thread.
 fn open_all() -> Result<OwnedFd, Errno> {
+    let mut stuck = STUCK.lock().unwrap_or_else(PoisonError::into_inner);
+    stuck.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     let mut command = Command::new("/proc/self/exe");
     command.arg0("hcs-guest").arg(LOOK).arg(ALL).stdin(Stdio::null()).stdout(Stdio::null());
     let failed = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
@@ -174,8 +179,10 @@ fn open_all() -> Result<OwnedFd, Errno> {
     let ends = |patience| ready::until(&process, PollFlags::IN, Some(Instant::now() + patience));
     if ends(PATIENCE)?.is_empty() {
         let _ = child.kill();
-        // Who has asked already cannot even be killed, and so is left to itself.
-        if !ends(DYING)?.is_empty() {
+        // Who has asked already cannot even be killed.
+        if ends(DYING)?.is_empty() {
+            stuck.push(child);
+        } else {
             child.wait().map_err(failed)?;
         }
         return Err(Errno::TIMEDOUT);
