@@ -21,8 +21,13 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Errno> {
     Ok(bytes)
 }
 
-/// A name. Secrets are made of [`bytes`]: this is the same each time where the kernel refuses them, which it does only to who
-/// may not ask.
+/// The token of a session: who has it is taken for who began that.
+pub fn secret() -> Result<Guid, Errno> {
+    bytes().map(Guid::from_random)
+}
+
+/// A name, and no [`secret`]: it is the same each time where the kernel refuses random numbers, which it does only to who may
+/// not ask.
 pub fn guid() -> Guid {
     Guid::from_random(bytes().unwrap_or_default())
 }

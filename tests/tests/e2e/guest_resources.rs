@@ -179,10 +179,7 @@ fn a_server_of_shared_folders_that_does_not_answer_holds_up_nobody_for_ever() {
     let system = running(&service, |devices| devices.plan9(Plan9::default()));
     let one = share("one", &folder.join("one"), 0);
     system.modify(&mapped(Add, &one, "/mnt/one")).wait().unwrap();
-    let worker = service.worker(&system);
-    let below = |pid: &u32| processes::children(*pid);
-    let mut servers: Vec<u32> =
-        below(&worker).into_iter().flat_map(|child| [vec![child], below(&child)].concat()).collect();
+    let mut servers = service.leftovers().processes;
     servers.retain(|pid| processes::read(*pid, "comm").starts_with("virtiofsd"));
     assert!(!servers.is_empty());
     servers.iter().for_each(|server| processes::signal(*server, Signal::STOP));

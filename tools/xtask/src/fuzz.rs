@@ -44,7 +44,7 @@ pub fn run(seconds: &str) -> Outcome {
     let target = workspace.target.join("fuzz");
     // With a triple, what runs while building is not instrumented.
     let triple = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let profile = if seconds < WORTH_OPTIMISING { "dev" } else { "release" };
+    let (profile, built) = if seconds < WORTH_OPTIMISING { ("dev", "debug") } else { ("release", "release") };
     Line::of(&format!("cargo build --profile {profile} --locked --quiet --target {triple}"))
         .with("RUSTFLAGS", FLAGS.as_ref())
         .with("CARGO_TARGET_DIR", &target)
@@ -52,7 +52,7 @@ pub fn run(seconds: &str) -> Outcome {
     let fuzz = |name: &str| {
         let found = target.join("found").join(name);
         std::fs::create_dir_all(&found).map_err(|error| format!("{}: {error}", found.display()))?;
-        let program = target.join(&triple).join(if profile == "dev" { "debug" } else { profile }).join(name);
+        let program = target.join(&triple).join(built).join(name);
         println!("-- {name}, {seconds} s");
         Line::new([
             program.display().to_string().as_str(),

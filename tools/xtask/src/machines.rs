@@ -133,7 +133,9 @@ fn get(workspace: &Workspace, relock: bool) -> Outcome<PathBuf> {
 fn place_carrier(workspace: &Workspace, folder: &Path) -> Outcome {
     let (from, to) =
         (workspace.tools().join("bin").join(CARRIER.name), folder.join("usr/bin").join(CARRIER.name));
-    fs::copy(&from, &to).map(drop).map_err(|error| format!("{}: {error}", to.display()))
+    // It may be running, and then it cannot be written to.
+    let _ = fs::remove_file(&to);
+    fs::hard_link(&from, &to).map_err(|error| format!("{}: {error}", to.display()))
 }
 
 /// A state of apt of our own.

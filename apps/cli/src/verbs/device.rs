@@ -150,10 +150,7 @@ impl Device {
                     (_, Some(name)) => json!({"Linux": {"Mode": "Tap", "Name": name}}),
                     _ => json!({"Linux": {"Mode": "User"}}),
                 };
-                let key = match key {
-                    Some(key) => key.clone(),
-                    None => random::guid().to_string(),
-                };
+                let key = key.clone().unwrap_or_else(|| random::guid().to_string());
                 tell = Some(key.clone());
                 Request::new(adapter(&key), settings)
             }

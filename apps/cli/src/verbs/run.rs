@@ -6,7 +6,6 @@ use hcs::{
     System,
     schema::{ProcessParameters, SystemExitStatus},
 };
-
 use hcs_core::random;
 
 use crate::{

@@ -21,11 +21,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hcs_core::random;
 use hcs_ipc::{
     compute::{Attach, AttachReply, CloseComputeSystem, Join, Method},
     socket, varlink,
 };
-use hcs_schema::Guid;
 use rustix::event::{EventfdFlags, epoll::EventFlags, eventfd};
 
 use super::{
@@ -107,7 +107,7 @@ impl Shared {
 
     /// Begins a session without a thread. It is not even awaited: the token is ours, so the first call can be made at once.
     pub fn start_unattended(path: PathBuf) -> Result<Arc<Shared>, Error> {
-        let token = secret().map_err(internal)?;
+        let token = random::secret().map_err(|errno| internal(errno.into()))?.to_string();
         let watched = Watched::default();
         let attachment = attach(&path, &watched.claim(Some(token.clone())))?;
         Shared::new(path, attachment, token, watched, false).map_err(internal)
@@ -535,11 +535,6 @@ impl AsFd for Shared {
 fn attach(path: &Path, call: &Attach) -> Result<Attachment, Error> {
     let connected = socket::connect(path).and_then(|socket| Attachment::begin(socket, call));
     connected.map_err(|error| unreachable(path, &error))
-}
-
-/// The token of a new session: bits that nobody can guess.
-fn secret() -> io::Result<String> {
-    Ok(Guid::from_random(hcs_core::random::bytes()?).to_string())
 }
 
 fn internal(error: io::Error) -> Error {

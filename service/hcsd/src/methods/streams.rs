@@ -46,7 +46,7 @@ async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<boo
     };
     let token = match call.token.filter(|token| Guid::NIL.to_string().len() <= token.len()) {
         Some(token) => token,
-        None => secret()?,
+        None => random::secret()?.to_string(),
     };
     let (session, mut events) = Session::attached(token.clone());
     let replaced = connection.service.enter_session(&session);
@@ -99,11 +99,6 @@ async fn attach(connection: &mut Connection, parameters: &Any) -> io::Result<boo
 enum Ended {
     ByUs,
     ByClient,
-}
-
-/// Bits that nobody can guess.
-fn secret() -> io::Result<String> {
-    Ok(Guid::from_random(random::bytes()?).to_string())
 }
 
 /// Makes the handles of a client that comes back valid again, as far as what they stood for is known.
