@@ -46,7 +46,7 @@ mod verbs;
 
 use std::{env, path::PathBuf, process::ExitCode};
 
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser};
 use hcs::{Cause, Client, link::Options};
 
 use failure::Failure;
@@ -86,8 +86,7 @@ impl Arguments {
 
     /// The parser of the first word that is a verb. If it is something else, the value of an option, the parser takes nothing.
     fn of_the_verb() -> Option<Command> {
-        let verbs = Verb::augment_subcommands(Command::new("hcs"));
-        let verb = env::args_os().skip(1).find_map(|word| verbs.find_subcommand(word))?.clone();
+        let verb = env::args_os().skip(1).find_map(|word| Verb::parser(word.to_str()?))?;
         Some(Everywhere::augment_args(Command::new("hcs")).subcommand(verb).subcommand_required(true))
     }
 

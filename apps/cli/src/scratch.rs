@@ -35,19 +35,27 @@ pub fn place(id: &str) -> Result<PathBuf, Failure> {
 }
 
 impl Scratch {
-    /// Makes the one of a system, and removes those of nobody.
+    /// Makes the one of a system. That it is there already may be because a command was killed; then it is nobody's.
     pub fn make(client: &Client, socket: &Path, id: &str) -> Result<Scratch, Failure> {
         let all = images::scratch_folder();
         let path = place(id)?;
         let failed = |error: io::Error| Failure::io(&error, &format!("making {}", path.display()));
         fs::create_dir_all(&all).map_err(failed)?;
-        sweep(&all, client, socket);
-        let made = gate(&all).and_then(|_gate| {
+        let make = || {
+            let _gate = gate(&all)?;
             fs::create_dir(&path)?;
             claim(&path, socket, id)
-        });
+        };
+        let is_there = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+        let made = match make() {
+            Err(error) if is_there(&error) => {
+                sweep(client, socket);
+                make()
+            }
+            made => made,
+        };
         let lock = match made {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(taken(&path, id)),
+            Err(error) if is_there(&error) => return Err(taken(&path, id)),
             made => made.map_err(failed)?,
         };
         Ok(Scratch { _lock: lock, path, is_left: false })
@@ -101,12 +109,13 @@ fn taken(path: &Path, id: &str) -> Failure {
 }
 
 /// Removes the folders of nobody. What cannot be looked at or removed is left for another time.
-fn sweep(all: &Path, client: &Client, socket: &Path) {
-    for entry in fs::read_dir(all).into_iter().flatten().flatten() {
+pub fn sweep(client: &Client, socket: &Path) {
+    let all = images::scratch_folder();
+    for entry in fs::read_dir(&all).into_iter().flatten().flatten() {
         let path = entry.path();
         // Twice: asking the service may take its time, and nobody is to wait at the gate for it.
         if is_of_nobody(&path, client, socket)
-            && let Ok(_gate) = gate(all)
+            && let Ok(_gate) = gate(&all)
             && is_of_nobody(&path, client, socket)
         {
             let _ = fs::remove_dir_all(&path);

@@ -1,14 +1,16 @@
 //! The hcs command, as a person or a script uses it.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{Read, Write},
     os::fd::OwnedFd,
+    path::Path,
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-use hcs_tests::{Service, machine, processes};
+use hcs_tests::{Service, binaries, machine, processes};
 use rustix::{
     process::Signal,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
@@ -356,4 +358,23 @@ pub fn terminal(rows: u16, columns: u16) -> (OwnedFd, OwnedFd) {
 
 pub fn resize(terminal: &OwnedFd, rows: u16, columns: u16) {
     tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+}
+
+/// The linker is told what `hcs` goes through most, by names. They are to be recorded anew when many have gone.
+#[test]
+fn what_the_linker_puts_together_is_there() {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/linking/hcs.functions");
+    let list = fs::read_to_string(list).unwrap();
+    // Those of Rust.
+    let wanted: BTreeSet<&str> =
+        list.lines().filter_map(|name| name.strip_prefix("_ZN")?.strip_suffix('E')).collect();
+    assert!(wanted.len() > 400, "{} functions are listed", wanted.len());
+    let symbols = Command::new("nm").arg(binaries::find("hcs")).output().expect("running nm");
+    // The digits of the build are of no account.
+    fn bare(line: &str) -> Option<&str> {
+        Some(line.rsplit_once(" _ZN")?.1.rsplit_once("17h")?.0)
+    }
+    let there: BTreeSet<&str> = text(&symbols.stdout).lines().filter_map(bare).collect();
+    let missing: Vec<&&str> = wanted.difference(&there).collect();
+    assert!(missing.len() * 10 < wanted.len(), "{} of {} are gone: {missing:?}", missing.len(), wanted.len());
 }

@@ -44,55 +44,75 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Command, Subcommand};
 
 pub use crate::target::{Target, Targets};
 use crate::{Context, failure::Failure};
 
-/// What is to be done.
-#[derive(Subcommand)]
-#[command(defer = true)]
-pub enum Verb {
-    List(list::List),
-    Create(create::Create),
-    Start(start::Start),
-    Run(run::Run),
-    Exec(exec::Exec),
-    Logs(logs::Logs),
-    Console(console::Console),
-    Stop(stop::Stop),
-    Kill(kill::Kill),
-    Pause(pause::Pause),
-    Resume(resume::Resume),
-    Save(save::Save),
-    Restore(restore::Restore),
-    Modify(modify::Modify),
-    Device(device::Device),
-    Cp(cp::Cp),
-    Crash(crash::Crash),
-    Screenshot(screenshot::Screenshot),
-    Ps(ps::Ps),
-    Inspect(inspect::Inspect),
-    Wait(wait::Wait),
-    Events(events::Events),
-    Validate(validate::Validate),
-    Layer(layer::Layer),
-    Image(image::Image),
-    Disk(disk::Disk),
-    Vm(vm::Vm),
-    Access(access::Access),
-    Service(service::Service),
-    Operation(operation::Operation),
-    Introspect(introspect::Introspect),
-    Config(config::Config),
-    Metrics(metrics::Metrics),
-    Call(call::Call),
-    Completion(completion::Completion),
-    Doctor(doctor::Doctor),
-    Cleanup(cleanup::Cleanup),
-    Template(template::Template),
-    Top(top::Top),
-    Man(man::Man),
+/// Declares the verbs, each by its name and its arguments.
+macro_rules! verbs {
+    ($($name:literal $Verb:ident($Arguments:ty),)*) => {
+        /// What is to be done.
+        #[derive(Subcommand)]
+        #[command(defer = true)]
+        pub enum Verb {
+            $(#[command(name = $name)] $Verb($Arguments),)*
+        }
+
+        impl Verb {
+            /// The parser of this one alone.
+            pub fn parser(name: &str) -> Option<Command> {
+                let (name, arguments): (_, fn(Command) -> Command) = match name {
+                    $($name => ($name, <$Arguments>::augment_args),)*
+                    _ => return None,
+                };
+                Some(arguments(Command::new(name)))
+            }
+        }
+    };
+}
+
+verbs! {
+    "list" List(list::List),
+    "create" Create(create::Create),
+    "start" Start(start::Start),
+    "run" Run(run::Run),
+    "exec" Exec(exec::Exec),
+    "logs" Logs(logs::Logs),
+    "console" Console(console::Console),
+    "stop" Stop(stop::Stop),
+    "kill" Kill(kill::Kill),
+    "pause" Pause(pause::Pause),
+    "resume" Resume(resume::Resume),
+    "save" Save(save::Save),
+    "restore" Restore(restore::Restore),
+    "modify" Modify(modify::Modify),
+    "device" Device(device::Device),
+    "cp" Cp(cp::Cp),
+    "crash" Crash(crash::Crash),
+    "screenshot" Screenshot(screenshot::Screenshot),
+    "ps" Ps(ps::Ps),
+    "inspect" Inspect(inspect::Inspect),
+    "wait" Wait(wait::Wait),
+    "events" Events(events::Events),
+    "validate" Validate(validate::Validate),
+    "layer" Layer(layer::Layer),
+    "image" Image(image::Image),
+    "disk" Disk(disk::Disk),
+    "vm" Vm(vm::Vm),
+    "access" Access(access::Access),
+    "service" Service(service::Service),
+    "operation" Operation(operation::Operation),
+    "introspect" Introspect(introspect::Introspect),
+    "config" Config(config::Config),
+    "metrics" Metrics(metrics::Metrics),
+    "call" Call(call::Call),
+    "completion" Completion(completion::Completion),
+    "doctor" Doctor(doctor::Doctor),
+    "cleanup" Cleanup(cleanup::Cleanup),
+    "template" Template(template::Template),
+    "top" Top(top::Top),
+    "man" Man(man::Man),
 }
 
 impl Verb {

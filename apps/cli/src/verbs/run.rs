@@ -65,7 +65,12 @@ impl Run {
         let document = &mut recipe.document;
         document.should_terminate_on_last_handle_closed = Some(!self.detach);
         let is_machine = document.virtual_machine.is_some();
-        let system = client.create(&id, document).wait()?;
+        let creating = client.create(&id, document);
+        // While that takes its time.
+        if scratch.is_some() {
+            scratch::sweep(&client, &context.options.socket);
+        }
+        let system = creating.wait()?;
         output::warn_of(&system);
         if self.detach {
             if let Err(failure) = self.start_detached(&system, is_machine, recipe.parameters) {

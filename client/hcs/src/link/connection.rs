@@ -87,6 +87,8 @@ impl Connection {
         let socket = socket::connect_at_once(path)?;
         let mut outbox = Outbox::default();
         outbox.push(join, Vec::new());
+        // The service takes it in while the caller makes up what to say. What it does not take now, the first call says again.
+        let _ = outbox.flush(&socket);
         let inner = Inner {
             decoder: Decoder::default(),
             outbox,

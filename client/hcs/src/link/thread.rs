@@ -105,12 +105,18 @@ impl Shared {
         Ok(shared)
     }
 
-    /// Begins a session without a thread. It is not even awaited: the token is ours, so the first call can be made at once.
+    /// Begins a session without a thread. It is not even awaited: the token is ours, so the first call can be made at once, and the
+    /// connection for it is on its way.
     pub fn start_unattended(path: PathBuf) -> Result<Arc<Shared>, Error> {
         let token = random::secret().map_err(|errno| internal(errno.into()))?.to_string();
         let watched = Watched::default();
         let attachment = attach(&path, &watched.claim(Some(token.clone())))?;
-        Shared::new(path, attachment, token, watched, false).map_err(internal)
+        let shared = Shared::new(path, attachment, token, watched, false).map_err(internal)?;
+        // Why there is none, if there is none, the first call will say.
+        if let Ok(connection) = shared.open() {
+            shared.put_back(&connection);
+        }
+        Ok(shared)
     }
 
     fn new(
