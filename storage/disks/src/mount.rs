@@ -19,7 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error, lock, mountinfo};
+use hcs_core::{
+    Cause, Error,
+    lock::{self, Held},
+    mountinfo,
+};
 use rustix::{
     fs::{CWD, Mode, OFlags},
     io::Errno,
@@ -43,7 +47,7 @@ pub struct Disks {
 /// The folder of one disk, locked.
 pub(crate) struct Place {
     pub folder: PathBuf,
-    pub lock: OwnedFd,
+    pub lock: Held<OwnedFd>,
 }
 
 impl Disks {

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use hcs_core::{Cause, Error, lock};
+use hcs_core::{Cause, Error, lock::Held};
 
 use crate::{
     failure,
@@ -51,9 +51,9 @@ pub fn destroy(path: &Path) -> Result<(), Error> {
     let in_use =
         |by: String| Err(Error::new(Cause::InUse, format!("the layer {} is in use by {by}", path.display())));
     // Held until the end, so that no container begins to use it.
-    if !lock::try_take(&layer.folder).map_err(failure::on(path, "locking"))? {
+    let Some(_lock) = Held::try_take(&layer.folder).map_err(failure::on(path, "locking"))? else {
         return in_use("a container, or by who attaches it".to_owned());
-    }
+    };
     // With the lock: who is just attaching it has noted that, and attached nothing yet.
     if let Some(user) = union::user_of(&layer)? {
         return in_use(format!("what is attached at {}", user.display()));

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hcs_core::{Cause, Error, lock};
+use hcs_core::{
+    Cause, Error,
+    lock::{self, Held},
+};
 use rustix::{
     fs::{CWD, Mode, OFlags, RenameFlags},
     io::Errno,
@@ -20,7 +23,7 @@ pub struct Stage {
     target: PathBuf,
     place: PathBuf,
     /// Locked, so that nobody takes it for what a crash has left.
-    folder: OwnedFd,
+    folder: Held<OwnedFd>,
     /// The rights that it is to have at its place. While it is built nobody else comes into it, who could change what is said
     /// of a folder in an archive into something said of another.
     mode: Mode,
@@ -46,8 +49,8 @@ impl Stage {
         fs::create_dir(&place).map_err(failure::io(&place, "making"))?;
         let begin = || {
             let folder = lock_folder(&place)?;
-            let made = rustix::fs::fstat(&folder).map_err(failure::on(&place, "looking at"))?;
-            rustix::fs::fchmod(&folder, Mode::RWXU).map_err(failure::on(&place, "closing"))?;
+            let made = rustix::fs::fstat(&*folder).map_err(failure::on(&place, "looking at"))?;
+            rustix::fs::fchmod(&*folder, Mode::RWXU).map_err(failure::on(&place, "closing"))?;
             Ok((folder, Mode::from_raw_mode(made.st_mode & 0o7777)))
         };
         let (folder, mode) = begin().inspect_err(|_: &Error| {
@@ -66,8 +69,8 @@ impl Stage {
         let failed = |doing| failure::on(&self.target, doing);
         let rename = |from, to| rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
         let parent = open_parent(&self.target)?;
-        rustix::fs::fchmod(&self.folder, self.mode).map_err(failed("opening to others what becomes"))?;
-        rustix::fs::syncfs(&self.folder).map_err(failed("making durable what becomes"))?;
+        rustix::fs::fchmod(&*self.folder, self.mode).map_err(failed("opening to others what becomes"))?;
+        rustix::fs::syncfs(&*self.folder).map_err(failed("making durable what becomes"))?;
         rename(&self.place, &self.target).map_err(failed("putting in its place"))?;
         // What is not told as done is not there. If it can be taken back it is removed with this; that may take space, and a
         // removal where it is takes none.
@@ -116,7 +119,7 @@ enum Before {
     Nothing,
     /// A file, locked, so that nobody takes it for what a crash has left while it is aside.
     File {
-        _lock: OwnedFd,
+        _lock: Held<OwnedFd>,
     },
     /// Something that gives way, as a link, or does not, as a folder.
     Other,
@@ -134,8 +137,10 @@ impl Before {
         match rustix::fs::openat(CWD, target, flags, Mode::empty()) {
             Err(Errno::NOENT) => Ok(Before::Nothing),
             Err(errno) => Err(failure::on(target, "opening")(errno)),
-            Ok(file) if try_lock(&file, target)? => Ok(Before::File { _lock: file }),
-            Ok(_) => Err(Error::new(Cause::InUse, format!("somebody is writing {}", target.display()))),
+            Ok(file) => match try_lock(file, target)? {
+                Some(file) => Ok(Before::File { _lock: file }),
+                None => Err(Error::new(Cause::InUse, format!("somebody is writing {}", target.display()))),
+            },
         }
     }
 }
@@ -179,14 +184,14 @@ fn put_file<T>(
 }
 
 /// Makes a file that nobody else writes, whatever was there: one that a crash has left goes, and so does a link that somebody
-/// has planted. It is locked as long as it is open.
-fn begin_file(partial: &Path) -> Result<File, Error> {
+/// has planted.
+fn begin_file(partial: &Path) -> Result<Held<File>, Error> {
     loop {
         match File::create_new(partial) {
             Ok(file) => {
                 // Otherwise somebody has taken it for what a crash has left.
-                if try_lock(&file, partial)?
-                    && lock::is_at(&file, partial).map_err(failure::on(partial, "looking at"))?
+                if let Some(file) = try_lock(file, partial)?
+                    && lock::is_at(&*file, partial).map_err(failure::on(partial, "looking at"))?
                 {
                     return Ok(file);
                 }
@@ -203,7 +208,7 @@ fn remove_left(partial: &Path) -> Result<(), Error> {
     // What cannot be opened, as a link, nobody writes.
     let left = rustix::fs::openat(CWD, partial, flags, Mode::empty());
     if let Ok(left) = &left
-        && !try_lock(left, partial)?
+        && try_lock(left, partial)?.is_none()
     {
         return Err(Error::new(Cause::InUse, format!("somebody is writing {}", partial.display())));
     }
@@ -240,19 +245,17 @@ pub(crate) fn beside(path: &Path, state: &str) -> Result<PathBuf, Error> {
 }
 
 /// Fails if somebody is at it.
-pub(crate) fn lock_folder(folder: &Path) -> Result<OwnedFd, Error> {
+pub(crate) fn lock_folder(folder: &Path) -> Result<Held<OwnedFd>, Error> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder_fd =
         rustix::fs::openat(CWD, folder, flags, Mode::empty()).map_err(failure::on(folder, "opening"))?;
-    match try_lock(&folder_fd, folder)? {
-        true => Ok(folder_fd),
-        false => Err(Error::new(Cause::InUse, format!("somebody is at work in {}", folder.display()))),
-    }
+    try_lock(folder_fd, folder)?
+        .ok_or_else(|| Error::new(Cause::InUse, format!("somebody is at work in {}", folder.display())))
 }
 
-/// Whether it is ours alone now.
-fn try_lock(file: impl AsFd, path: &Path) -> Result<bool, Error> {
-    lock::try_take(file).map_err(failure::on(path, "locking"))
+/// Ours alone, unless somebody has it.
+fn try_lock<F: AsFd>(file: F, path: &Path) -> Result<Option<Held<F>>, Error> {
+    Held::try_take(file).map_err(failure::on(path, "locking"))
 }
 
 /// Removes what a crash has left of the layer that was at a place, unless somebody is removing it; whether there was some.

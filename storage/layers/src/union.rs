@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hcs_core::{Cause, Error, mountinfo};
+use hcs_core::{Cause, Error, lock::Held, mountinfo};
 use hcs_schema::LayerData;
 use rustix::{
     fs::Mode,
@@ -39,7 +39,7 @@ pub fn attach(writable: &Layer, parents: &LayerData) -> Result<(), Error> {
             let layer = layer::open(&layer::path(parent.path.as_deref().unwrap_or_default())?)?;
             // Until it is noted that it is used, nobody removes it.
             let held = hcs_union::hold(layer.folder.as_fd()).map_err(failure::on(&layer.path, "locking"))?;
-            Ok((layer.files()?, (layer, held)))
+            Ok((layer.files()?, (layer, Held::of(held))))
         };
         let (files, parent) = opened().map_err(|error: Error| error.at(at))?;
         folders.push(files);

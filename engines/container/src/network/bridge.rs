@@ -13,7 +13,10 @@ use std::{
     path::Path,
 };
 
-use hcs_core::{Cause, Error, lock};
+use hcs_core::{
+    Cause, Error,
+    lock::{self, Held},
+};
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
@@ -185,7 +188,7 @@ fn unseen(error: &io::Error) -> Error {
 
 /// Held by one process of the host at a time, and let go with it. The file goes with the bridge.
 struct Lock {
-    _file: OwnedFd,
+    _file: Held<OwnedFd>,
 }
 
 /// Takes the lock, which may be waited for. Only root can open the file, so nobody else can have us wait.

@@ -7,14 +7,17 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use hcs_core::{Error, io_failure, lock};
+use hcs_core::{
+    Error, io_failure,
+    lock::{self, Held},
+};
 
 use super::Store;
 
 /// A folder that is gone with its end, or after a crash with the next [`Store::prune`].
 pub struct Scratch {
     path: PathBuf,
-    _lock: File,
+    _lock: Held<File>,
 }
 
 impl Scratch {
@@ -51,9 +54,7 @@ impl Store {
                     opened => opened.map_err(io_failure(&path, "opening"))?,
                 };
                 // Somebody is at it.
-                if lock::try_take(&lock) != Ok(true) {
-                    continue;
-                }
+                let Ok(Some(_lock)) = Held::try_take(lock) else { continue };
                 if !only_look {
                     match fs::remove_dir_all(&path) {
                         Err(error) if is_gone(&error) => continue,
