@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     mounts::{extra::ExtraMount, mapping},
     plan::{self, Limits},
+    policy::{self, CONTAINER, Notice},
 };
 
 /// `ResourcePath` of the memory limit.
@@ -52,19 +53,28 @@ pub enum NewLimits {
 const SETTINGS: &str = "$.Settings";
 
 impl Change {
-    /// Plans a change. `None` if the path is none of this module's.
+    /// Plans a change; the notices are of what it says without effect. `None` if the path is none of this module's.
     pub fn new(
         path: &str,
         kind: Option<ModifyRequestType>,
         settings: Option<&Any>,
-    ) -> Option<Result<Change, Error>> {
-        Some(match path {
-            MEMORY | PROCESSOR => limits(path, kind, settings).map(Change::Limits),
-            DIRECTORIES => map(kind, settings, mapping::directory, mapping::place_of_directory),
-            PIPES => map(kind, settings, mapping::pipe, mapping::place_of_pipe),
+    ) -> Option<Result<(Change, Vec<Notice>), Error>> {
+        let mut notices = Vec::new();
+        let told = &mut notices;
+        let change = match path {
+            MEMORY | PROCESSOR => limits(path, kind, settings, told).map(Change::Limits),
+            DIRECTORIES => map(kind, settings, told, mapping::directory, mapping::place_of_directory),
+            PIPES => map(kind, settings, told, mapping::pipe, mapping::place_of_pipe),
             _ => return None,
-        })
+        };
+        Some(change.map(|change| (change, notices)))
     }
+}
+
+fn read<T: Document>(settings: &Any, notices: &mut Vec<Notice>) -> Result<T, Error> {
+    let reading = settings.read_at::<T>(SETTINGS)?;
+    notices.extend(policy::admit(CONTAINER, &reading)?);
+    Ok(reading.value)
 }
 
 fn needed(settings: Option<&Any>) -> Result<&Any, Error> {
@@ -72,7 +82,12 @@ fn needed(settings: Option<&Any>) -> Result<&Any, Error> {
         .ok_or_else(|| Error::new(Cause::InvalidData, "found nothing, expected the new value").at(SETTINGS))
 }
 
-fn limits(path: &str, kind: Option<ModifyRequestType>, settings: Option<&Any>) -> Result<NewLimits, Error> {
+fn limits(
+    path: &str,
+    kind: Option<ModifyRequestType>,
+    settings: Option<&Any>,
+    notices: &mut Vec<Notice>,
+) -> Result<NewLimits, Error> {
     // Clients leave the kind out for limits, where there is only one.
     if let Some(kind) = kind.filter(|kind| *kind != ModifyRequestType::Update) {
         let detail = format!("found {kind}, expected Update: {path} is always there");
@@ -87,7 +102,7 @@ fn limits(path: &str, kind: Option<ModifyRequestType>, settings: Option<&Any>) -
         return Ok(NewLimits::Memory { bytes: plan::memory_bytes(Some(size), SETTINGS)? });
     }
     let mut limits = Limits::default();
-    let processor = settings.read_at::<ContainerProcessor>(SETTINGS)?.value;
+    let processor = read::<ContainerProcessor>(settings, notices)?;
     plan::processor_limits(&processor, SETTINGS, &mut limits)?;
     let Limits { cpu_maximum: maximum, cpu_count: count, cpu_weight: weight, .. } = limits;
     Ok(NewLimits::Processor { maximum, count, weight })
@@ -96,10 +111,11 @@ fn limits(path: &str, kind: Option<ModifyRequestType>, settings: Option<&Any>) -
 fn map<T: Document>(
     kind: Option<ModifyRequestType>,
     settings: Option<&Any>,
+    notices: &mut Vec<Notice>,
     mount: fn(&T, &str) -> Result<ExtraMount, Error>,
     place: fn(&T, &str) -> Result<String, Error>,
 ) -> Result<Change, Error> {
-    let mapped = needed(settings)?.read_at::<T>(SETTINGS)?.value;
+    let mapped = read::<T>(needed(settings)?, notices)?;
     match kind.unwrap_or(ModifyRequestType::Add) {
         ModifyRequestType::Add => mount(&mapped, SETTINGS).map(Change::Map),
         ModifyRequestType::Remove => place(&mapped, SETTINGS).map(Change::Unmap),
@@ -135,7 +151,23 @@ mod tests {
     }
 
     fn change(path: &str, kind: Option<ModifyRequestType>, settings: &str) -> Result<Change, Error> {
+        told(path, kind, settings).map(|(change, _)| change)
+    }
+
+    fn told(
+        path: &str,
+        kind: Option<ModifyRequestType>,
+        settings: &str,
+    ) -> Result<(Change, Vec<Notice>), Error> {
         Change::new(path, kind, Some(&Any::from_text(settings).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn what_settings_say_without_effect_is_told() {
+        let settings = r#"{"HostPath":"/a","ContainerPath":"/b","SupportCloudFiles":true,"Readonly":true}"#;
+        let (_, notices) = told(DIRECTORIES, None, settings).unwrap();
+        let paths: Vec<&str> = notices.iter().map(|notice| notice.path.as_str()).collect();
+        assert_eq!(paths, ["$.Settings.Readonly", "$.Settings.SupportCloudFiles"]);
     }
 
     fn limits_after(path: &str, settings: &str, before: &Limits) -> Limits {

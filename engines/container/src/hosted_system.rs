@@ -14,11 +14,7 @@ pub fn plan(
     cgroup_parent: &str,
 ) -> Result<(Plan, Vec<Notice>), Error> {
     let reading = hcs_schema::read::<HostedSystem>(text)?;
-    let mut notices: Vec<Notice> = reading
-        .unknown
-        .iter()
-        .map(|unknown| Notice { path: unknown.path.clone(), message: unknown.to_string() })
-        .collect();
+    let mut notices: Vec<Notice> = reading.unknown.iter().map(Notice::from).collect();
     let HostedSystem { schema_version, container, oci_specification, .. } = reading.value;
     check_version(schema_version.as_ref())?;
     let mut container = container.unwrap_or_default();

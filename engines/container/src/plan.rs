@@ -111,7 +111,7 @@ impl Plan {
         runtime_id: RuntimeId,
         cgroup_parent: &str,
     ) -> Result<(Plan, Vec<Notice>), Error> {
-        let mut notices = policy::apply(policy::CONTAINER, &reading.present)?;
+        let mut notices = policy::admit(policy::CONTAINER, reading)?;
         let Some(container) = &reading.value.container else {
             return Err(Error::new(Cause::InvalidData, "there is no Container").at("$"));
         };

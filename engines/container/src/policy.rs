@@ -6,7 +6,7 @@
 //! reach; a test fails when the schema grows one that is missing here.
 
 use hcs_core::{Cause, Error};
-use hcs_schema::PresentMember;
+use hcs_schema::{PresentMember, Reading, UnknownMember};
 
 use crate::oci::policy::OCI;
 
@@ -148,9 +148,21 @@ pub struct Notice {
     pub message: String,
 }
 
+impl From<&UnknownMember> for Notice {
+    fn from(unknown: &UnknownMember) -> Notice {
+        Notice { path: unknown.path.clone(), message: unknown.to_string() }
+    }
+}
+
+/// Holds what has been read against a table; what is unknown in it is reported as well.
+pub fn admit<T>(table: &[Line], reading: &Reading<T>) -> Result<Vec<Notice>, Error> {
+    let unknown = reading.unknown.iter().map(Notice::from);
+    Ok(unknown.chain(apply(table, &reading.present)?).collect())
+}
+
 /// Holds the members of a document against a table: refuses the first that must be refused, reports those that
 /// have no effect.
-pub fn apply(table: &[Line], present: &[PresentMember]) -> Result<Vec<Notice>, Error> {
+fn apply(table: &[Line], present: &[PresentMember]) -> Result<Vec<Notice>, Error> {
     let mut notices: Vec<Notice> = Vec::new();
     let mut settled: Vec<&str> = Vec::new();
     for member in present {

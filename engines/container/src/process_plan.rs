@@ -63,7 +63,7 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 impl ProcessPlan {
     /// Plans a process.
     pub fn new(reading: &Reading<ProcessParameters>) -> Result<(ProcessPlan, Vec<Notice>), Error> {
-        let mut notices = policy::apply(policy::PROCESS, &reading.present)?;
+        let mut notices = policy::admit(policy::PROCESS, reading)?;
         let parameters = &reading.value;
         let mut said = said(parameters)?;
         if parameters.oci_process.is_none() && said.names_nothing() {

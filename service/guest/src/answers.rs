@@ -259,7 +259,10 @@ fn plan(parameters: &ProcessParameters, is_here: bool) -> Result<Any, Failure> {
     }
     let text = serde_json::to_string(parameters).unwrap_or_default();
     let reading = hcs_schema::read(&text).map_err(|error| failure(error.into()))?;
-    let (mut plan, _) = ProcessPlan::new(&reading).map_err(failure)?;
+    let (mut plan, notices) = ProcessPlan::new(&reading).map_err(failure)?;
+    for notice in notices {
+        hcs_core::complain!("hcs-guest: {}: {}", notice.path, notice.message);
+    }
     if is_here {
         plan.attributes.is_unconfined = true;
         plan.attributes.no_new_privileges = false;

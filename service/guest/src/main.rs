@@ -32,16 +32,11 @@ use std::process::ExitCode;
 /// What init calls the agent, so that it does not take itself for init.
 const AGENT: &str = "agent";
 
-/// What the agent calls one that only opens a folder, for which it may wait for ever.
-const LOOK: &str = "look";
-
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let called = arguments.next();
-    if called.as_deref() == Some(LOOK) {
-        // That it comes back is all that is asked.
-        let _ = arguments.next().map(std::fs::read_dir);
-        return ExitCode::SUCCESS;
+    if called.as_deref() == Some(resources::share::CALLED) {
+        return resources::share::answer(arguments);
     }
     let is_init = std::process::id() == 1 && called.as_deref() != Some(AGENT);
     let ended = if is_init { init::run() } else { agent::run() };

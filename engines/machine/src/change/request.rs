@@ -1,7 +1,7 @@
 //! What a ModifySettingRequest asks of a machine, read: the path says of what, the kind and the settings say what is to be.
 //! Nothing is looked at but the request.
 
-use hcs_container::policy;
+use hcs_container::policy::{self, Notice};
 use hcs_core::{Cause, Error, RuntimeId};
 use hcs_schema::{
     Any, Attachment, ComPort, Document, FlexibleIoDevice, Guid, HvSocketServiceConfig, IdleProcessorsRequest,
@@ -33,43 +33,50 @@ pub const REFUSED: &[(&str, &str)] = &[
 struct Request<'a> {
     kind: Option<ModifyRequestType>,
     settings: Option<&'a Any>,
+    /// What they say without effect, as far as they have been read.
+    notices: Vec<Notice>,
 }
 
 impl Change {
-    /// Plans a change. The path is what follows `VirtualMachine/`.
+    /// Plans a change; the notices are of what it says without effect. The path is what follows `VirtualMachine/`.
     pub fn new(
         path: &str,
         kind: Option<ModifyRequestType>,
         settings: Option<&Any>,
         system: RuntimeId,
-    ) -> Result<Change, Error> {
-        let request = Request { kind, settings };
+    ) -> Result<(Change, Vec<Notice>), Error> {
+        let mut request = Request { kind, settings, notices: Vec::new() };
+        let change = request.change(path, system)?;
+        Ok((change, request.notices))
+    }
+}
+
+impl Request<'_> {
+    fn change(&mut self, path: &str, system: RuntimeId) -> Result<Change, Error> {
         let parts: Vec<&str> = path.split('/').collect();
         if let Some(socket) = path.strip_prefix("Devices/MappedPipes/") {
-            return request.pipe(socket);
+            return self.pipe(socket);
         }
         match parts[..] {
-            ["ComputeTopology", "Memory", "SizeInMB"] => request.memory(),
+            ["ComputeTopology", "Memory", "SizeInMB"] => self.memory(),
             ["ComputeTopology", "Processor", "Limits"] => {
-                request.is_update()?;
-                Ok(Change::Share(topology::later_share(&request.read::<ProcessorLimits>()?, SETTINGS)?))
+                self.is_update()?;
+                Ok(Change::Share(topology::later_share(&self.read::<ProcessorLimits>()?, SETTINGS)?))
             }
             ["ComputeTopology", "Processor", "IdledProcessors"] => {
-                request.is_update()?;
-                let wanted = request.read::<IdleProcessorsRequest>()?;
+                self.is_update()?;
+                let wanted = self.read::<IdleProcessorsRequest>()?;
                 Ok(Change::Idle { processors: wanted.idle_processor_count.unwrap_or(0) })
             }
-            ["Devices", "Scsi", controller, "Attachments", lun] => request.disk(controller, lun),
-            ["Devices", "NetworkAdapters", key] => request.adapter(key, system),
-            ["Devices", "VirtualPMem", "Devices", number] => request.persistent(number),
-            ["Devices", "VirtualPMem", "Devices", number, "Mappings", offset] => {
-                request.mapping(number, offset)
-            }
-            ["Devices", "SharedMemory", "Regions"] => request.shared(),
-            ["Devices", "Plan9", "Shares"] => request.share(),
-            ["Devices", "FlexibleIov", instance] => request.hosted(instance),
-            ["Devices", "HvSocket", "HvSocketConfig", "ServiceTable", service] => request.service(service),
-            ["Devices", "ComPorts", number] => request.serial_port(number),
+            ["Devices", "Scsi", controller, "Attachments", lun] => self.disk(controller, lun),
+            ["Devices", "NetworkAdapters", key] => self.adapter(key, system),
+            ["Devices", "VirtualPMem", "Devices", number] => self.persistent(number),
+            ["Devices", "VirtualPMem", "Devices", number, "Mappings", offset] => self.mapping(number, offset),
+            ["Devices", "SharedMemory", "Regions"] => self.shared(),
+            ["Devices", "Plan9", "Shares"] => self.share(),
+            ["Devices", "FlexibleIov", instance] => self.hosted(instance),
+            ["Devices", "HvSocket", "HvSocketConfig", "ServiceTable", service] => self.service(service),
+            ["Devices", "ComPorts", number] => self.serial_port(number),
             _ => Err(refusal(path)),
         }
     }
@@ -102,9 +109,9 @@ impl Request<'_> {
         })
     }
 
-    fn read<T: Document>(&self) -> Result<T, Error> {
+    fn read<T: Document>(&mut self) -> Result<T, Error> {
         let reading = self.needed()?.read_at::<T>(SETTINGS)?;
-        policy::apply(MACHINE, &reading.present)?;
+        self.notices.extend(policy::admit(MACHINE, &reading)?);
         Ok(reading.value)
     }
 
@@ -127,7 +134,7 @@ impl Request<'_> {
         Ok(Change::Memory { mib })
     }
 
-    fn disk(&self, controller: &str, lun: &str) -> Result<Change, Error> {
+    fn disk(&mut self, controller: &str, lun: &str) -> Result<Change, Error> {
         let (controller, lun) = (controller.to_owned(), disks::lun(lun, PATH)?);
         let replaces = match self.kind {
             Some(ModifyRequestType::Remove) => return Ok(Change::DetachDisk { controller, lun }),
@@ -138,7 +145,7 @@ impl Request<'_> {
         Ok(Change::AttachDisk { controller, disk, replaces })
     }
 
-    fn adapter(&self, key: &str, system: RuntimeId) -> Result<Change, Error> {
+    fn adapter(&mut self, key: &str, system: RuntimeId) -> Result<Change, Error> {
         let key = key.to_owned();
         match self.kind {
             Some(ModifyRequestType::Remove) => Ok(Change::RemoveAdapter { key }),
@@ -162,7 +169,7 @@ impl Request<'_> {
         }
     }
 
-    fn persistent(&self, number: &str) -> Result<Change, Error> {
+    fn persistent(&mut self, number: &str) -> Result<Change, Error> {
         let number = mapped::number(number, PATH)?;
         match self.kind {
             Some(ModifyRequestType::Add) | None => {
@@ -176,7 +183,7 @@ impl Request<'_> {
         }
     }
 
-    fn mapping(&self, number: &str, offset: &str) -> Result<Change, Error> {
+    fn mapping(&mut self, number: &str, offset: &str) -> Result<Change, Error> {
         let number = mapped::number(number, PATH)?;
         match self.kind {
             Some(ModifyRequestType::Add) | None => {
@@ -194,7 +201,7 @@ impl Request<'_> {
         }
     }
 
-    fn shared(&self) -> Result<Change, Error> {
+    fn shared(&mut self) -> Result<Change, Error> {
         let region = self.read::<SharedMemoryRegion>()?;
         match self.kind {
             Some(ModifyRequestType::Remove) => {
@@ -211,7 +218,7 @@ impl Request<'_> {
         }
     }
 
-    fn service(&self, service: &str) -> Result<Change, Error> {
+    fn service(&mut self, service: &str) -> Result<Change, Error> {
         sockets::port(service, PATH)?;
         if self.kind != Some(ModifyRequestType::Remove) {
             sockets::check(service, &self.read::<HvSocketServiceConfig>()?, SETTINGS)?;
@@ -219,7 +226,7 @@ impl Request<'_> {
         Ok(Change::Service)
     }
 
-    fn share(&self) -> Result<Change, Error> {
+    fn share(&mut self) -> Result<Change, Error> {
         let share = self.read::<Plan9Share>()?;
         match self.kind {
             Some(ModifyRequestType::Add) | None => Ok(Change::AddShare(shares::share(&share, SETTINGS)?)),
@@ -235,7 +242,7 @@ impl Request<'_> {
         }
     }
 
-    fn hosted(&self, instance: &str) -> Result<Change, Error> {
+    fn hosted(&mut self, instance: &str) -> Result<Change, Error> {
         let instance = hosted::instance(instance, PATH)?;
         match self.kind {
             Some(ModifyRequestType::Remove) => Ok(Change::RemoveHosted { instance }),
@@ -261,7 +268,7 @@ impl Request<'_> {
         }
     }
 
-    fn serial_port(&self, number: &str) -> Result<Change, Error> {
+    fn serial_port(&mut self, number: &str) -> Result<Change, Error> {
         let number = ports::serial_number(number, PATH)?;
         if self.kind == Some(ModifyRequestType::Remove) {
             return Ok(Change::SerialPort { number, pipe: None });
@@ -280,7 +287,18 @@ mod tests {
 
     fn planned(path: &str, kind: Option<ModifyRequestType>, settings: &str) -> Result<Change, Error> {
         let settings = Any::from_text(settings).unwrap();
-        Change::new(path, kind, Some(&settings), SystemId::new("vm").unwrap().runtime_id())
+        let system = SystemId::new("vm").unwrap().runtime_id();
+        Change::new(path, kind, Some(&settings), system).map(|(change, _)| change)
+    }
+
+    #[test]
+    fn what_settings_say_without_effect_is_told() {
+        let settings = Any::from_text(r#"{"Type":"VirtualDisk","Path":"/d","Readonly":true}"#).unwrap();
+        let system = SystemId::new("vm").unwrap().runtime_id();
+        let (_, notices) =
+            Change::new("Devices/Scsi/one/Attachments/7", None, Some(&settings), system).unwrap();
+        let paths: Vec<&str> = notices.iter().map(|notice| notice.path.as_str()).collect();
+        assert_eq!(paths, ["$.Settings.Readonly"]);
     }
 
     #[test]

@@ -22,8 +22,8 @@ use super::{
 pub struct MappedVirtualDisk {
     /// Where it is to be. Without this it is only attached, for which nothing is to be done here.
     mount_path: String,
-    #[serde(flatten)]
-    place: Place,
+    controller: u8,
+    lun: u8,
     /// 0 is the whole disk.
     partition: u64,
     read_only: bool,
@@ -49,13 +49,13 @@ pub fn add(disk: &MappedVirtualDisk) -> Result<(), Error> {
         return Ok(());
     }
     absolute(&disk.mount_path, "MountPath")?;
-    let Place { controller, lun } = disk.place;
+    let (controller, lun) = (disk.controller, disk.lun);
     let what = match disk.partition {
         0 => format!("the disk at controller {controller}, LUN {lun}"),
         partition => format!("partition {partition} of the disk at controller {controller}, LUN {lun}"),
     };
     let node = device::wait(&what, || {
-        scsi::block_device(Path::new(device::SYS), disk.place, disk.partition)
+        scsi::block_device(Path::new(device::SYS), Place { controller, lun }, disk.partition)
             .and_then(|name| device::node(&name))
     })?;
     if disk.block_dev { link(&node, &disk.mount_path) } else { mount(&node, disk) }
@@ -149,11 +149,11 @@ mod tests {
                 "Options":["rshared"],"ReadOnly":true,"Partition":3,"BlockDev":true}"#,
         );
         assert_eq!((disk.mount_path.as_str(), disk.filesystem.as_str()), ("/run/mounts/scsi/m1", "ext4"));
-        assert_eq!((disk.place, disk.partition), (Place { controller: 2, lun: 1 }, 3));
+        assert_eq!((disk.controller, disk.lun, disk.partition), (2, 1, 3));
         assert_eq!(disk.options, ["rshared"]);
         assert!(disk.ensure_filesystem && disk.read_only && disk.block_dev && !disk.encrypted);
         let disk = read(r#"{"MountPath":"/m"}"#);
-        assert_eq!((disk.place, disk.partition, disk.read_only), (Place::default(), 0, false));
+        assert_eq!((disk.controller, disk.lun, disk.partition, disk.read_only), (0, 0, 0, false));
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod persistent;
 mod policy;
 mod resolver;
 mod scsi;
-mod share;
+pub mod share;
 
 use hcs_core::{Cause, Error};
 use hcs_gcs::{code, guest::Failure, records::Modification};
@@ -76,12 +76,22 @@ impl Resources {
     }
 }
 
-/// The settings of a resource. What is zero is left out, and so is what has nothing else.
+/// The settings of a resource. What is zero is left out, and so is what has nothing else. Of what nobody here knows the log
+/// tells.
 fn read<T: DeserializeOwned>(settings: Value) -> Result<T, Failure> {
-    let settings = if settings.is_null() { json!({}) } else { settings };
-    serde_json::from_value(settings).map_err(|error| {
-        Failure::new(code::INVALID_JSON, format!("the settings of the resource cannot be read: {error}"))
-    })
+    let unreadable = |why: String| {
+        Failure::new(code::INVALID_JSON, format!("the settings of the resource cannot be read: {why}"))
+    };
+    // A list would be taken for the values of the members.
+    let settings = match settings {
+        Value::Null => json!({}),
+        Value::Object(_) => settings,
+        other => return Err(unreadable(format!("found {other}, expected an object"))),
+    };
+    let unknown = |path: serde_ignored::Path<'_>| {
+        hcs_core::complain!("hcs-guest: {}: unknown member, which has no effect", member(&path.to_string()));
+    };
+    serde_ignored::deserialize(settings, unknown).map_err(|error| unreadable(error.to_string()))
 }
 
 /// What is known and cannot be done here.

@@ -74,4 +74,5 @@ fn settings_that_cannot_be_read_are_told_so() {
     for settings in [json!([]), json!({"Lun": 256}), json!({"MountPath": 1})] {
         assert_eq!(answer("MappedVirtualDisk", "Add", settings).result, code::INVALID_JSON);
     }
+    assert_eq!(answer("SecurityPolicy", "Add", json!([])).result, code::INVALID_JSON);
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use hcs_config::Program;
-use hcs_container::{Plan, policy};
+use hcs_container::{Plan, policy::Notice};
 use hcs_core::{Call, Cause, Error, Exit, Lifecycle, SystemId, random};
 use hcs_ipc::{
     compute::{CreateComputeSystem, CreatedSystem, Method, Warning},
@@ -197,7 +197,7 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
     check_kind(document)?;
     let (plan, notices) = match &document.virtual_machine {
         _ if document.hosted_system.is_some() => {
-            let planned = hosted_system::plan(document, &id, cgroup_parent)?;
+            let planned = hosted_system::plan(&reading, &id, cgroup_parent)?;
             (Kind::Hosted(planned.0), planned.1)
         }
         Some(_) => {
@@ -209,12 +209,7 @@ fn design(call: &CreateComputeSystem, cgroup_parent: &str) -> Result<Design, Err
             (Kind::Container(planned.0), planned.1)
         }
     };
-    let unknown = reading
-        .unknown
-        .iter()
-        .map(|unknown| Warning { path: unknown.path.clone(), message: unknown.to_string() });
-    let inert = notices.into_iter().map(|policy::Notice { path, message }| Warning { path, message });
-    let warnings = unknown.chain(inert).collect();
+    let warnings = notices.into_iter().map(|Notice { path, message }| Warning { path, message }).collect();
     Ok(Design {
         id,
         plan,

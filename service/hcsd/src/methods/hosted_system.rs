@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use hcs_container::policy;
+use hcs_container::policy::Notice;
 use hcs_core::{Call, Cause, Error, SystemId};
-use hcs_schema::{Any, ComputeSystem};
+use hcs_schema::{Any, ComputeSystem, Reading};
 
 use super::Context;
 use crate::system::System;
@@ -22,10 +22,11 @@ pub struct Hosted {
 
 /// A container in a machine. It is planned here to see whether it can be, and what has no effect.
 pub fn plan(
-    document: &ComputeSystem,
+    reading: &Reading<ComputeSystem>,
     id: &SystemId,
     cgroup_parent: &str,
-) -> Result<(Hosted, Vec<policy::Notice>), Error> {
+) -> Result<(Hosted, Vec<Notice>), Error> {
+    let document = &reading.value;
     let text = document.hosted_system.clone().unwrap_or_default();
     let host = document.hosting_system_id.as_deref().unwrap_or_default();
     if host.is_empty() {
@@ -33,10 +34,9 @@ pub fn plan(
     }
     let host = SystemId::new(host).map_err(|error| error.at(HOST))?;
     let planned = hcs_container::hosted_system::plan(text.get(), id.as_str(), id.runtime_id(), cgroup_parent);
-    let (_, notices) = planned.map_err(inside)?;
-    let notices = notices.into_iter();
-    let notices =
-        notices.map(|notice| policy::Notice { path: path_inside(&notice.path), ..notice }).collect();
+    let (_, within) = planned.map_err(inside)?;
+    let within = within.into_iter().map(|notice| Notice { path: path_inside(&notice.path), ..notice });
+    let notices = reading.unknown.iter().map(Notice::from).chain(within).collect();
     Ok((Hosted { host, document: text }, notices))
 }
 

@@ -11,7 +11,10 @@ use hcs_machine::Change as MachineChange;
 use hcs_schema::{Any, ModifyRequestType, ModifySettingRequest, OperationFailureDetail};
 
 use super::{Context, Outcome, cpu_group, done};
-use crate::{reading::read, system::System};
+use crate::{
+    reading::{read, tell},
+    system::System,
+};
 
 /// The paths of containers that this version cannot change.
 const CONTAINER_PATHS: &[&str] = &["Container/Devices/Generic", "Container/RegistryFlushState"];
@@ -44,8 +47,10 @@ pub async fn modify(context: Context, call: ModifyComputeSystem) -> Result<Outco
     }
     if let Some(change) = Change::new(&path, request.request_type, request.settings.as_ref()) {
         let asked = async {
-            let change = Any::from_value(&change?)
-                .map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
+            let (change, notices) = change?;
+            tell(&notices);
+            let change =
+                Any::from_value(&change).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
             system.ask(Call::Modify, Request::Change { change }).await
         };
         return asked.await.map(|_| done()).map_err(|error| error.during(OperationFailureDetail::Modify));
@@ -117,8 +122,9 @@ async fn on_host(
     if path == cpu_group::PATH {
         return cpu_group::bind(&context.service, system, request).await;
     }
-    let change =
+    let (change, notices) =
         MachineChange::new(path, request.request_type, request.settings.as_ref(), system.runtime_id)?;
+    tell(&notices);
     if let Some(socket) = change.socket() {
         // Whoever has to clean up after a crash must know of it before it is there.
         system.update_record(|record| record.note_socket(socket))?;

@@ -18,7 +18,10 @@ use hcs_schema::{
 };
 
 use super::{Context, Outcome, done, options, reserved, within};
-use crate::{reading::read, system::Process};
+use crate::{
+    reading::{read, tell},
+    system::Process,
+};
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
@@ -32,13 +35,8 @@ pub async fn create(context: Context, call: CreateProcess) -> Result<Outcome<Cre
     let (_entered, span) = context.operation(call.operation, CreateProcess::NAME, system.id.as_str());
     let made = async {
         let reading = hcs_schema::read::<ProcessParameters>(call.parameters.get())?;
-        for unknown in &reading.unknown {
-            tracing::warn!(%unknown, "a member of the process parameters has no effect");
-        }
         let (plan, notices) = ProcessPlan::new(&reading)?;
-        for notice in notices {
-            tracing::warn!(path = %notice.path, message = %notice.message, "a member has no effect");
-        }
+        tell(&notices);
         let plan =
             Any::from_value(&plan).map_err(|error| Error::new(Cause::Unexpected, error.to_string()))?;
         let (answer, fds) = system.ask(Call::UseProcesses, Request::CreateProcess { plan }).await?;

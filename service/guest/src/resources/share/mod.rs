@@ -8,24 +8,17 @@
 //!
 //! Where the machine has a port to its host, or nobody answers at that of the settings, it is the first.
 
+mod asked;
+
 use std::{
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::process::CommandExt,
-    },
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error, ready};
+use hcs_core::{Cause, Error};
 use rustix::{
-    event::PollFlags,
-    fs::{Mode, OFlags, ResolveFlags},
     io::Errno,
     mount::{MountFlags, UnmountFlags},
-    process::{Pid, PidfdFlags, pidfd_open},
 };
 use serde::Deserialize;
 
@@ -36,7 +29,9 @@ use super::{
     mount_point::{self, MountPoint},
     mount_table,
 };
-use crate::{LOOK, port, vsock};
+use crate::{port, vsock};
+
+pub use asked::{CALLED, answer};
 
 /// What the host calls the file system of all shares.
 const TAG: &str = "hcs";
@@ -44,11 +39,6 @@ const TAG: &str = "hcs";
 const LONGEST_MESSAGE: u32 = 64 << 10;
 /// Where it is mounted.
 const ALL: &str = "/run/hcs/shares";
-/// Those whom the server has not answered when they were killed. They die when it does, and the next share takes them away.
-static STUCK: Mutex<Vec<Child>> = Mutex::new(Vec::new());
-/// How long its server may take to answer, and how long one who was waiting for it to die.
-const PATIENCE: Duration = Duration::from_secs(5);
-const DYING: Duration = Duration::from_millis(200);
 
 /// The settings.
 #[derive(Debug, Default, Deserialize)]
@@ -68,18 +58,17 @@ pub fn add(share: &MappedDirectory) -> Result<(), Error> {
         return add_by_9p(share, name, &server);
     }
     mount_all()?;
-    let all = match open_all() {
+    let folder = match asked::open(name) {
         // Whoever has been refused once by its server stays so. By now that may serve it.
         Err(Errno::CONNREFUSED | Errno::NOTCONN) => {
             rustix::mount::unmount(ALL, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-                .map_err(|errno| failed(errno, "detaching"))?;
+                .map_err(|errno| Error::from_errno(errno.raw_os_error(), format!("detaching {ALL}")))?;
             mount_all()?;
-            open_all()
+            asked::open(name)
         }
         opened => opened,
     };
-    let all = all.map_err(|errno| failed(errno, "opening"))?;
-    let folder = open(&all, name)?;
+    let folder = folder.map_err(|errno| failed(errno, "opening", name))?;
     let mut place = MountPoint::make(&share.mount_path, 0o755)?;
     place.bind(folder.as_fd(), share.read_only)?;
     place.keep();
@@ -137,10 +126,10 @@ pub fn remove(share: &MappedDirectory) -> Result<(), Error> {
     if !mount_table::has(&place)? {
         return Ok(());
     }
-    match rustix::mount::unmount(&place, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+    match asked::detach(name) {
         // The kernel has been quicker: it removes it with the folder.
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        Err(errno) => Err(Error::from_errno(errno.raw_os_error(), format!("detaching {}", place.display()))),
+        Err(errno) => Err(failed(errno, "detaching", name)),
     }
 }
 
@@ -155,51 +144,15 @@ fn name(share: &MappedDirectory) -> Result<&str, Error> {
     Ok(name)
 }
 
-fn failed(errno: Errno, doing: &str) -> Error {
-    let error = Error::from_errno(errno.raw_os_error(), format!("{doing} {ALL}"));
+fn failed(errno: Errno, doing: &str, name: &str) -> Error {
+    let error = Error::from_errno(errno.raw_os_error(), format!("{doing} the share {name:?} in {ALL}"))
+        .at(member("ShareName"));
     match errno {
+        Errno::NOENT => no_share(name),
         Errno::TIMEDOUT => Error { cause: Cause::DeadlineExceeded, ..error }
             .hint("The host's server of shared folders does not answer; start the machine anew."),
-        _ => error.hint("Other things must not be mounted there."),
+        _ => error,
     }
-}
-
-/// Opens the folder of all shares.
-///
-/// Another process has done so before, for which the agent waits no longer than it may: without an answer of the server nobody
-/// comes back from there, and the agent is one thread.
-fn open_all() -> Result<OwnedFd, Errno> {
-    let mut stuck = STUCK.lock().unwrap_or_else(PoisonError::into_inner);
-    stuck.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("hcs-guest").arg(LOOK).arg(ALL).stdin(Stdio::null()).stdout(Stdio::null());
-    let failed = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-    let mut child = command.stderr(Stdio::null()).spawn().map_err(failed)?;
-    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    let ends = |patience| ready::until(&process, PollFlags::IN, Some(Instant::now() + patience));
-    if ends(PATIENCE)?.is_empty() {
-        let _ = child.kill();
-        // Who has asked already cannot even be killed.
-        if ends(DYING)?.is_empty() {
-            stuck.push(child);
-        } else {
-            child.wait().map_err(failed)?;
-        }
-        return Err(Errno::TIMEDOUT);
-    }
-    child.wait().map_err(failed)?;
-    rustix::fs::open(ALL, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// Opens the folder of a share. It is really opened, because only then the kernel mounts it.
-fn open(all: &OwnedFd, name: &str) -> Result<OwnedFd, Error> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let below = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    rustix::fs::openat2(all, name, flags, Mode::empty(), below).map_err(|errno| match errno {
-        Errno::NOENT => no_share(name),
-        _ => Error::from_errno(errno.raw_os_error(), format!("opening the share {name:?}"))
-            .at(member("ShareName")),
-    })
 }
 
 /// Mounts the file system of all shares, unless it is.
@@ -228,21 +181,6 @@ fn mount_all() -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resources::device::recorded::Recorded;
-
-    #[test]
-    fn a_share_is_one_folder_and_no_link() {
-        let host = Recorded::new("shares");
-        host.folder("0/inner").file("file", "").link("link", "0");
-        let all = rustix::fs::open(host.path(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        open(&all, "0").unwrap();
-        let error = open(&all, "1").unwrap_err();
-        assert_eq!((error.cause, error.path), (Cause::NotFound, Some(member("ShareName"))));
-        assert!(error.detail.contains("\"1\""), "{}", error.detail);
-        for name in ["file", "link"] {
-            assert_eq!(open(&all, name).unwrap_err().cause, Cause::PathNotFound, "{name}");
-        }
-    }
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
