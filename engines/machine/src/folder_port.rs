@@ -6,17 +6,17 @@
 
 use std::{
     os::fd::{AsFd, OwnedFd},
-    path::Path,
+    time::{Duration, Instant},
 };
 
 use hcs_container::{
     cgroup::Cgroup,
     host_view::View,
-    process,
     shares::{self, SharedFolder, Shares},
 };
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use rustix::{
+    event::PollFlags,
     fs::{Mode, OFlags},
     io::Errno,
     thread::CapabilitySet,
@@ -24,8 +24,6 @@ use rustix::{
 
 use crate::{helper::Helper, plan::Host, port};
 
-/// The worker's program, as the process sees itself wherever it is.
-const PROGRAM: &str = "/proc/self/exe";
 /// What its process is told to be.
 pub const ROLE: &str = "folders";
 
@@ -78,12 +76,22 @@ impl FolderPort {
 
     /// Serves a folder there. A program that has died is replaced first, with all that it has served.
     pub fn add(&mut self, share: &SharedFolder, cgroup: &Cgroup) -> Result<(), Error> {
-        if !matches!(process::try_wait(self.program.as_fd()), Ok(None)) {
+        if let Err(error) = self.shares.add(share, self.program.as_fd()) {
+            if !self.dies() {
+                return Err(error);
+            }
             self.begin_anew(cgroup)?;
+            self.shares.add(share, self.program.as_fd())?;
         }
-        self.shares.add(share, self.program.as_fd())?;
         self.served.push(share.clone());
         Ok(())
+    }
+
+    /// Whether the program is dead, or is within a moment: while one dies it lets nobody in.
+    fn dies(&self) -> bool {
+        const MOMENT: Duration = Duration::from_millis(100);
+        let ended = ready::until(self.program.as_fd(), PollFlags::IN, Some(Instant::now() + MOMENT));
+        ended.is_ok_and(|ended| !ended.is_empty())
     }
 
     fn begin_anew(&mut self, cgroup: &Cgroup) -> Result<(), Error> {
@@ -106,8 +114,11 @@ impl FolderPort {
     pub fn remove(&mut self, share: &SharedFolder) -> Result<bool, Error> {
         // One that has died serves nothing.
         let is_served = self.served.iter().any(|served| served.name == share.name);
-        if is_served && matches!(process::try_wait(self.program.as_fd()), Ok(None)) {
-            self.shares.remove(share, self.program.as_fd())?;
+        if is_served
+            && let Err(error) = self.shares.remove(share, self.program.as_fd())
+            && !self.dies()
+        {
+            return Err(error);
         }
         self.served.retain(|served| served.name != share.name);
         Ok(self.served.is_empty())
@@ -126,6 +137,5 @@ fn listen(folder: &OwnedFd, port: u32) -> Result<OwnedFd, Error> {
 
 fn start(listener: &OwnedFd, cgroup: &Cgroup) -> Result<Helper, Error> {
     let view = View::bare()?.with_open_folder(shares::FOLDER)?;
-    let arguments = ["hcs-folders".to_owned(), ROLE.to_owned()];
-    Helper::serve_at(listener.as_fd(), Path::new(PROGRAM), &arguments, (CAPABILITIES, &view), cgroup)
+    Helper::in_role(ROLE, listener.as_fd(), (CAPABILITIES, &view), cgroup)
 }

@@ -170,9 +170,11 @@ impl Qmp {
         (self.events.drain(..).collect(), more.map_err(gone))
     }
 
-    /// Forgets what was told of this before.
-    pub fn forget_events(&mut self, name: &str) {
-        self.events.retain(|event| event.name != name);
+    /// What was told already and is as it is wanted; the others are kept.
+    pub fn take_events(&mut self, is_wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let (taken, kept): (Vec<Event>, Vec<Event>) = self.events.drain(..).partition(is_wanted);
+        self.events = kept.into();
+        taken
     }
 
     /// Waits for an event that is as it is wanted; the others are kept.

@@ -2,9 +2,9 @@
 
 use std::{os::fd::OwnedFd, rc::Rc};
 
+use hcs_core::ready;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::OFlags,
     io::Errno,
     net::SocketFlags,
 };
@@ -35,8 +35,7 @@ pub struct Server {
 impl Server {
     /// Somebody must run it.
     pub fn new(listener: OwnedFd, place: Place) -> Result<Server, Errno> {
-        let flags = rustix::fs::fcntl_getfl(&listener)?;
-        rustix::fs::fcntl_setfl(&listener, flags | OFlags::NONBLOCK)?;
+        ready::set_nonblocking(&listener)?;
         Ok(Server {
             listener,
             place: Rc::new(place),

@@ -173,7 +173,14 @@ impl Machine {
             self.forget(&device);
             return Ok(Progress::Done);
         };
-        running.unplug(&device)?;
+        if let Err(error) = running.unplug(&device) {
+            // One that has gone by itself: QEMU has told of that before it answered, and whoever adds it anew finds it gone.
+            let is_its = |event: &Event| event.name == "DEVICE_DELETED" && event.data["device"] == device;
+            for event in running.qmp.take_events(is_its) {
+                self.note(&event);
+            }
+            return Err(error);
+        }
         self.wait(Some(ticket), What::Gone { device, then });
         // A disk goes without its guest, and may have gone already.
         Ok(Progress::Waits)

@@ -188,7 +188,7 @@ impl Running {
     pub(super) fn unplug(&mut self, device: &str) -> Result<(), Error> {
         match Deletion::of(self.qmp.run("device_del", json!({"id": device}))) {
             Deletion::Asked => Ok(()),
-            // It has gone by itself, which is noted next.
+            // It has gone by itself, which was told before.
             Deletion::NotThere => {
                 Err(Error::new(Cause::NotFound, "the guest has let the device go already").at(PATH))
             }

@@ -194,7 +194,7 @@ impl Running {
 
     fn move_by(&mut self, command: &str, file: &OwnedFd) -> Result<(), Error> {
         self.with_file(file.as_fd(), |running, given| {
-            running.qmp.forget_events("MIGRATION");
+            running.qmp.take_events(|event| event.name == "MIGRATION");
             let moved = running.qmp.run(command, json!({"uri": format!("file:/dev/fdset/{}", given.set)}));
             // A device that cannot be saved says so at once.
             moved.map_err(|error| match running.is_hindered() {
