@@ -9,7 +9,7 @@ use std::{
 use hcs_vfio::request::{Map, Unmap};
 use rustix::io::Errno;
 
-use crate::mapping::{self, Mapping, PAGE, Part};
+use hcs_memory::{Mapping, PAGE, Part};
 
 /// The most blocks: what a monitor has at most, and more.
 const MOST: usize = 32 << 10;
@@ -88,7 +88,7 @@ impl Guest {
             && memory.length <= MOST_BYTES - self.bytes;
         let here = memory.file.filter(|_| is_wanted).and_then(|(file, offset)| {
             let length = usize::try_from(memory.length).ok()?;
-            let is_here = (is_trusted || mapping::stays(&file)) && offset.is_multiple_of(PAGE);
+            let is_here = (is_trusted || hcs_memory::stays(&file)) && offset.is_multiple_of(PAGE);
             let mapping = is_here.then(|| Mapping::of(&file, offset, length, is_writable).ok()).flatten()?;
             Some(Here { mapping, file: self.one_of(file), offset })
         });
@@ -104,7 +104,7 @@ impl Guest {
     /// The descriptor that other blocks of the same file have, if there are some and it may do as much.
     fn one_of(&self, file: OwnedFd) -> Arc<OwnedFd> {
         let mut others = self.blocks.values().filter_map(|block| block.here.as_ref()).map(|here| &here.file);
-        others.find(|other| mapping::is_same(other, &file)).cloned().unwrap_or_else(|| Arc::new(file))
+        others.find(|other| hcs_memory::is_same(other, &file)).cloned().unwrap_or_else(|| Arc::new(file))
     }
 
     /// There is it no more.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use hcs_core::{Cause, Error};
+use hcs_memory::{Mapping, PAGE};
 use hcs_vfio::answer::Region;
 use rustix::net::Shutdown;
 
@@ -19,9 +20,7 @@ use crate::{
     doorbells::Doorbells,
     guest::{Come, Guest, NoWindow},
     link::Link,
-    lock,
-    mapping::{Mapping, PAGE},
-    reading,
+    lock, reading,
     sections::Sections,
     writing,
 };

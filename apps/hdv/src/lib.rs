@@ -20,7 +20,6 @@ mod handle;
 mod host;
 mod instance;
 mod link;
-mod mapping;
 mod sections;
 mod server;
 mod shape;

@@ -6,13 +6,11 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use hcs_core::{Cause, Error};
+use hcs_memory::{Mapping, PAGE, is_same};
 use hcs_vfio::answer::{Area, Region};
 use rustix::fs::SealFlags;
 
-use crate::{
-    Bar,
-    mapping::{self, Mapping, PAGE, is_same},
-};
+use crate::Bar;
 
 /// Pages of a file behind a base address.
 #[derive(Clone, Copy, Debug)]
@@ -117,14 +115,14 @@ impl Sections {
         let mut files = [const { None }; 6];
         // Whoever is given a part of a file has it whole.
         let kept = self.0.iter().filter(|range| !range.mapping.is_writable());
-        let kept: Vec<_> = kept.map(|range| mapping::identity(&range.file)).collect();
+        let kept: Vec<_> = kept.map(|range| hcs_memory::identity(&range.file)).collect();
         let regions = std::array::from_fn(|index| {
             let mut region = Region { length: lengths[index], ..Region::default() };
             for range in self.0.iter_mut().filter(|range| range.bar.number() == index) {
                 let fits = range.mapping.is_writable()
                     // Else the monitor could make it shorter under us.
-                    && mapping::stays(&range.file)
-                    && !kept.contains(&mapping::identity(&range.file))
+                    && hcs_memory::stays(&range.file)
+                    && !kept.contains(&hcs_memory::identity(&range.file))
                     && range.file_offset >= range.offset
                     && range.offset + range.length <= region.length;
                 let distance = range.file_offset.wrapping_sub(range.offset);

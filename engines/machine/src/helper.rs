@@ -23,6 +23,9 @@ use rustix::{
 
 use crate::{plan::Host, prefix};
 
+/// The worker's program, as the process sees itself wherever it is.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// Such a program.
 pub struct Helper {
     pidfd: OwnedFd,
@@ -66,15 +69,15 @@ impl Helper {
         serve((path, arguments), (nowhere.as_fd(), keep), (capabilities, view), cgroup)
     }
 
-    /// The same with one whose standard input is what it serves at.
-    pub fn serve_at(
-        listener: BorrowedFd<'_>,
-        path: &Path,
-        arguments: &[String],
+    /// The same with the worker's own program in another role, which serves at its standard input.
+    pub fn in_role(
+        role: &str,
+        stdin: BorrowedFd<'_>,
         rights: (CapabilitySet, &View),
         cgroup: &Cgroup,
     ) -> Result<Helper, Error> {
-        serve((path, arguments), (listener, &[]), rights, cgroup)
+        let arguments = [format!("hcs-{role}"), role.to_owned()];
+        serve((Path::new(OWN_PROGRAM), &arguments), (stdin, &[]), rights, cgroup)
     }
 
     /// Stands for it.

@@ -32,7 +32,7 @@ pub mod qmp;
 mod remembered;
 pub mod rights;
 pub mod shares;
-mod sockets;
+pub mod sockets;
 mod tail;
 mod tpm;
 

@@ -5,6 +5,7 @@ use std::{os::fd::AsFd, time::Instant};
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
+    fs::OFlags,
     io::Errno,
 };
 
@@ -34,6 +35,12 @@ pub fn any_until(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> Result<us
             outcome => return outcome,
         }
     }
+}
+
+/// Whoever reads or writes there never waits.
+pub fn set_nonblocking(fd: impl AsFd) -> Result<(), Errno> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
 }
 
 #[cfg(test)]

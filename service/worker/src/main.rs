@@ -11,12 +11,13 @@
 
 use std::{os::fd::AsFd, process::ExitCode};
 
-use hcs_machine::folder_port::ROLE;
+use hcs_core::Error;
+use hcs_machine::{folder_port, sockets};
 use rustix::fs::{Mode, OFlags};
 
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|role| role == ROLE) {
-        return serve_folders();
+    if let Some(ended) = std::env::args_os().nth(1).and_then(|role| serve(role.to_str()?)) {
+        return ended;
     }
     // A session of its own: the terminal of whoever started hcsd must not stop or end it.
     let _ = rustix::process::setsid();
@@ -47,20 +48,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// Another role of the program: it serves shared folders to a guest at its standard input.
-fn serve_folders() -> ExitCode {
-    let served = std::io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|error| hcs_core::Error::from_io(&error, "taking the socket"))
-        .and_then(hcs_folders::serve);
-    match served {
+/// Another role of the program, by what it was told to be: it serves a guest at its standard input.
+fn serve(role: &str) -> Option<ExitCode> {
+    let stdin = || {
+        let socket = std::io::stdin().as_fd().try_clone_to_owned();
+        socket.map_err(|error| Error::from_io(&error, "taking the socket"))
+    };
+    let served = match role {
+        folder_port::ROLE => stdin().and_then(hcs_folders::serve),
+        sockets::ROLE => stdin().and_then(hcs_sockets::carry),
+        _ => return None,
+    };
+    Some(match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            hcs_core::complain!("hcs-worker: shared folders: {error}");
+            hcs_core::complain!("hcs-worker: {role}: {error}");
             ExitCode::FAILURE
         }
-    }
+    })
 }
 
 fn forget_stdin() -> rustix::io::Result<()> {

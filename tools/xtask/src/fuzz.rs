@@ -26,6 +26,7 @@ const TARGETS: &[&str] = &[
     "mux",
     "p9",
     "vfio",
+    "vhost",
 ];
 
 /// What tells the fuzzer which way the code goes.

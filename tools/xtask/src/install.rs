@@ -69,19 +69,17 @@ const BENCH: &[Need] = &[
 ];
 
 /// A tool that Cargo builds.
-pub struct Tool {
-    pub name: &'static str,
-    pub version: &'static str,
-    /// What it has more of than it must.
-    pub features: &'static str,
+struct Tool {
+    name: &'static str,
+    version: &'static str,
     /// How many seconds that takes on two processors.
-    pub takes: u32,
+    takes: u32,
 }
 
 const TOOLS: &[Tool] = &[
-    Tool { name: "cargo-deny", version: "0.20.2", features: "", takes: 60 },
-    Tool { name: "cargo-deb", version: "3.8.0", features: "", takes: 30 },
-    Tool { name: "mdbook", version: "0.5.4", features: "", takes: 30 },
+    Tool { name: "cargo-deny", version: "0.20.2", takes: 60 },
+    Tool { name: "cargo-deb", version: "3.8.0", takes: 30 },
+    Tool { name: "mdbook", version: "0.5.4", takes: 30 },
 ];
 
 /// Installs.
@@ -98,14 +96,14 @@ pub fn run(purpose: Purpose) -> Outcome {
         let workspace = Workspace::load()?;
         install_component(&workspace, "rustfmt", "cargo fmt --version")?;
         install_component(&workspace, "clippy", "cargo clippy --version")?;
-        tools(&workspace, TOOLS)?;
+        install_tools(&workspace)?;
     }
     Ok(())
 }
 
 /// Puts tools into the target folder's `tools/bin`.
-pub fn tools(workspace: &Workspace, tools: &[Tool]) -> Outcome {
-    for tool in tools {
+fn install_tools(workspace: &Workspace) -> Outcome {
+    for tool in TOOLS {
         install_tool(workspace, tool)?;
     }
     // Kept until here, because they have many crates in common.
@@ -150,7 +148,7 @@ fn install_component(workspace: &Workspace, component: &str, sign: &str) -> Outc
 }
 
 fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
-    let &Tool { name, version: wanted, features, takes } = tool;
+    let &Tool { name, version: wanted, takes } = tool;
     let tools = workspace.tools();
     let program = tools.join("bin").join(name);
     let version = Line::new([program.display().to_string().as_str(), "--version"]);
@@ -160,7 +158,7 @@ fn install_tool(workspace: &Workspace, tool: &Tool) -> Outcome {
     println!("building {name} {wanted}, about {takes} seconds on two processors");
     let install = "cargo install --quiet --locked --debug --no-default-features --force --version";
     let root = tools.display().to_string();
-    Line::new(install.split(' ').chain([wanted, "--root", &root, "--features", features, name]))
+    Line::new(install.split(' ').chain([wanted, "--root", &root, name]))
         // Beside our own build, or Cargo would see two workspaces take turns in one folder.
         .with("CARGO_TARGET_DIR", &build_folder(workspace))
         // Nobody looks into these programs with a debugger, and they are a tenth of the size.

@@ -8,16 +8,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    thread,
 };
 
-use crate::{
-    Outcome,
-    command::Line,
-    host,
-    install::{self, Tool},
-    workspace::Workspace,
-};
+use crate::{Outcome, command::Line, host, workspace::Workspace};
 
 /// Where packages come from. What is newer there is taken only where it is asked for.
 const SOURCES: &str = "\
@@ -34,10 +27,6 @@ const PACKAGES: &str =
 /// Kernels, and the folders that they come into. The names of their packages follow from these, which are empty.
 const KERNELS: [(&str, &str); 2] = [("linux-image-cloud-amd64", "kernel"), ("linux-image-amd64", "generic")];
 
-/// What carries sockets of machines. It is in no release of Debian yet.
-const CARRIER: Tool =
-    Tool { name: "vhost-device-vsock", version: "0.3.0", features: "backend_vsock", takes: 30 };
-
 /// Programs that are made to find their libraries beside themselves.
 const PROGRAMS: &[&str] = &[
     "usr/bin/qemu-system-x86_64",
@@ -53,19 +42,12 @@ const PROGRAMS: &[&str] = &[
 const MODULES: &str = "/usr/lib/x86_64-linux-gnu/qemu\0";
 const NO_MODULES: &str = "/usr/lib/x86_64-linux-gnu/qXmu\0";
 
-/// Fetches and builds what is not there yet.
+/// Fetches what is not there yet.
 pub fn run(relock: bool) -> Outcome {
-    let workspace = Workspace::load()?;
-    // One waits for the network, the other for the processor.
-    thread::scope(|scope| {
-        let carrier = scope.spawn(|| install::tools(&workspace, &[CARRIER]));
-        let folder = get(&workspace, relock)?;
-        carrier.join().map_err(|_| "the build of what carries sockets has panicked".to_owned())??;
-        place_carrier(&workspace, &folder)
-    })
+    get(&Workspace::load()?, relock).map(drop)
 }
 
-/// Fetches what is not there yet, and says where it is. Without what carries sockets, which is yet to be built.
+/// The same; where it is.
 pub fn fetch(workspace: &Workspace) -> Outcome<PathBuf> {
     get(workspace, false)
 }
@@ -127,15 +109,6 @@ fn get(workspace: &Workspace, relock: bool) -> Outcome<PathBuf> {
     fs::remove_dir_all(&apt.folder).map_err(|error| format!("{}: {error}", apt.folder.display()))?;
     fs::write(&stamp, found).map_err(|error| format!("{}: {error}", stamp.display()))?;
     Ok(folder)
-}
-
-/// Puts what carries sockets beside QEMU, where it is looked for.
-fn place_carrier(workspace: &Workspace, folder: &Path) -> Outcome {
-    let (from, to) =
-        (workspace.tools().join("bin").join(CARRIER.name), folder.join("usr/bin").join(CARRIER.name));
-    // It may be running, and then it cannot be written to.
-    let _ = fs::remove_file(&to);
-    fs::hard_link(&from, &to).map_err(|error| format!("{}: {error}", to.display()))
 }
 
 /// A state of apt of our own.

@@ -19,6 +19,7 @@ mod interpreter;
 #[cfg(test)]
 mod measured;
 mod oci;
+mod only;
 mod profile;
 mod program;
 
@@ -30,6 +31,7 @@ pub use architecture::Architecture;
 pub use compile::compile;
 pub use default_profile::default_profile;
 pub use oci::compile_oci;
+pub use only::leave_only;
 pub use profile::{Action, Comparison, Condition, Profile, Rule};
 pub use program::Program;
 

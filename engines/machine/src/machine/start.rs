@@ -142,11 +142,7 @@ impl Machine {
         if !self.plan.has_sockets {
             return Ok(None);
         }
-        let blame = match self.plan.guest_by_sockets {
-            true => "$.VirtualMachine.GuestConnection.UseVsock",
-            false => "$.VirtualMachine.Devices.HvSocket",
-        };
-        Sockets::start(&self.plan.host, &self.cgroup, &self.plan.host.sockets, blame).map(Some)
+        Sockets::start(&self.cgroup, &self.plan.host.sockets).map(Some)
     }
 
     /// Who serves the folders that the machine begins with, and what QEMU speaks to it by.

@@ -144,7 +144,7 @@ impl Plan {
         runtime_id: RuntimeId,
         cgroup_parent: &str,
     ) -> Result<(Plan, Vec<Notice>), Error> {
-        let mut notices = policy::apply(MACHINE, &reading.present)?;
+        let mut notices = policy::admit(MACHINE, reading)?;
         let Some(machine) = &reading.value.virtual_machine else {
             return Err(Error::new(Cause::InvalidData, "there is no VirtualMachine").at("$"));
         };

@@ -14,7 +14,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use hcs_core::{Error, ready};
 use hcs_mux::{Event, Stream};
-use rustix::{event::PollFlags, fs::OFlags, io::Errno};
+use rustix::event::PollFlags;
 
 pub use self::{
     port::Port,
@@ -121,11 +121,6 @@ const TURN: usize = 8;
 
 /// How much is read at once.
 const PIECE: usize = 64 << 10;
-
-fn set_nonblocking(file: &OwnedFd) -> Result<(), Errno> {
-    let flags = rustix::fs::fcntl_getfl(file)?;
-    rustix::fs::fcntl_setfl(file, flags | OFlags::NONBLOCK)
-}
 
 /// Whether everybody who could read from a pipe, or has a console open, has closed it.
 fn has_no_reader(pipe: &OwnedFd) -> bool {

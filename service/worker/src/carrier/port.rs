@@ -6,11 +6,11 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
-use hcs_core::{Error, random};
+use hcs_core::{Error, random, ready};
 use hcs_mux::{Event, Mux, Stream, frame};
 use rustix::{event::PollFlags, io::Errno};
 
-use super::{Carrier, Cut, Interest, PIECE, TURN, Told, Which, has_no_reader, set_nonblocking};
+use super::{Carrier, Cut, Interest, PIECE, TURN, Told, Which, has_no_reader};
 
 /// What becomes of pipes whose stream is lost with its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Port {
     }
 
     fn new(port: OwnedFd, mux: Mux, at_loss: AtLoss) -> Result<Port, Errno> {
-        set_nonblocking(&port)?;
+        ready::set_nonblocking(&port)?;
         Ok(Port {
             port,
             mux,
@@ -83,7 +83,7 @@ impl Port {
 
     fn join(&mut self, stream: Stream, pipe: OwnedFd, joint: impl FnOnce(OwnedFd) -> Joint) {
         // One that cannot be read or written without waiting would stop everything.
-        match set_nonblocking(&pipe) {
+        match ready::set_nonblocking(&pipe) {
             Ok(()) if self.mux.has(stream) => drop(self.joints.insert(stream, joint(pipe))),
             _ => self.reset(stream),
         }

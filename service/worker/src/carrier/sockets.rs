@@ -1,12 +1,8 @@
 //! A socket for each stream. The guest calls ports of its host; on the host each port that is called by anybody is a Unix
-//! socket `connect_PORT` in the folder of the machine's sockets, where the carrier of the machine's vsock looks for it.
+//! socket `connect_PORT` in the folder of the machine's sockets, where what carries them (`hcs_sockets`) looks for it.
 //!
-//! That carrier (vhost-device-vsock 0.3) has its ways:
-//!
-//! - The end of a stream is the end of both directions. So a source is closed when it has said everything.
-//! - What it could not deliver yet is lost some seconds after the guest has closed a stream: [`Carrier::take_rest`].
-//! - Where it could not deliver something once, it tries again only when something comes the other way: [`Nudge`].
-//! - It does not notice that somebody closes a socket without having read all of it: [`hang_up`].
+//! A source is closed when it has said everything, in both directions: who listens has nothing to say. What has not been taken
+//! from a socket is lost with the machine: [`Carrier::take_rest`].
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, ready};
 use hcs_machine::port;
 use hcs_mux::{Event, Stream};
 use rustix::{
@@ -24,7 +20,7 @@ use rustix::{
     net::{Shutdown, SocketFlags},
 };
 
-use super::{Carrier, Cut, Interest, PIECE, TURN, Told, Which, has_no_reader, set_nonblocking};
+use super::{Carrier, Cut, Interest, PIECE, TURN, Told, Which, has_no_reader};
 
 /// How a guest calls a port of its host.
 pub type Call = Box<dyn Fn(u32) -> Result<OwnedFd, Errno>>;
@@ -64,35 +60,6 @@ struct Link {
     /// What the socket has not taken yet.
     unsent: Vec<u8>,
     joint: Joint,
-    /// The stream is one of a host who has said nothing by it.
-    nudge: Option<Nudge>,
-}
-
-/// A byte that a host says by a stream that only he listens to: the carrier then delivers the rest of what it has. Agents do
-/// not read such a stream, and ours passes it by.
-struct Nudge {
-    /// How much has come since the last one.
-    heard: usize,
-    /// How many there may be: what is not read takes room in the guest, and nothing must fill it.
-    left: u32,
-}
-
-impl Nudge {
-    /// A socket that was full had at least so much, unless in pieces that are smaller than a line.
-    const AFTER: usize = 16 << 10;
-
-    fn new() -> Nudge {
-        Nudge { heard: 0, left: 128 << 10 }
-    }
-
-    /// Nothing more is there for now.
-    fn is_due(&mut self) -> bool {
-        let is_due = self.heard >= Nudge::AFTER && self.left > 0;
-        if is_due {
-            (self.heard, self.left) = (0, self.left - 1);
-        }
-        is_due
-    }
 }
 
 /// What a stream is joined with.
@@ -195,8 +162,7 @@ impl Sockets {
     fn add(&mut self, socket: OwnedFd) -> Stream {
         let stream = Stream::numbered(self.next);
         self.next += 1;
-        let nudge = matches!(self.side, Side::Host(_)).then(Nudge::new);
-        self.links.insert(stream, Link { socket, unsent: Vec::new(), joint: Joint::Nothing, nudge });
+        self.links.insert(stream, Link { socket, unsent: Vec::new(), joint: Joint::Nothing });
         stream
     }
 
@@ -204,7 +170,7 @@ impl Sockets {
         let Some(link) = self.links.get_mut(&stream) else { return };
         // One that cannot be read or written without waiting would stop everything.
         let usable = match &joint {
-            Joint::Source { pipe, .. } | Joint::Sink { pipe, .. } => set_nonblocking(pipe).is_ok(),
+            Joint::Source { pipe, .. } | Joint::Sink { pipe, .. } => ready::set_nonblocking(pipe).is_ok(),
             Joint::Nothing | Joint::Talk => true,
         };
         link.joint = joint;
@@ -249,23 +215,12 @@ impl Link {
         give(&self.socket, &mut self.unsent)
     }
 
-    /// Reads what has come; nothing if that is to be waited for.
-    fn hear(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Errno> {
-        let heard = take(&self.socket, buffer)?;
-        if let Some(nudge) = &mut self.nudge {
-            nudge.heard = nudge.heard.saturating_add(heard.unwrap_or(0));
-            let is_all = heard.is_none_or(|length| length < buffer.len());
-            if is_all && nudge.is_due() {
-                // Who takes nothing has enough to do.
-                let _ = rustix::io::write(&self.socket, &[0]);
-            }
-        }
-        Ok(heard)
-    }
-
     fn talk(&mut self, buffer: &mut [u8]) -> Result<Flow, Errno> {
-        self.send()?;
-        Ok(match self.hear(buffer)? {
+        // Who hears no more may have said something before.
+        if self.send().is_err() {
+            self.unsent.clear();
+        }
+        Ok(match take(&self.socket, buffer)? {
             None => Flow::Goes,
             Some(0) => Flow::Over,
             Some(length) => Flow::Said(buffer[..length].to_vec()),
@@ -293,7 +248,7 @@ impl Link {
                 }
             }
         }
-        // Who listens has nothing to say, but for a nudge.
+        // Who listens has nothing to say.
         loop {
             match take(&self.socket, buffer)? {
                 None => return Ok(Flow::Goes),
@@ -314,9 +269,7 @@ impl Link {
                 break;
             }
             // Who breaks off has come to the end as well.
-            let heard = self.hear(buffer).unwrap_or(Some(0));
-            let Joint::Sink { waiting, is_over, .. } = &mut self.joint else { break };
-            match heard {
+            match take(&self.socket, buffer).unwrap_or(Some(0)) {
                 None => break,
                 Some(0) => *is_over = true,
                 Some(length) => waiting.extend_from_slice(&buffer[..length]),
@@ -378,7 +331,7 @@ impl Carrier for Sockets {
     fn open(&mut self, port: u32) -> Option<Stream> {
         let Side::Guest(call) = &self.side else { return None };
         let socket = call(port).ok()?;
-        set_nonblocking(&socket).ok()?;
+        ready::set_nonblocking(&socket).ok()?;
         Some(self.add(socket))
     }
 
@@ -408,9 +361,6 @@ impl Carrier for Sockets {
     }
 
     fn join_source(&mut self, stream: Stream, pipe: OwnedFd) {
-        if let Some(link) = self.links.get_mut(&stream) {
-            link.nudge = None;
-        }
         self.join(stream, Joint::Source { pipe, left: None });
     }
 
@@ -424,10 +374,12 @@ impl Carrier for Sockets {
 
     fn say(&mut self, stream: Stream, bytes: &[u8]) -> Result<(), Cut> {
         if let Some(link) = self.links.get_mut(&stream) {
-            link.nudge = None;
             link.unsent.extend_from_slice(bytes);
-            if link.send().is_err() || link.unsent.len() > MOST_UNSENT {
-                self.end(stream);
+            match link.send() {
+                // Its end is to be heard, behind what it may have said before.
+                Err(_) => link.unsent.clear(),
+                Ok(()) if link.unsent.len() > MOST_UNSENT => self.end(stream),
+                Ok(()) => {}
             }
         }
         Ok(())

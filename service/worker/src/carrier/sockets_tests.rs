@@ -156,11 +156,9 @@ fn a_client_that_reads_nothing_holds_up_who_speaks_until_that_has_ended() {
         said += process.write(&[b'x'; 4096]).unwrap_or(0);
     }
     assert_eq!(process.write(b"more").unwrap_err().kind(), ErrorKind::WouldBlock);
-    // It has ended: what it has said is here, before the carrier forgets it.
+    // It has ended: what it has said is here, before it could be lost with the machine.
     machine.host.take_rest(stream);
     (0..100).for_each(|_| turn(&mut machine.host));
-    let mut nudges = Vec::new();
-    let _ = process.read_to_end(&mut nudges);
     drop(process);
     turn(&mut machine.host);
     let mut taken = 0;
@@ -173,35 +171,6 @@ fn a_client_that_reads_nothing_holds_up_who_speaks_until_that_has_ended() {
         }
     }
     assert_eq!(taken, said);
-}
-
-#[test]
-fn the_carrier_is_nudged_by_streams_that_only_a_guest_speaks_by() {
-    let mut machine = Machine::new("nudge");
-    for port in [7, 8] {
-        machine.host.listen(port).unwrap();
-    }
-    let (mut output, mut bridge) = (machine.call(7).unwrap(), machine.call(8).unwrap());
-    let stdout = machine.wanted(7);
-    let (_client, to_client) = pipe();
-    machine.host.accept_sink(stdout, to_client);
-    let talk = machine.wanted(8);
-    machine.host.accept_talk(talk);
-    machine.host.say(talk, b"hello").unwrap();
-    for stream in [&mut output, &mut bridge] {
-        stream.write_all(&vec![b'x'; Nudge::AFTER]).unwrap();
-    }
-    (0..10).for_each(|_| turn(&mut machine.host));
-    let mut heard = [1];
-    output.read_exact(&mut heard).unwrap();
-    assert_eq!(heard, [0]);
-    for stream in [&output, &bridge] {
-        stream.set_nonblocking(true).unwrap();
-    }
-    assert_eq!(output.read(&mut heard).unwrap_err().kind(), ErrorKind::WouldBlock);
-    let mut all = Vec::new();
-    assert_eq!(bridge.read_to_end(&mut all).unwrap_err().kind(), ErrorKind::WouldBlock);
-    assert_eq!(all, b"hello");
 }
 
 #[test]

@@ -25,7 +25,6 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
 const OF_MACHINES: &[(&str, &str, &str)] = &[
     ("virtiofsd", "virtiofsd", "folders of the host in machines"),
     ("swtpm", "swtpm", "trusted platform modules"),
-    ("vhost-device-vsock", "vhost-device-vsock", "sockets between host and guest"),
     ("passt", "passt", "networks of machines of the mode user"),
 ];
 

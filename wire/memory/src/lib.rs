@@ -1,4 +1,6 @@
-//! Memory that others write too: of the guest, and of sections. It is touched through raw pointers only, never through references.
+//! Memory that others write too, of guests above all. It is touched through raw pointers only, never through references.
+//!
+//! Who is a device of a machine works with it: applications that supply one (`hdv`), and what carries the sockets.
 #![expect(unsafe_code, reason = "maps memory that a guest shares, and copies from and to it")]
 
 use std::{
@@ -85,6 +87,20 @@ impl Mapping {
             at += part.length;
         }
         Ok(mapping)
+    }
+
+    /// Maps the beginning of a file, which may be of huge pages: nothing was reserved that the kernel could reach beyond.
+    pub fn beginning(file: impl AsFd, length: usize) -> Result<Mapping, Errno> {
+        let size = u64::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0);
+        if length as u64 > size {
+            return Err(Errno::OVERFLOW);
+        }
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: no address is asked for, so nothing that exists is replaced.
+        let base =
+            unsafe { rustix::mm::mmap(ptr::null_mut(), length, protection, MapFlags::SHARED, file, 0) }?;
+        let base = NonNull::new(base.cast::<u8>()).ok_or(Errno::NOMEM)?;
+        Ok(Mapping { base, length, is_writable: true })
     }
 
     /// Where it begins.
