@@ -67,6 +67,12 @@ static int find(void) {
     return 0;
 }
 
+static int has(const char *file) {
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    return access(path, F_OK) == 0;
+}
+
 static int open_in(const char *file, int flags) {
     char path[400];
     snprintf(path, sizeof path, "%s/%s", folder, file);
@@ -141,7 +147,8 @@ int main(int argc, char **argv) {
     }
     if (!strcmp(what, "wait")) {
         for (int tries = 0; tries < 3000; tries++) {
-            if (find()) {
+            /* The kernel makes the files of its addresses behind all others. */
+            if (find() && has("resource0") && has("resource1")) {
                 return 0;
             }
             usleep(10000);

@@ -1,7 +1,7 @@
 //! A folder of a test's own.
 
 use std::{
-    fs,
+    env, fs, io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -14,11 +14,7 @@ pub struct Folder(PathBuf);
 impl Folder {
     /// An empty one.
     pub fn new() -> Folder {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("hcs-folder-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).expect("making a folder");
-        Folder(path)
+        Folder(make("hcs-folder"))
     }
 
     /// Where it is.
@@ -45,5 +41,22 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = mountinfo::unmount_below(&self.0);
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes a folder for temporary files whose name begins so, and which stays.
+pub fn make(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
+        match fs::create_dir(&path) {
+            // An earlier run had this process id and has left it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => {
+                made.expect("making a folder");
+                return path;
+            }
+        }
     }
 }

@@ -60,9 +60,10 @@ const MORE_MODULES: &[&str] = &[
     "efivarfs",
 ];
 
-/// A script that does what is typed, line by line, and says how each has ended.
-pub const SHELL: &str =
-    "echo ready; while read -r line; do eval \"$line\"; code=$?; echo; echo \"=$code\"; done";
+/// A script that does what is typed, line by line, and says how each has ended. What the kernel says below an emergency would
+/// come between.
+pub const SHELL: &str = "echo 1 >/proc/sys/kernel/printk; echo ready; \
+    while read -r line; do eval \"$line\"; code=$?; echo; echo \"=$code\"; done";
 
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 cryptomgr.notests mitigations=off no_timer_check";
 
@@ -309,14 +310,23 @@ impl Console {
 
     /// Whether the guest says anything in this time.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
-        self.stream.set_read_timeout(Some(time)).expect("a time limit");
-        let mut buffer = [0; 4096];
-        match self.stream.read(&mut buffer) {
-            Ok(length) => {
-                self.said += &String::from_utf8_lossy(&buffer[..length]);
-                false
+        let deadline = Instant::now() + time;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
             }
-            Err(_) => true,
+            self.stream.set_read_timeout(Some(left)).expect("a time limit");
+            let mut buffer = [0; 4096];
+            match self.stream.read(&mut buffer) {
+                Ok(length) => {
+                    self.said += &String::from_utf8_lossy(&buffer[..length]);
+                    return false;
+                }
+                // A time limit makes the kernel give up where it would go on, for instance when a debugger looks.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return true,
+            }
         }
     }
 

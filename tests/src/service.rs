@@ -8,10 +8,7 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc,
-    },
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
@@ -22,8 +19,9 @@ use rustix::process::Signal;
 use crate::{
     binaries,
     faults::Watch,
+    folder,
     leftovers::{self, Leftovers},
-    machine, processes, rootfs,
+    machine, processes, rootfs, until,
 };
 
 /// How long a service may take to be ready when it has nothing to take over.
@@ -31,8 +29,8 @@ const READY: Duration = Duration::from_secs(10);
 /// How long what is ending may take to be gone. Systems of clients that died while the service was down are kept for
 /// ten seconds after its restart.
 const GONE: Duration = Duration::from_secs(20);
-/// How long a test may take; what takes longer hangs.
-const HANGS: Duration = Duration::from_secs(90);
+/// How long a test may take; what takes longer hangs. The longest takes half a minute, and a host may have other things to do.
+const HANGS: Duration = Duration::from_secs(180);
 /// What a worker is called that has no system.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 /// Lines of the log that a failed test shows.
@@ -105,7 +103,7 @@ impl Service {
         service
     }
 
-    /// Lets its test take three times as long as others: it is several in one.
+    /// Lets its test take three times as long as others: it is several in one, or a guest without KVM has much to do in it.
     pub fn be_patient(&mut self) {
         self.be_patient_for(2 * HANGS);
     }
@@ -202,6 +200,24 @@ impl Service {
     pub fn spare_workers(&self) -> Vec<u32> {
         let is_spare = |pid: &u32| processes::read(*pid, "cmdline").contains(NOBODY);
         processes::children(self.pid()).into_iter().filter(is_spare).collect()
+    }
+
+    /// The same, once all are there. It is ready before they are.
+    pub fn all_spare_workers(&self) -> Vec<u32> {
+        /// The mother, and the two that are kept.
+        const ALL: usize = 3;
+        let mut spare = Vec::new();
+        until("there are spare workers", READY, || {
+            spare = self.spare_workers();
+            spare.len() == ALL
+        });
+        spare
+    }
+
+    /// How many descriptors it has open once it has stopped to change: each of its spare workers has some.
+    pub fn settled_files(&self) -> usize {
+        self.all_spare_workers();
+        processes::settled_files(self.pid())
     }
 
     /// Kills it as nothing else can be killed, and waits for its death. Its systems go on.
@@ -377,10 +393,7 @@ fn spawn(root: &Path, by: &[&str], watch: Option<&Watch>) -> Child {
 
 /// A folder that other users can pass through.
 fn new_folder() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("hcs-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let root = env::temp_dir().join(name);
-    fs::create_dir(&root).expect("a folder for the service");
+    let root = folder::make("hcs-test");
     fs::set_permissions(&root, Permissions::from_mode(0o755)).expect("rights of the service's folder");
     root
 }

@@ -17,7 +17,7 @@ use crate::processes;
 const WORKER: &str = "hcs-worker";
 
 /// Programs of the host that run for a machine, in namespaces of their own.
-const OF_MACHINES: &[&str] = &["qemu-system-x86_64", "virtiofsd", "swtpm", "passt", "vhost-device-vsock"];
+const OF_MACHINES: &[&str] = &["qemu-system-x86_64", "virtiofsd", "swtpm", "passt", "hcs-sockets"];
 
 /// A step. Two of one run that look alike are told apart by their number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,20 +1,18 @@
 //! A service that is started by its socket, as a service manager does it.
 
 use std::{
-    env, fs,
     os::fd::OwnedFd,
     os::unix::net::UnixListener,
     process::{Command, Stdio},
 };
 
 use hcs::{Client, link::Options};
-use hcs_tests::{binaries, processes};
+use hcs_tests::{binaries, folder::Folder, processes};
 use rustix::process::Signal;
 
 #[test]
 fn a_service_takes_the_socket_that_was_opened_for_it_and_leaves_it_there() {
-    let folder = env::temp_dir().join(format!("hcs-activation-{}", std::process::id()));
-    fs::create_dir(&folder).expect("a folder");
+    let folder = Folder::new();
     let socket = folder.join("activated.sock");
     let listener = UnixListener::bind(&socket).expect("the manager's socket");
     // The descriptor has to be number 3, and the process id that of the service itself: exec keeps it.
@@ -37,5 +35,4 @@ fn a_service_takes_the_socket_that_was_opened_for_it_and_leaves_it_there() {
     processes::signal(service.id(), Signal::TERM);
     assert!(service.wait().expect("waiting for the service").success());
     assert!(socket.exists(), "the socket is the manager's");
-    fs::remove_dir_all(&folder).expect("removing the folder");
 }

@@ -111,6 +111,21 @@ fn a_client_without_a_thread_does_not_wait_for_a_service_that_hangs() {
     assert_eq!(client.list(None).wait().unwrap().len(), 0);
 }
 
+/// Its first connection is made with its session, and is of the old service.
+#[test]
+fn a_client_without_a_thread_whose_service_was_restarted_before_its_first_call_gets_its_answer() {
+    let mut service = Service::start();
+    let connect = || Client::connect_unattended(Options { socket: service.socket() }).unwrap();
+    let (first, second) = (connect(), connect());
+    service.kill();
+    let called_meanwhile = second.list(None);
+    service.restart();
+    assert_eq!(first.list(None).wait().unwrap().len(), 0);
+    assert_eq!(called_meanwhile.wait().unwrap().len(), 0);
+    let system = service.running(&first, "web");
+    system.terminate().wait().unwrap();
+}
+
 #[test]
 fn an_event_that_comes_before_a_client_without_a_thread_looks_is_not_lost() {
     let service = Service::start();

@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     os::fd::OwnedFd,
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use hcs::Cause;
@@ -56,6 +57,34 @@ impl OnTerminal {
         }
     }
 
+    /// Starts a command for a serial port that somebody has just left. QEMU sees a moment later that it was left; until then
+    /// others are refused.
+    fn start_behind_another(command: &mut Command, greeting: &str) -> OnTerminal {
+        const SOON: Duration = Duration::from_secs(5);
+        let deadline = Instant::now() + SOON;
+        loop {
+            let next = OnTerminal::start(command);
+            if next.says_first(greeting, TAKEN) {
+                return next;
+            }
+            assert_eq!(next.end(), Some(1));
+            assert!(Instant::now() < deadline, "the port is not free within {SOON:?}");
+        }
+    }
+
+    /// Waits until it shows one of two texts; whether that is the first of them.
+    fn says_first(&self, one: &str, other: &str) -> bool {
+        loop {
+            if self.has_shown(other) {
+                return false;
+            }
+            if self.has_shown(one) {
+                return true;
+            }
+            self.read();
+        }
+    }
+
     /// Types something at another terminal again and again until this one shows a text.
     fn until_typing(&self, at: &OnTerminal, keys: &str, text: &str) {
         const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
@@ -99,6 +128,9 @@ fn console_of(service: &Service, system: &str) -> Command {
     command
 }
 
+/// Why a second one at a serial port is refused.
+const TAKEN: &str = "somebody is connected";
+
 /// A second one is refused with this.
 fn is_refused(command: &mut Command, why: &str) {
     let refused = command.output().unwrap();
@@ -120,7 +152,7 @@ fn a_terminal_at_a_serial_port_is_attached_detached_and_attached_again() {
     one.types("echo $((6 * 7))\r");
     one.until("42");
     one.until("=0");
-    is_refused(&mut console(), "somebody is connected");
+    is_refused(&mut console(), TAKEN);
     refused(system.open_serial_port(0).wait(), Cause::InUse);
     one.types("\x1d");
     assert_eq!(one.end(), Some(0));
@@ -129,7 +161,7 @@ fn a_terminal_at_a_serial_port_is_attached_detached_and_attached_again() {
     let mut by_path = guest.console();
     by_path.type_line("echo $((5 * 5))");
     by_path.until("25");
-    is_refused(&mut console(), "somebody is connected");
+    is_refused(&mut console(), TAKEN);
     drop(by_path);
 
     // COM2 is in no document.
@@ -138,16 +170,14 @@ fn a_terminal_at_a_serial_port_is_attached_detached_and_attached_again() {
     let two = OnTerminal::start(&mut second);
     two.until("serial port 2");
     let mut again = service.hcs();
-    is_refused(again.args(["console", "vm", "--port", "2"]), "somebody is connected");
-    let one = OnTerminal::start(&mut console());
-    one.until("serial port 1");
+    is_refused(again.args(["console", "vm", "--port", "2"]), TAKEN);
+    let one = OnTerminal::start_behind_another(&mut console(), "serial port 1");
     one.types("(while read -r x; do echo got $x; done < /dev/ttyS1) &\r");
     // Of what is typed before somebody listens there a part is lost.
     one.until_typing(&two, "from-two\r", "got from-two");
     two.types("\x1d");
     assert_eq!(two.end(), Some(0));
-    let two = OnTerminal::start(&mut again);
-    two.until("serial port 2");
+    let two = OnTerminal::start_behind_another(&mut again, "serial port 2");
 
     one.types("poweroff -f\r");
     one.until("has ended");

@@ -57,6 +57,14 @@ impl Disks {
             .collect()
     }
 
+    /// Unmounts one of which nothing is open any more. A program that another test is starting has a copy of what was, until it is
+    /// that program.
+    fn unmount(&self, image: &Path) {
+        hcs_tests::until("nobody uses the disk", Duration::from_secs(5), || {
+            self.command(&["unmount", text(image)]).output().unwrap().status.success()
+        });
+    }
+
     /// The last of a loop device goes a moment after it was unmounted.
     fn await_nothing_left(&self) {
         hcs_tests::until("nothing of the disks is left", Duration::from_secs(5), || self.left().is_empty());
@@ -109,7 +117,7 @@ fn a_disk_of_each_format_keeps_what_is_written_and_others_find_it_without_fault(
         let user = File::open(Path::new(&point).join("noise")).unwrap();
         assert!(disks.refused(&["unmount", text(&image)]).contains("uses the disk"));
         drop(user);
-        disks.done(&["unmount", text(&image)]);
+        disks.unmount(&image);
         disks.done(&["unmount", text(&image)]);
         disks.await_nothing_left();
 
@@ -130,7 +138,7 @@ fn a_disk_of_each_format_keeps_what_is_written_and_others_find_it_without_fault(
             "{format}: other bytes came back"
         );
         assert!(fs::write(Path::new(&point).join("more"), "").is_err());
-        disks.done(&["unmount", text(&image)]);
+        disks.unmount(&image);
         disks.await_nothing_left();
     }
 }
@@ -147,7 +155,7 @@ fn a_disk_that_others_have_made_is_mounted() {
         host("qemu-img", &["convert", "-O", qemu, text(&image), text(&other)]);
         let point = disks.done(&["mount", text(&other)]);
         assert_eq!(fs::read_to_string(Path::new(&point).join("file")).unwrap(), "from mke2fs");
-        disks.done(&["unmount", text(&other)]);
+        disks.unmount(&other);
     }
     disks.await_nothing_left();
 }
@@ -203,7 +211,7 @@ fn a_mount_that_is_killed_anywhere_is_finished_or_cleared_by_the_next() {
         let began = std::time::Instant::now();
         let point = disks.done(&["mount", text(&image)]);
         let duration = began.elapsed().as_micros() as u64;
-        disks.done(&["unmount", text(&image)]);
+        disks.unmount(&image);
         for _ in 0..25 {
             let mut child = disks.command(&["mount", text(&image)]).stdout(Stdio::null()).spawn().unwrap();
             // A random moment is what this is about.
@@ -212,7 +220,7 @@ fn a_mount_that_is_killed_anywhere_is_finished_or_cleared_by_the_next() {
             child.wait().unwrap();
             assert_eq!(disks.done(&["mount", text(&image)]), point);
             fs::write(Path::new(&point).join("file"), "written").unwrap();
-            disks.done(&["unmount", text(&image)]);
+            disks.unmount(&image);
         }
         disks.await_nothing_left();
     }
@@ -231,10 +239,10 @@ fn a_disk_whose_server_was_killed_is_released_and_mounted_again() {
     // For a second the kernel still knows what it was told of the file.
     let long = Duration::from_secs(5);
     hcs_tests::until("nothing is learned of the file", long, || fs::symlink_metadata(&served).is_err());
-    disks.done(&["unmount", text(&image)]);
+    disks.unmount(&image);
     disks.await_nothing_left();
     assert_eq!(disks.done(&["mount", text(&image)]), point);
-    disks.done(&["unmount", text(&image)]);
+    disks.unmount(&image);
     disks.await_nothing_left();
 }
 
@@ -275,6 +283,6 @@ fn a_disk_with_a_system_becomes_a_base_layer_of_virtual_machines() {
     assert!(point.join("proc").is_dir());
     let again = base();
     assert!(String::from_utf8_lossy(&again.stderr).contains("a layer already"), "{again:?}");
-    disks.done(&["unmount", text(&image)]);
+    disks.unmount(&image);
     disks.await_nothing_left();
 }

@@ -95,9 +95,11 @@ fn folders_are_shared_at_the_start_and_later_and_nothing_beside_them_is() {
     let system = running(&service, |devices| {
         devices.plan9(Plan9::default().shares(vec![share("one", &folder.join("one"), 0)]))
     });
-    let mount = json!({"MountPath": "/mnt/one", "ShareName": "one"});
+    let mount = json!({"MountPath": "/mnt/one", "ShareName": "one", "Readonly": true});
     let first = request(Add, "", &Value::Null, "MappedDirectory", &mount);
     system.modify(&first).wait().unwrap();
+    let told = "$.Request.Settings.Readonly: unknown member";
+    hcs_tests::until("an unknown member is told of", SOON, || service.log().contains(told));
     assert_eq!(output(&system, "cat /mnt/one/a"), "of one");
     output(&system, "cd /mnt/one && echo new > n && chown 1000:1001 n && mkdir deep && mv n deep");
     let made = fs::metadata(folder.join("one/deep/n")).unwrap();
@@ -186,9 +188,13 @@ fn a_server_of_shared_folders_that_does_not_answer_holds_up_nobody_for_ever() {
     let two = mapped(Add, &share("two", &folder.join("two"), 0), "/mnt/two");
     let error = refused(system.modify(&two).wait(), Cause::DeadlineExceeded);
     assert!(error.message.contains("/run/hcs/shares"), "{error}");
+    // The kernel writes back what a share has before it lets go of it, so this waits for the server too.
+    refused(system.modify(&mapped(Remove, &one, "/mnt/one")).wait(), Cause::DeadlineExceeded);
     assert_eq!(output(&system, "echo there"), "there\n");
     servers.iter().for_each(|server| processes::signal(*server, Signal::CONT));
     system.modify(&two).wait().unwrap();
+    system.modify(&mapped(Remove, &one, "/mnt/one")).wait().unwrap();
+    system.modify(&mapped(Add, &one, "/mnt/one")).wait().unwrap();
     assert_eq!(output(&system, "cat /mnt/one/a /mnt/two/a"), "onetwo");
     // Who has waited for the server dies of its answer, and whoever shares next takes it away.
     hcs_tests::until("nobody who has waited is left", SOON, || {

@@ -3,7 +3,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, File},
+    io::{Read, Write},
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,8 @@ use hcs::{
         SaveOptions, SystemPropertyQuery, SystemPropertyType,
     },
 };
-use hcs_tests::{Service, machine::Guest, processes};
+use hcs_tests::{Service, counts, machine::Guest, processes};
+use rustix::process::Signal;
 
 use crate::{
     command, exit_code, guests, output,
@@ -79,11 +81,11 @@ fn a_machine_whose_agent_speaks_by_sockets_is_what_others_are_but_for_its_saving
         refused(system.save(&SaveOptions::default().save_state_file_path(path)).wait(), Cause::NotSupported);
     assert!(error.message.contains("UseVsock"), "{error}");
     system.resume().wait().unwrap();
+    stands_still_while_bytes_flow(system);
 
     // Who has nothing to do does nothing.
     let worker = service.worker(system);
-    let is_carrier = |pid: &u32| processes::read(*pid, "comm").starts_with("vhost-device-vs");
-    let carrier = processes::children(worker).into_iter().find(is_carrier).expect("the carrier of sockets");
+    let carrier = carrier(worker);
     let who = [worker, carrier];
     let before = processes::processor_time(&who);
     std::thread::sleep(Duration::from_secs(1));
@@ -95,8 +97,31 @@ fn a_machine_whose_agent_speaks_by_sockets_is_what_others_are_but_for_its_saving
     service.await_nothing_left();
 }
 
+/// A machine stands still again and again while bytes flow in both directions, and none is lost.
+fn stands_still_while_bytes_flow(system: &System) {
+    let said: Vec<u8> = (0..8_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let mut echo = run(system, &command(&["cat"]).create_std_in_pipe(true));
+    let (to, from) = (echo.pipes.stdin.take().unwrap(), echo.pipes.stdout.take().unwrap());
+    std::thread::scope(|scope| {
+        let said = &said;
+        scope.spawn(move || File::from(to).write_all(said).unwrap());
+        let heard = scope.spawn(move || {
+            let mut heard = Vec::new();
+            File::from(from).read_to_end(&mut heard).unwrap();
+            heard
+        });
+        for round in 0..40 {
+            system.pause(None).wait().unwrap();
+            system.resume().wait().unwrap();
+            assert_eq!(output(system, &format!("echo {round}")), format!("{round}\n"));
+        }
+        assert!(heard.join().unwrap() == *said, "other bytes have come than were said");
+    });
+    assert_eq!(exit_code(&echo), 0);
+}
+
 #[test]
-fn an_agent_that_speaks_by_sockets_and_is_killed_is_replaced() {
+fn an_agent_that_speaks_by_sockets_and_is_killed_is_replaced_and_so_is_one_whose_machine_starts_again() {
     let place = Place::machine_by_sockets();
     let system = &place.system;
     let mut events = system.events();
@@ -106,7 +131,37 @@ fn an_agent_that_speaks_by_sockets_and_is_killed_is_replaced() {
     assert_eq!(exit_code(&process), 137);
     hcs_tests::until("the agent is there", SOON, || is_there(system));
     assert_eq!(output(system, "echo again"), "again\n");
+    // So is one whose machine starts again, without a word to anybody.
+    let process = run(system, &command(&["sleep", "1000"]));
+    run(system, &script("reboot -f"));
+    while !matches!(events.blocking_recv(), Some(Event::GuestConnectionClosed)) {}
+    assert_eq!(exit_code(&process), 137);
+    hcs_tests::until("the agent is there", SOON, || is_there(system));
+    assert_eq!(output(system, "echo anew"), "anew\n");
     place.end();
+}
+
+/// Who carries the sockets of a worker's machine.
+fn carrier(worker: u32) -> u32 {
+    let is_carrier = |pid: &u32| processes::read(*pid, "comm").trim() == "hcs-sockets";
+    processes::children(worker).into_iter().find(is_carrier).expect("who carries the sockets")
+}
+
+#[test]
+fn a_machine_goes_on_without_sockets_when_who_carries_them_has_died() {
+    let place = Place::machine_by_sockets();
+    let (service, system) = (&place.service, &place.system);
+    let mut events = system.events();
+    counts::bring_out(system);
+    processes::signal(carrier(service.worker(system)), Signal::KILL);
+    while !matches!(events.blocking_recv(), Some(Event::GuestConnectionClosed)) {}
+    assert!(!is_there(system));
+    refused(system.run(&script("true")).wait(), Cause::ConnectionClosed);
+    system.pause(None).wait().unwrap();
+    system.resume().wait().unwrap();
+    system.terminate().wait().unwrap();
+    assert_eq!(system.wait_blocking().unwrap().exit_type, Some(NotificationType::ForcedExit));
+    service.await_nothing_left();
 }
 
 #[test]

@@ -35,7 +35,8 @@ fn a_machine_with_an_agent_runs_processes_and_tells_what_the_agent_can_do() {
 
 #[test]
 fn processes_in_a_machine_are_what_they_are_in_a_container() {
-    let place = Place::machine();
+    let mut place = Place::machine();
+    place.service.be_patient();
     process::all(&place);
     streams::all(&place);
     place.end();
@@ -43,7 +44,8 @@ fn processes_in_a_machine_are_what_they_are_in_a_container() {
 
 #[test]
 fn processes_in_a_container_in_a_machine_are_what_they_are_on_the_host() {
-    let place = Place::hosted();
+    let mut place = Place::hosted();
+    place.service.be_patient();
     process::all(&place);
     streams::all(&place);
     place.end();

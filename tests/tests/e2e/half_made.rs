@@ -1,8 +1,8 @@
 //! hcsd is killed in the midst of creations: what it finds afterwards is whole or gone.
 
-use std::{thread, time::Duration};
+use std::{path::PathBuf, thread, time::Duration};
 
-use hcs_tests::{Service, leftovers, random::Random, raw};
+use hcs_tests::{Service, leftovers, random::Random, raw, until};
 use serde_json::json;
 
 use crate::output;
@@ -32,17 +32,20 @@ fn nothing_half_made_survives_the_death_of_the_service() {
         assert!(took < Duration::from_secs(1), "the restart took {took:?}");
 
         let client = service.client();
-        let found: Vec<String> =
-            client.list(None).wait().unwrap().into_iter().filter_map(|system| system.id).collect();
-        // What is on the host is what is listed, and no more.
-        let present = service.leftovers();
-        assert_eq!(present.workers.len(), found.len(), "{found:?} and {present}");
-        let folders = present.files.iter().filter(|path| path.is_dir()).count();
-        assert_eq!(folders, found.len(), "{found:?} and {present}");
-        for parent in leftovers::parents(service.root()) {
-            let cgroups = present.cgroups.iter().filter(|path| path.parent() == Some(&parent)).count();
-            assert!(cgroups <= found.len(), "{found:?} and {present}");
-        }
+        // The service is ready before a worker has answered that takes its time.
+        let mut found: Vec<String> = Vec::new();
+        until("what is on the host is what is listed, and no more", Duration::from_secs(5), || {
+            found = client.list(None).wait().unwrap().into_iter().filter_map(|system| system.id).collect();
+            let present = service.leftovers();
+            let folders = present.files.iter().filter(|path| path.is_dir()).count();
+            let cgroups_of = |parent: &PathBuf| {
+                present.cgroups.iter().filter(|path| path.parent() == Some(parent)).count()
+            };
+            println!("{found:?} and {present}");
+            present.workers.len() == found.len()
+                && folders == found.len()
+                && leftovers::parents(service.root()).iter().all(|parent| cgroups_of(parent) <= found.len())
+        });
         for id in &found {
             let system = client.open(id).wait().unwrap();
             system.start().wait().unwrap();

@@ -237,7 +237,8 @@ fn what_a_killed_run_wrote_goes_with_the_next_and_what_a_container_writes_to_sta
     let said = service.hcs().args(["exec", "stays", "--", "cat", "/tmp/kept"]).output().unwrap();
     assert_eq!(said.stdout, b"kept\n");
     assert!(service.hcs().args(["kill", "stays"]).status().unwrap().success());
-    done(&["web", "true"]);
+    // Nor is it in the way of the next of that name.
+    done(&["--name", "stays", "web", "true"]);
     assert_eq!(kept(&images), 0);
 }
 

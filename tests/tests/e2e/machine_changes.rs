@@ -43,7 +43,8 @@ fn assigned(system: &System) -> u64 {
 #[test]
 fn memory_grows_and_shrinks_as_the_guest_sees_it() {
     const SIZE: &str = "ComputeTopology/Memory/SizeInMB";
-    let service = Service::start();
+    let mut service = Service::start();
+    service.be_patient();
     let guest = Guest::make(service.root(), &format!("load virtio_balloon; load virtio_mem; {SHELL}"));
     let document = guest.document_with(|machine| with_memory(machine, 1024));
     let system = service.running_from("vm", &document);
@@ -104,11 +105,12 @@ fn disks_come_and_go() {
     let (add, remove, update) =
         (Some(ModifyRequestType::Add), Some(ModifyRequestType::Remove), Some(ModifyRequestType::Update));
     let modify = |lun, kind, settings| system.modify(&request(&path(lun), kind, settings)).wait();
-    // What the guest finds at a disk's number.
+    // What the guest finds at a disk's number. Its kernel makes the node of a disk a moment before there is
+    // something to open, and lets go of a disk that is replaced a moment after it was told.
     let content = |console: &mut Console, lun: u32| {
         let find = format!(
-            "disk=; for i in 1 2 3 4 5 6 7 8 9; do disk=$(ls /sys/class/scsi_device/0:0:0:{lun}/device/block 2>/dev/null); \
-             test -e /dev/$disk -a -n \"$disk\" && break; sleep 1; done; head -c 6 /dev/$disk | tr -d '\\0'; echo"
+            "said=; for i in 1 2 3 4 5 6 7 8 9; do disk=$(ls /sys/class/scsi_device/0:0:0:{lun}/device/block 2>/dev/null); \
+             said=$(head -c 6 /dev/$disk 2>/dev/null | tr -d '\\0'); test -n \"$said\" && break; sleep 1; done; echo $said"
         );
         console.run(&find).trim().to_owned()
     };
@@ -163,6 +165,8 @@ struct Bridge(String);
 
 impl Bridge {
     fn make(name: &str, address: &str) -> Bridge {
+        // An earlier run that was ended in the midst of a test has left it.
+        let _ = std::process::Command::new("ip").args(["link", "del", name]).output();
         host("ip", &["link", "add", name, "type", "bridge"]);
         let bridge = Bridge(name.to_owned());
         host("ip", &["addr", "add", address, "dev", name]);
@@ -301,7 +305,8 @@ fn a_socket_of_the_host_becomes_a_port_of_the_guest() {
     assert!(console.run("head -1 $port").contains("answer"));
     change(ModifyRequestType::Remove).unwrap();
     refused(change(ModifyRequestType::Remove), Cause::NotFound);
-    console.run("! grep -l answers /sys/class/virtio-ports/*/name 2>/dev/null");
+    // The guest's kernel hears of it and takes a moment.
+    console.run("for i in 1 2 3 4 5 6 7 8 9; do grep -q answers /sys/class/virtio-ports/*/name 2>/dev/null || break; sleep 1; done; ! grep -l answers /sys/class/virtio-ports/*/name 2>/dev/null");
     system.terminate().wait().unwrap();
     service.await_nothing_left();
 }

@@ -161,7 +161,8 @@ print(json.dumps({'files': found, 'variables': variables}))
 
 #[test]
 fn variables_of_the_firmware_and_the_module_are_remembered_over_runs() {
-    let service = Service::start();
+    let mut service = Service::start();
+    service.be_patient();
     let script = format!("load efivarfs; mount -t efivarfs efivarfs /sys/firmware/efi/efivars; {SHELL}");
     let guest = Guest::make(service.root(), &script);
     let disk = guest.efi_disk();

@@ -73,6 +73,14 @@ fn persistent_memory_is_a_disk_of_the_guest_and_keeps_what_is_written() {
         "disk() { for r in /sys/bus/nd/devices/region*; do m=$(cut -d, -f1 $r/mapping0); \
          test $(($(cat /sys/bus/nd/devices/$m/nfit/handle))) = $(($1 + 1)) && echo /dev/$(ls $r/namespace*/block); done; }",
     );
+    // The guest's kernel makes them a moment after it has found them.
+    let wait = |number: u32, bytes: u32| {
+        format!(
+            "for i in 1 2 3 4 5 6 7 8 9; do head -c {bytes} \"$(disk {number} 2>/dev/null)\" 2>/dev/null && break; sleep 1; done"
+        )
+    };
+    console.run(&wait(0, 1));
+    console.run(&wait(1, 1));
     let said = console.run("head -c 11 $(disk 0); blockdev --getsize64 $(disk 0)");
     assert!(said.contains("plain bytes16777216"), "{said}");
     let said = console.run("head -c 8 $(disk 1); blockdev --getsize64 $(disk 1); blockdev --getro $(disk 1)");
@@ -81,9 +89,7 @@ fn persistent_memory_is_a_disk_of_the_guest_and_keeps_what_is_written() {
 
     let path = |number: u32| format!("VirtualPMem/Devices/{number}");
     system.modify(&request(&path(2), ModifyRequestType::Add, &device(&later))).wait().unwrap();
-    let wait =
-        "for i in 1 2 3 4 5 6 7 8 9; do test -e /dev/pmem2 && break; sleep 1; done; head -c 10 $(disk 2)";
-    assert!(console.run(wait).contains("came later"));
+    assert!(console.run(&wait(2, 10)).contains("came later"));
     let again = system.modify(&request(&path(2), ModifyRequestType::Add, &device(&later))).wait();
     refused(again, Cause::AlreadyExists);
     let remove = system.modify(&request(&path(2), ModifyRequestType::Remove, &device(&later))).wait();
@@ -128,6 +134,9 @@ fn files_come_and_go_in_one_device_of_persistent_memory() {
     let system = service.running_from("vm", &document(device(&first)));
     let mut console = guest.console();
     console.until("ready");
+    // The guest's kernel makes it a moment after it has found it.
+    console
+        .run("for i in 1 2 3 4 5 6 7 8 9; do head -c 1 /dev/pmem0 >/dev/null 2>&1 && break; sleep 1; done");
     // What was read once is still in the guest's own memory: it must look at the device.
     console.run(
         "at() { blockdev --flushbufs /dev/pmem0; dd if=/dev/pmem0 bs=4096 skip=$1 count=1 2>/dev/null | head -c $2; }",

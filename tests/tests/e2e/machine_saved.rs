@@ -114,7 +114,7 @@ fn a_machine_goes_on_where_it_was_saved_and_its_disk_is_whole() {
     assert_eq!(console.run("echo $secret"), secret);
     let after = count(&mut console);
     assert!(after >= before, "{after} of {before}");
-    console.run("kill %1; sync; umount /mnt");
+    console.run("kill %1; wait; sync; umount /mnt");
     // Also what was restored can be saved, and by whoever types it, to a file that is not there yet.
     saved_to(&system, &file);
     let typed = root.join("typed.vmrs");
@@ -334,7 +334,8 @@ fn clones_have_addresses_of_their_own() {
 
 #[test]
 fn a_machine_with_every_kind_of_device_goes_on() {
-    let service = Service::start();
+    let mut service = Service::start();
+    service.be_patient();
     let root = service.root().to_owned();
     let guest =
         Guest::make(&root, &format!("load virtio_net; load virtio_balloon; load virtio_mem; {SHELL}"));
@@ -373,6 +374,10 @@ fn a_machine_with_every_kind_of_device_goes_on() {
         .settings(Any::from_value(&1024).unwrap());
     system.modify(&more).wait().unwrap();
     let memory = "grep MemTotal /proc/meminfo";
+    // What the machine has given, the guest's kernel takes into use a moment later.
+    console.run(&format!(
+        "seen=; for i in 1 2 3 4 5 6 7 8 9; do now=$({memory}); test \"$now\" = \"$seen\" && break; seen=$now; sleep 1; done"
+    ));
     let facts = format!("cat /sys/class/net/eth0/address /sys/class/tpm/tpm0/pcr-sha256/0; {memory}");
     let before = console.run(&facts).trim().to_owned();
     // What it shares with the host at the moment, nobody could give it later.

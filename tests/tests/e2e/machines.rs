@@ -92,7 +92,8 @@ fn a_kernel_boots_is_seen_pauses_and_switches_itself_off() {
 
 #[test]
 fn a_machine_ends_as_it_is_asked_to_or_as_it_does_by_itself() {
-    let service = Service::start();
+    let mut service = Service::start();
+    service.be_patient();
     // Somebody listens to the power button, whose event has 24 bytes.
     let button = "for event in /sys/class/input/event*; do
              grep -q Power $event/device/name && button=/dev/input/${event##*/}

@@ -45,12 +45,15 @@ fn the_limit_of_memory_is_lowered_and_lifted_while_processes_run() {
 fn a_member_of_a_request_that_is_unknown_is_told_by_the_log() {
     let service = Service::start();
     let _system = service.running(&service.client(), "web");
-    let call = r#"{"request":{"ResourcePath":"Container/Memory/SizeInMB","RequestType":"Update","Settings":512,"ResourcePth":""}}"#;
+    let call = r#"{"request":{"ResourcePath":"Container/Processor","RequestType":"Update","ResourcePth":"",
+        "Settings":{"Weight":200,"Wait":200}}}"#;
     let called =
         service.hcs().args(["call", "--system", "web", "ModifyComputeSystem", call]).output().unwrap();
     assert!(called.status.success(), "{}", String::from_utf8_lossy(&called.stderr));
-    let told = "$.ResourcePth: unknown member";
-    assert!(service.log().contains(told), "the log says nothing of it:\n{}", service.log());
+    let log = service.log();
+    for told in ["$.ResourcePth: unknown member", "$.Settings.Wait"] {
+        assert!(log.contains(told), "the log says nothing of {told}:\n{log}");
+    }
 }
 
 #[test]
@@ -78,16 +81,16 @@ fn a_processor_limit_takes_effect_at_once_and_replaces_the_one_before() {
         let properties = system.properties(Some(&query)).wait().unwrap();
         properties.statistics.unwrap().processor.unwrap().total_runtime_100ns.unwrap()
     };
-    let before = statistics();
-    let spin = "i=0; timeout 1 sh -c 'while :; do :; done'; true";
-    output(&system, spin);
-    let limited = statistics() - before;
+    let used = || {
+        let before = statistics();
+        output(&system, "i=0; timeout 1 sh -c 'while :; do :; done'; true");
+        statistics() - before
+    };
+    let limited = used();
     update(&system, "Container/Processor", r#"{"Weight":200}"#).unwrap();
-    let before = statistics();
-    output(&system, spin);
-    let free = statistics() - before;
-    // 500 of 10000 of all processors, against a whole one as far as the machine has it free.
-    assert!(limited * 2 < free, "limited {limited}, free {free}");
+    // 500 of 10000 of all processors, against a whole one as far as the machine has it free. It has not at every time.
+    let mut free = (0..3).map(|_| used()).inspect(|free| println!("free {free}"));
+    assert!(free.any(|free| limited * 2 < free), "limited {limited}, and no more without a limit");
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn folder_environment_and_user_are_those_of_the_parameters(place: &Place) {
     let began = std::time::Instant::now();
     let error = refused(system.run(&command(&["no-such-program"])).wait(), Cause::FileNotFound);
     assert!(error.message.contains("no-such-program"), "{error}");
-    assert!(began.elapsed().as_millis() < 500, "a missing program is told at once");
+    assert!(began.elapsed().as_secs() < 3, "a missing program is told at once");
 }
 
 fn a_process_is_opened_by_its_id_and_tells_its_end_to_every_handle(place: &Place) {

@@ -120,11 +120,11 @@ fn lives_and_deaths(lives: usize) {
         });
     }
     service.await_nothing_left();
-    let open = processes::settled_files(service.pid());
+    let open = service.settled_files();
     service.kill();
     service.restart();
     // A service that has seen nothing has as many.
-    assert_eq!(open, processes::settled_files(service.pid()), "open descriptors of the service");
+    assert_eq!(open, service.settled_files(), "open descriptors of the service");
     println!("of {lives} lives {whole} were whole");
     assert!(whole > lives / 4, "hardly any life was whole: {whole} of {lives}");
 }

@@ -263,8 +263,12 @@ fn every_process_has_the_privileges_and_the_descriptors_that_it_needs_and_no_oth
         ("QEMU", of(&service, "qemu"), [none(), none(), yes.clone(), filtered.clone()]),
         ("swtpm", of(&service, "swtpm"), [none(), none(), yes.clone(), filtered.clone()]),
         ("virtiofsd", of(&service, "virtiofsd"), [set(&of_files), none(), yes.clone(), filtered.clone()]),
-        ("hcs-folders", of(&service, "hcs-folders"), [of_folders.clone(), of_folders, yes.clone(), filtered]),
-        ("vhost-device-vsock", of(&service, "vhost-device-vsock"), [set(&[1]), set(&[1]), yes, none()]),
+        (
+            "hcs-folders",
+            of(&service, "hcs-folders"),
+            [of_folders.clone(), of_folders, yes.clone(), filtered.clone()],
+        ),
+        ("hcs-sockets", of(&service, "hcs-sockets"), [set(&[1]), set(&[1]), yes, filtered]),
     ];
     for (name, pid, wanted) in expected {
         assert_eq!(privileges(pid), wanted, "{name}: permitted, bounding, no new privileges, filter");
@@ -283,7 +287,7 @@ fn every_process_has_the_privileges_and_the_descriptors_that_it_needs_and_no_oth
     let common = |one: u32, other: u32, kinds: &[&str]| -> Vec<String> {
         held(one, kinds).intersection(&held(other, kinds)).cloned().collect()
     };
-    let machines = ["qemu", "swtpm", "virtiofsd", "hcs-folders", "vhost-device-vsock"];
+    let machines = ["qemu", "swtpm", "virtiofsd", "hcs-folders", "hcs-sockets"];
     for name in machines {
         let pid = of(&service, name);
         for other in [service.pid(), worker_of_container, init] {

@@ -102,9 +102,13 @@ fn what_is_written_to_the_disk_is_slowed_down_to_the_limit() {
         began.elapsed()
     };
     // Four MiB at two MiB a second, and without a limit that matters.
-    let (limited, free) = (timed("limited", 2 << 20), timed("free", 8 << 30));
+    let limited = timed("limited", 2 << 20);
     assert!(limited.as_secs_f64() > 1.0, "{limited:?}");
-    assert!(free < limited / 2, "limited {limited:?}, free {free:?}");
+    // Others write to the disk as well; not at every time.
+    let mut free = (0..3)
+        .map(|number| timed(&format!("free-{number}"), 8 << 30))
+        .inspect(|free| println!("free {free:?}"));
+    assert!(free.any(|free| free < limited / 2), "limited {limited:?}, and no less without a limit");
 }
 
 #[test]

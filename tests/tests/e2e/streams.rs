@@ -57,7 +57,8 @@ fn a_process_that_nobody_listens_to_stalls_itself_and_no_other(place: &Place) {
     }
     let took = began.elapsed();
     println!("twenty processes beside them took {took:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // A guest without KVM takes its time, but who stalls them stalls them for ever.
+    assert!(took < Duration::from_secs(20), "{took:?}");
     for process in &loud {
         assert!(!process.status().wait().unwrap().exited.unwrap(), "it waits for a reader");
         process.kill().wait().unwrap();

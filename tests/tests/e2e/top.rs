@@ -23,7 +23,7 @@ fn the_busiest_system_comes_first_with_what_it_uses() {
     let _idle = service.running(&client, "a-idle");
     let busy = service.running(&client, "b-busy");
     let _spinning = crate::run(&busy, &crate::script("while :; do :; done"));
-    let arguments = ["top", "--once", "--interval", "0.5"];
+    let arguments = ["top", "--once", "--interval", "1"];
     let output = service.hcs().args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let lines: Vec<Vec<&str>> =
@@ -53,7 +53,7 @@ fn a_system_that_hangs_is_shown_with_question_marks_and_delays_nobody() {
     let worker = service.worker(&hung);
     processes::signal(worker, Signal::STOP);
     let began = Instant::now();
-    let output = service.hcs().args(["top", "--once", "--interval", "0.3"]).output().unwrap();
+    let output = service.hcs().args(["top", "--once", "--interval", "1"]).output().unwrap();
     processes::signal(worker, Signal::CONT);
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     let shown = text(&output.stdout);

@@ -132,8 +132,7 @@ fn a_service_that_nobody_uses_uses_no_processor() {
     let service = Service::start();
     let client = service.client();
     let system = service.running(&client, "web");
-    let mut all = Vec::new();
-    until_there_are_spare_ones(&service, &mut all);
+    let mut all = service.all_spare_workers();
     all.extend([service.pid(), service.worker(&system)]);
     std::thread::sleep(Duration::from_secs(62));
     let before = processes::processor_time(&all);
@@ -146,10 +145,9 @@ fn a_service_that_nobody_uses_uses_no_processor() {
 fn a_worker_that_is_killed_when_it_has_just_been_chosen_is_replaced_by_the_next() {
     let service = Service::start();
     let client = service.client();
-    // The mother of the others has the lowest number. The others hang, so that one dies after it was chosen.
-    let mut spare = service.spare_workers();
-    until_there_are_spare_ones(&service, &mut spare);
-    spare.sort_unstable();
+    // The mother of the others was born first, and the kernel lists children in that order. The others hang, so that one dies
+    // after it was chosen.
+    let spare = service.all_spare_workers();
     for pid in &spare[1..] {
         processes::signal(*pid, Signal::STOP);
     }
@@ -165,11 +163,4 @@ fn a_worker_that_is_killed_when_it_has_just_been_chosen_is_replaced_by_the_next(
     assert_eq!(output(&system, "echo works"), "works\n");
     system.terminate().wait().unwrap();
     service.await_nothing_left();
-}
-
-fn until_there_are_spare_ones(service: &Service, spare: &mut Vec<u32>) {
-    hcs_tests::until("there are spare workers", Duration::from_secs(5), || {
-        *spare = service.spare_workers();
-        spare.len() == 3
-    });
 }

@@ -23,6 +23,7 @@ pub fn judge(
         None => "unheard".to_owned(),
         Some(Ok(())) => "done".to_owned(),
         Some(Err(NotDone::Killed)) => "killed".to_owned(),
+        Some(Err(NotDone::Said(_))) => "said".to_owned(),
         Some(Err(NotDone::Told(error))) => error.cause.name().to_owned(),
     };
     let said = match ended {
@@ -64,8 +65,19 @@ pub fn judge(
         Some(Err(NotDone::Killed)) if !is_ended && wrong != Wrong::Kill(Victim::Agent) => {
             Err("a process was killed in a system that lives".to_owned())
         }
+        // Its kernel has it from the server of its folders.
+        Some(Err(NotDone::Said(said))) if !(step.is_of_machine() && is_said(wrong, said)) => {
+            Err(format!("a process has said {said:?}"))
+        }
         _ => Ok(told),
     }
+}
+
+/// Whether a program has said what has failed.
+fn is_said(wrong: Wrong, said: &str) -> bool {
+    let (Wrong::FailOnce(error) | Wrong::FailForEver(error)) = wrong else { return false };
+    let text = std::io::Error::from_raw_os_error(error).to_string();
+    text.split_once(" (").is_some_and(|(text, _)| said.contains(text))
 }
 
 /// Whether somebody in the machine is told to have waited in vain for who serves it folders: that is so until it is started anew.

@@ -143,7 +143,7 @@ fn ten_thousand_connections_slow_nobody_and_those_above_the_limit_are_told_and_h
     // The probe, and who looks whether there is a service, are beside them.
     let mut service = Service::start_configured(&format!("max-connections = {}\n", CONNECTIONS + 10));
     service.be_patient();
-    let before = processes::settled_files(service.pid());
+    let before = service.settled_files();
     let connect = || UnixStream::connect(service.socket()).unwrap();
     // A service that has had many keeps what it needed for them, and so does the kernel.
     drop((0..CONNECTIONS).map(|_| connect()).collect::<Vec<_>>());

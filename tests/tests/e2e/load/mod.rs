@@ -107,11 +107,13 @@ fn five_hundred_systems_of_sixty_four_clients_are_made_used_and_ended_and_a_call
     service.be_patient_for(PATIENCE);
     let probe = Probe::of(&service);
     let calls = |probe: &Probe| {
+        /// All calls of one take a few milliseconds, and so may something else that this machine does.
+        const MEDIANS: usize = 5;
         let _near = processes::OnOneProcessor::with(service.pid());
-        median(&(0..200).map(|_| probe.call()).collect::<Vec<_>>())
+        let one = |_| median(&(0..200).map(|_| probe.call()).collect::<Vec<_>>());
+        (0..MEDIANS).map(one).min().unwrap()
     };
-    let (before, memory, files) =
-        (calls(&probe), processes::memory(service.pid()), processes::settled_files(service.pid()));
+    let (before, memory, files) = (calls(&probe), processes::memory(service.pid()), service.settled_files());
     let began = Instant::now();
     let of_clients: Vec<(Client, Vec<System>)> = thread::scope(|scope| {
         let make = |number: usize| {
@@ -149,6 +151,6 @@ fn five_hundred_systems_of_sixty_four_clients_are_made_used_and_ended_and_a_call
     drop(of_clients);
     service.await_nothing_left();
     println!("ended in {:?}", began.elapsed());
-    let left = processes::settled_files(service.pid());
+    let left = service.settled_files();
     assert!(left <= files, "{left} descriptors are open, and {files} were before");
 }
