@@ -198,7 +198,7 @@ int main(int argc, char **argv) {
         }
         /* Signals of an event may merge. */
         uint32_t woken;
-        for (int tries = 0; (woken = r[9] - before) == 0 && tries < 1000; tries++) {
+        for (int tries = 0; (woken = r[9] - before) == 0 && tries < 30000; tries++) {
             usleep(1000);
         }
         printf("%u\n", woken);

@@ -2,9 +2,8 @@
 
 import os
 import threading
-import time
 
-from client import COMPUTE, Client, check, equal, read_all, read_until
+from client import COMPUTE, Client, check, equal, read_all, read_until, until
 
 
 def streams(client: Client):
@@ -62,14 +61,14 @@ def write_all(fd, data):
 
 
 def wait_for_broken_pipe(fd):
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
+    def is_broken():
         try:
             os.write(fd, b"x")
         except BrokenPipeError:
-            return
-        time.sleep(0.01)
-    check(False, "the writer does not hear that the process has closed its input")
+            return True
+        return False
+
+    until(is_broken, "the writer hears that the process has closed its input")
 
 
 def information(client: Client):

@@ -24,8 +24,10 @@ pub(crate) fn read(cgroup: &Cgroup, helper: Option<u32>, level: usize) -> Result
 }
 
 fn details(pid: u32, boot: Option<SystemTime>, level: usize) -> Option<ProcessDetails> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    // What a process calls itself may be any bytes.
+    let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).ok();
+    let (stat, status) = (read("stat")?, read("status")?);
+    let (stat, status) = (String::from_utf8_lossy(&stat), String::from_utf8_lossy(&status));
     // The name is in parentheses and may itself contain any character.
     let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
     let fields: Vec<u64> = rest.split_whitespace().skip(1).map(|field| field.parse().unwrap_or(0)).collect();
@@ -58,4 +60,26 @@ fn boot_time() -> Option<SystemTime> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, process::Command};
+
+    use super::*;
+
+    #[test]
+    fn a_process_whose_name_is_no_text_is_listed() {
+        let folder = std::env::temp_dir().join(format!("hcs-process-list-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        // Its name is that of the file.
+        let program = folder.join(OsStr::from_bytes(b"no \xff"));
+        std::os::unix::fs::symlink("/bin/sleep", &program).unwrap();
+        let mut child = Command::new(program).arg("1000").spawn().unwrap();
+        let listed = details(child.id(), None, HERE);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(listed.unwrap().image_name.as_deref(), Some("no \u{fffd}"));
+    }
 }

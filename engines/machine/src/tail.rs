@@ -144,8 +144,12 @@ mod tests {
                 tail.take();
             }
         }
+        let before = Instant::now();
         let text = tail.text();
         assert!(text.ends_with("line 99999\n") && text.len() <= KEPT, "{}", text.len());
+        assert!(tail.quiet_until.is_some_and(|until| until >= before + PAUSE));
+        // However long this takes.
+        tail.quiet_until = Some(before + Duration::from_secs(3600));
         assert!(tail.readable().is_none() && tail.pause_ends().is_some());
         assert!(tail.take_fresh().is_empty(), "there is nobody else");
         drop(speaker);

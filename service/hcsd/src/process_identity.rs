@@ -46,9 +46,10 @@ impl ProcessIdentity {
 
 /// What the kernel tells of a process; `None` if there is none.
 fn line_of(pid: u32) -> io::Result<Option<String>> {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+    match fs::read(format!("/proc/{pid}/stat")) {
         Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
-        line => line.map(Some),
+        // A name may be any bytes.
+        line => line.map(|line| Some(String::from_utf8_lossy(&line).into_owned())),
     }
 }
 
@@ -99,6 +100,8 @@ pub fn workers_since(since: u64) -> io::Result<Vec<ProcessIdentity>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -112,12 +115,16 @@ mod tests {
     #[test]
     fn a_worker_that_was_born_since_is_found_when_it_is_dead_and_nobody_else_is() {
         let since = now();
-        let mut others = std::process::Command::new("/bin/true").spawn().unwrap();
-        // Its name is that of the file.
         let folder = std::env::temp_dir().join(format!("hcsd-orphans-{since}-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
-        std::os::unix::fs::symlink("/bin/true", folder.join(WORKER)).unwrap();
-        let mut orphan = std::process::Command::new(folder.join(WORKER)).spawn().unwrap();
+        let spawn = |name: &[u8]| {
+            // Its name is that of the file.
+            let program = folder.join(std::ffi::OsStr::from_bytes(name));
+            std::os::unix::fs::symlink("/bin/true", &program).unwrap();
+            std::process::Command::new(program).spawn().unwrap()
+        };
+        let mut other = spawn(b"no text \xff");
+        let mut orphan = spawn(WORKER.as_bytes());
         let pid = Pid::from_child(&orphan);
         // It is dead, and nobody has buried it.
         rustix::process::waitid(
@@ -128,7 +135,7 @@ mod tests {
         let found = workers_since(since).unwrap();
         assert_eq!(found, [ProcessIdentity::of(orphan.id()).unwrap().unwrap()]);
         assert_eq!(workers_since(found[0].started + 1).unwrap(), []);
-        for child in [&mut orphan, &mut others] {
+        for child in [&mut orphan, &mut other] {
             child.wait().unwrap();
         }
         fs::remove_dir_all(folder).unwrap();

@@ -3,20 +3,20 @@
 
 use std::{fs::File, io, path::Path, sync::mpsc, thread, time::Duration};
 
-use rustix::fs::{FlockOperation, flock};
+use hcs_core::lock::{self, Held};
 
 /// How long a service that is being replaced may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Takes it, until the file is dropped.
-pub fn take(run_folder: &Path) -> io::Result<File> {
+/// Takes it.
+pub fn take(run_folder: &Path) -> io::Result<Held<File>> {
     let folder = File::open(run_folder)?;
-    if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        return Ok(folder);
+    if lock::try_take(&folder)? {
+        return Ok(Held::of(folder));
     }
     let (sender, taken) = mpsc::channel();
     // If it is not to be had, this process ends, and the thread with it.
-    let wait = move || sender.send(flock(&folder, FlockOperation::LockExclusive).map(|()| folder));
+    let wait = move || sender.send(lock::take(&folder).map(|()| Held::of(folder)));
     thread::Builder::new().spawn(wait)?;
     match taken.recv_timeout(LAST_WORDS) {
         Ok(folder) => Ok(folder?),
@@ -27,7 +27,7 @@ pub fn take(run_folder: &Path) -> io::Result<File> {
 /// Whether a service holds it. What cannot be looked at counts as held, unless it is not there.
 pub fn is_held(run_folder: &Path) -> bool {
     match File::open(run_folder) {
-        Ok(folder) => flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err(),
+        Ok(folder) => !matches!(Held::try_take(folder), Ok(Some(_))),
         Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }

@@ -54,7 +54,7 @@ pub async fn run(config: Config) -> Result<(), Error> {
     };
     let activated = systemd::activated_socket();
     // Before anything is taken over: workers would believe a second service, and the first would believe them dead.
-    if activated.is_none() && is_served(&config.settings.socket) {
+    if activated.is_none() && is_served(&config.settings.socket, LAST_WORDS) {
         return Err(failed(&io::Error::new(io::ErrorKind::AddrInUse, "another service listens there")));
     }
     let service = Service::new(config.clone())?;
@@ -91,8 +91,8 @@ pub async fn run(config: Config) -> Result<(), Error> {
 
 /// Whether somebody listens, be it one that does not get round to it. A service that was killed while it started a program has left a
 /// copy of its socket in that, for the moment until the program has begun: then this connection ends without a word.
-fn is_served(socket: &Path) -> bool {
-    let deadline = Instant::now() + LAST_WORDS;
+fn is_served(socket: &Path, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
     loop {
         match socket::connect_at_once(socket) {
             // A service says nothing before it is asked. One that has too many connections ends them at once, again and again.
@@ -240,16 +240,17 @@ mod tests {
     #[test]
     fn what_a_killed_service_has_left_is_no_service() {
         let path = std::env::temp_dir().join(format!("hcsd-left-{}", std::process::id()));
-        assert!(!is_served(&path));
+        let (moment, long) = (Duration::from_millis(50), Duration::from_secs(60));
+        assert!(!is_served(&path, moment));
         let listener = UnixListener::bind(&path).unwrap();
-        assert!(is_served(&path), "one that lives is there");
+        assert!(is_served(&path, moment), "one that lives is there");
         drop(listener.accept().unwrap());
         // It goes as soon as somebody has connected, without having taken the connection.
         let left = thread::spawn(move || {
             poll(&mut [PollFd::new(&listener, PollFlags::IN)], None).unwrap();
             drop(listener);
         });
-        assert!(!is_served(&path));
+        assert!(!is_served(&path, long));
         left.join().unwrap();
         fs::remove_file(&path).unwrap();
     }

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use hcs_core::Error;
+use hcs_core::{Error, lock::Held};
 
 use crate::{
     access::Access,
@@ -52,7 +52,7 @@ pub struct Service {
     /// The users of virtual machines.
     pub machine_users: Mutex<MachineUsers>,
     /// Says that we live.
-    _lock: fs::File,
+    _lock: Held<fs::File>,
     has_kvm: tokio::sync::OnceCell<bool>,
     sessions: Mutex<HashMap<String, Weak<Session>>>,
 }

@@ -9,7 +9,7 @@ use hcs_core::DeviceFailure;
 use hcs_schema::{Guid, VirtualDeviceFailureDetail};
 
 /// When it is tried again to take a device away that has failed.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// How many failures are remembered.
 const MOST: usize = 64;
 
