@@ -5,7 +5,7 @@
 
 use std::{
     convert::Infallible,
-    ffi::CString,
+    ffi::{CStr, CString},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -235,6 +235,11 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     sys::reset_signals([libc::SIGPIPE]);
     sys::unblock_signals();
     attributes.apply_inside()?;
+    // The kernel names it a moment after it has closed what is to be closed, by which it is known here that the program runs.
+    // The filter may forbid it.
+    if let Some(program) = prepared.programs.first() {
+        sys::set_name(name_in(program));
+    }
     // A process that may gain privileges can be filtered only by who has them already.
     if attributes.is_filtered_early() {
         filter()?;
@@ -245,6 +250,13 @@ fn enter(prepared: &Prepared<'_>) -> Result<(), (Step, Errno)> {
     attributes.forbid_new_privileges()?;
     // Last, because what comes before is refused from here on.
     if attributes.is_filtered_early() { Ok(()) } else { filter() }
+}
+
+/// What a path calls a program.
+fn name_in(path: &CStr) -> &CStr {
+    let bytes = path.to_bytes_with_nul();
+    let begin = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+    CStr::from_bytes_with_nul(&bytes[begin..]).unwrap_or(path)
 }
 
 /// The number of the process behind a descriptor; `None` when it is gone, or cannot be looked at.

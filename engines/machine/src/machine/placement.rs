@@ -1,6 +1,6 @@
 //! On which processors of the host a machine runs. Its QEMU may not change that: it has no such right.
 
-use std::os::fd::AsFd;
+use std::{collections::HashSet, os::fd::AsFd};
 
 use hcs_container::process;
 use hcs_core::{Cause, Error};
@@ -29,17 +29,25 @@ impl Running {
         let process = process::look_up(self.pidfd.as_fd())
             .map_err(|errno| Error::from_errno(errno.raw_os_error(), "looking at QEMU"))?
             .ok_or(Cause::SystemAlreadyStopped)?;
-        let threads = std::fs::read_dir(format!("/proc/{process}/task"))
-            .map_err(|_| Error::from(Cause::SystemAlreadyStopped))?;
-        for thread in threads.flatten() {
-            let number =
-                thread.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-            match sched_setaffinity(number, &set) {
-                // It has ended meanwhile.
-                Ok(()) | Err(Errno::SRCH) => {}
-                Err(errno) => return Err(failed(errno)),
+        let mut placed = HashSet::new();
+        // One that is not placed yet may make another behind our back, which runs where its maker did.
+        loop {
+            let threads = std::fs::read_dir(format!("/proc/{process}/task"))
+                .map_err(|_| Error::from(Cause::SystemAlreadyStopped))?;
+            let numbers = threads
+                .flatten()
+                .filter_map(|thread| Pid::from_raw(thread.file_name().to_str()?.parse().ok()?));
+            let fresh: Vec<Pid> = numbers.filter(|number| placed.insert(*number)).collect();
+            if fresh.is_empty() {
+                return Ok(());
+            }
+            for number in fresh {
+                match sched_setaffinity(Some(number), &set) {
+                    // It has ended meanwhile.
+                    Ok(()) | Err(Errno::SRCH) => {}
+                    Err(errno) => return Err(failed(errno)),
+                }
             }
         }
-        Ok(())
     }
 }
