@@ -13,7 +13,7 @@
  *   sensor_reader answer COUNT    the same from the ring of a doorbell to the moment in which its count is in the table
  *   sensor_reader page SECONDS    prints where a page of it lies that is full of `page`, and then its first number, when it changes
  *   sensor_reader id              prints its id register
- *   sensor_reader watch           says `watching`, and then what its id register becomes when it changes
+ *   sensor_reader watch           says `watching`, and then what its id register becomes when it changes, or `gone`
  *   sensor_reader absent          until there is no such device
  *   sensor_reader random SECONDS  writes nonsense everywhere in its registers and its configuration space
  */
@@ -170,7 +170,12 @@ int main(int argc, char **argv) {
         fflush(stdout);
         while ((value = r[0]) == id) {
         }
-        printf("%08x\n", value);
+        /* Where no device is, nothing is read; its folder goes before it does. */
+        if (value == 0 && !find()) {
+            printf("gone\n");
+        } else {
+            printf("%08x\n", value);
+        }
     } else if (!strcmp(what, "samples")) {
         r[3] = 1;
         for (long i = 0; i < count; i++) {

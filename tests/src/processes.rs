@@ -86,9 +86,8 @@ impl OnOneProcessor {
     }
 
     fn run_on(&self, processors: &CpuSet) {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process)).into_iter().flatten().flatten();
-        let threads = threads.filter_map(|thread| Pid::from_raw(thread.file_name().to_str()?.parse().ok()?));
-        for thread in threads.map(Some).chain([None]) {
+        let threads = threads(self.process).into_iter().map(|thread| Pid::from_raw(thread.cast_signed()));
+        for thread in threads.chain([None]) {
             // One that has ended needs none.
             let _ = sched_setaffinity(thread, processors);
         }
@@ -129,8 +128,7 @@ pub fn sockets_below(folder: &Path) -> Vec<String> {
 
 /// The children of a process, whichever of its threads has started them.
 pub fn children(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let listed = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let listed = threads(pid).into_iter().map(|thread| read(pid, &format!("task/{thread}/children")));
     listed
         .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect()
@@ -147,6 +145,12 @@ pub fn kill_if_there(pid: u32) {
 pub fn signal(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id");
     kill_process(pid, signal).expect("sending a signal");
+}
+
+/// The threads of a process.
+pub fn threads(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// What processes have used of the processors, in hundredths of a second.

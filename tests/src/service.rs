@@ -4,8 +4,11 @@ use std::{
     env,
     ffi::OsString,
     fs::{self, File, Permissions},
-    io::Write,
-    os::unix::{fs::PermissionsExt, net::UnixDatagram},
+    io::{Read, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixDatagram, UnixStream},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -216,8 +219,27 @@ impl Service {
 
     /// How many descriptors it has open once it has stopped to change: each of its spare workers has some.
     pub fn settled_files(&self) -> usize {
-        self.all_spare_workers();
+        /// Those that are kept. One counts when the service has all that it has of it.
+        const KEPT: &str = "2";
+        until("the spare workers are ready", READY, || self.figure("hcs_spare_workers") == KEPT);
         processes::settled_files(self.pid())
+    }
+
+    /// Waits until it has noticed that all its clients have gone.
+    pub fn await_no_clients(&self) {
+        until("no client is left", READY, || self.figure("hcs_connections") == "0");
+    }
+
+    /// What it tells of itself under a name.
+    fn figure(&self, name: &str) -> String {
+        let mut answer = String::new();
+        let mut asking = UnixStream::connect(self.root.join("run/metrics.sock")).expect("the metrics");
+        asking
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .expect("asking for the metrics");
+        asking.read_to_string(&mut answer).expect("the metrics");
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("there is no {name} in {answer}")).to_owned()
     }
 
     /// Kills it as nothing else can be killed, and waits for its death. Its systems go on.
@@ -246,7 +268,11 @@ impl Service {
                 return Ok(true);
             }
             if self.child.try_wait().expect("waiting for the service").is_some() {
-                return Ok(false);
+                // What it has said at the last moment must not be taken for a word of the next.
+                self.ready.set_nonblocking(true).expect("not waiting");
+                let was_ready = self.ready.recv(&mut [0; 64]).is_ok();
+                self.ready.set_nonblocking(false).expect("waiting");
+                return Ok(was_ready);
             }
         }
         Err(format!("the service is neither ready nor has it ended in {patience:?}"))

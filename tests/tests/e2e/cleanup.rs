@@ -57,7 +57,11 @@ fn what_is_left_when_everything_was_killed_at_once_is_removed() {
     let left = service.leftovers();
     assert!(left.is_empty(), "{left}");
     assert!(hcs_tests::leftovers::parents(service.root()).is_empty(), "the cgroups of the service are left");
-    assert_eq!(text(&cleanup(service.root(), nothing.path(), &[]).stdout), "", "nothing is left to do");
+    let again = cleanup(service.root(), nothing.path(), &[]);
+    // It may have found what others of this host have left.
+    let own = service.root().display().to_string();
+    let of_it = |line: &&str| line.contains(&own) || line.contains("the system ");
+    assert_eq!(text(&again.stdout).lines().find(of_it), None, "nothing is left to do");
     service.restart();
 }
 

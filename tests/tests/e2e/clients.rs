@@ -19,8 +19,8 @@ use rustix::{
     process::Signal,
 };
 
-/// How long a system may outlive its last client.
-const PROMPT: Duration = Duration::from_secs(3);
+/// How long a system may outlive its last client, on a host that has much to do.
+const PROMPT: Duration = Duration::from_secs(20);
 
 /// Another program that holds a handle to a system, by running a process in it.
 fn holder(service: &Service, id: &str) -> Child {

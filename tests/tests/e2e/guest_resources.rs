@@ -185,6 +185,12 @@ fn a_server_of_shared_folders_that_does_not_answer_holds_up_nobody_for_ever() {
     servers.retain(|pid| processes::read(*pid, "comm").starts_with("virtiofsd"));
     assert!(!servers.is_empty());
     servers.iter().for_each(|server| processes::signal(*server, Signal::STOP));
+    hcs_tests::until("the servers stand still, with all their threads", SOON, || {
+        servers
+            .iter()
+            .flat_map(|server| processes::threads(*server))
+            .all(|thread| processes::status(thread, "State").starts_with('T'))
+    });
     let two = mapped(Add, &share("two", &folder.join("two"), 0), "/mnt/two");
     let error = refused(system.modify(&two).wait(), Cause::DeadlineExceeded);
     assert!(error.message.contains("/run/hcs/shares"), "{error}");

@@ -66,7 +66,7 @@ fn a_machine_whose_agent_speaks_by_sockets_is_what_others_are_but_for_its_saving
     assert_eq!(output(system, "cat /sys/class/virtio-ports/*/name 2>/dev/null; hostname"), "vm\n");
     let connection = properties(system, SystemPropertyType::GuestConnection).guest_connection_info.unwrap();
     assert_eq!(connection.protocol_version, Some(4));
-    assert!(is_there(system));
+    hcs_tests::until("the agent is there", SOON, || is_there(system));
     output(system, "echo 'heard over there' > /proc/$(ps | awk '/hcs-guest agent/ { print $1; exit }')/fd/2");
     hcs_tests::until("the log is heard", SOON, || service.log().contains("guest: heard over there"));
 
@@ -126,14 +126,15 @@ fn an_agent_that_speaks_by_sockets_and_is_killed_is_replaced_and_so_is_one_whose
     let system = &place.system;
     let mut events = system.events();
     let process = run(system, &command(&["sleep", "1000"]));
-    run(system, &script("kill -9 $(ps | awk '/hcs-guest agent/ { print $1; exit }')"));
+    // Maybe before anybody has heard that it runs.
+    let _dying = system.run(&script("kill -9 $(ps | awk '/hcs-guest agent/ { print $1; exit }')"));
     assert!(matches!(events.blocking_recv(), Some(Event::GuestConnectionClosed)));
     assert_eq!(exit_code(&process), 137);
     hcs_tests::until("the agent is there", SOON, || is_there(system));
     assert_eq!(output(system, "echo again"), "again\n");
     // So is one whose machine starts again, without a word to anybody.
     let process = run(system, &command(&["sleep", "1000"]));
-    run(system, &script("reboot -f"));
+    let _dying = system.run(&script("reboot -f"));
     while !matches!(events.blocking_recv(), Some(Event::GuestConnectionClosed)) {}
     assert_eq!(exit_code(&process), 137);
     hcs_tests::until("the agent is there", SOON, || is_there(system));

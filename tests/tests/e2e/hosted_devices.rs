@@ -468,8 +468,8 @@ fn a_device_in_c_works_and_its_death_leaves_the_guest_alive() {
     host.kill();
     line.clear();
     said.read_line(&mut line).unwrap();
-    // A device that does not answer reads as ones. It is taken away at once, and where none is QEMU reads nothing.
-    assert!(["ffffffff\n", "00000000\n"].contains(&line.as_str()), "{line}");
+    // A device that does not answer reads as ones. It is taken away at once, maybe before it is read again.
+    assert!(["ffffffff\n", "gone\n"].contains(&line.as_str()), "{line}");
     // It goes, and comes again with another process.
     output(&system, "sensor_reader absent");
     // The guest lets go of it before it says so.

@@ -80,6 +80,7 @@ fn calls_sent_ahead_are_answered_in_order_up_to_a_limit() {
 fn descriptors_that_nobody_asked_for_are_closed_and_too_many_end_the_connection() {
     let service = Service::start();
     answers(&service);
+    service.await_no_clients();
     let before = service.settled_files();
     let null = File::open("/dev/null").unwrap();
     let fds = |count: usize| -> Vec<BorrowedFd<'_>> { (0..count).map(|_| null.as_fd()).collect() };

@@ -92,7 +92,8 @@ fn strike(victim: Victim, service: &Service) -> bool {
         Victim::Worker => found.workers.into_iter().filter(|pid| *pid != service.pid()).collect(),
         Victim::Qemu => found.processes,
     };
-    victims.iter().for_each(|victim| processes::signal(*victim, Signal::KILL));
+    // What a worker is just starting dies with it.
+    victims.iter().for_each(|victim| processes::kill_if_there(*victim));
     !victims.is_empty()
 }
 

@@ -46,6 +46,8 @@ impl World {
         let folder = service.root().join("world");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("greeting"), "hello from elsewhere\n").unwrap();
+        // One that was cut off has left it.
+        let _ = Command::new("ip").args(["link", "del", "hcsworld"]).stderr(Stdio::null()).status();
         host("ip", &["netns", "add", &name]);
         host("ip", &["link", "add", "hcsworld", "type", "veth", "peer", "name", "world0", "netns", &name]);
         host("ip", &["addr", "add", "198.51.100.1/24", "dev", "hcsworld"]);
@@ -132,10 +134,7 @@ fn a_namespace_that_is_there_is_used_by_path_and_by_name() {
     let own = fs::read_link("/proc/self/ns/net").unwrap();
     eventually("no namespace", || fs::read_link(&path).is_ok_and(|found| found != own));
     let name = format!("hcs-named-{}", std::process::id());
-    let file = Path::new("/run/netns").join(&name);
-    fs::create_dir_all("/run/netns").unwrap();
-    fs::write(&file, "").unwrap();
-    host("mount", &["--bind", &path, file.to_str().unwrap()]);
+    host("ip", &["netns", "attach", &name, &holder.id().to_string()]);
     for (id, namespace) in [("path", path.as_str()), ("name", name.as_str())] {
         let networking =
             Networking::default().namespace(namespace.to_owned()).dns_search_list("a.example".to_owned());
@@ -148,8 +147,7 @@ fn a_namespace_that_is_there_is_used_by_path_and_by_name() {
     let system = service.running_from("linux", &document(&service, Networking::default().linux(linux)));
     assert!(output(&system, "ls /sys/class/net").contains("marker"));
     drop(system);
-    host("umount", &[file.to_str().unwrap()]);
-    fs::remove_file(&file).unwrap();
+    host("ip", &["netns", "del", &name]);
     drop(holder.stdin.take());
     holder.wait().unwrap();
 }

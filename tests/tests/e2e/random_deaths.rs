@@ -120,6 +120,7 @@ fn lives_and_deaths(lives: usize) {
         });
     }
     service.await_nothing_left();
+    service.await_no_clients();
     let open = service.settled_files();
     service.kill();
     service.restart();

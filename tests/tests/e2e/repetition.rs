@@ -29,11 +29,13 @@ fn a_hundred_lifecycles_leave_exactly_nothing() {
     // What is made once and kept is there after the first.
     (0..4).for_each(|number| lifecycle(&service, number));
     service.await_nothing_left();
+    service.await_no_clients();
     let before = service.settled_files();
     let began = std::time::Instant::now();
     (0..100).for_each(|number| lifecycle(&service, number));
     println!("a hundred lifecycles took {:?}", began.elapsed());
     service.await_nothing_left();
+    service.await_no_clients();
     assert_eq!(service.settled_files(), before, "open descriptors of the service");
 }
 
@@ -46,7 +48,10 @@ fn a_hundred_processes_leave_their_container_as_it_was() {
     output(&system, "true");
     // Without a client, so that no connection is counted.
     drop(system);
-    let open = || (service.settled_files(), processes::settled_files(worker));
+    let open = || {
+        service.await_no_clients();
+        (service.settled_files(), processes::settled_files(worker))
+    };
     let before = open();
     let system = service.client().open("web").wait().unwrap();
     let began = std::time::Instant::now();

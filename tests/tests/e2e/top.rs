@@ -16,6 +16,9 @@ use crate::{
     process::await_line,
 };
 
+/// A host has not at every time a processor free for a second.
+const LOOKS: usize = 3;
+
 #[test]
 fn the_busiest_system_comes_first_with_what_it_uses() {
     let service = Service::start();
@@ -24,24 +27,29 @@ fn the_busiest_system_comes_first_with_what_it_uses() {
     let busy = service.running(&client, "b-busy");
     let _spinning = crate::run(&busy, &crate::script("while :; do :; done"));
     let arguments = ["top", "--once", "--interval", "1"];
-    let output = service.hcs().args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let lines: Vec<Vec<&str>> =
-        text(&output.stdout).lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0][..3], ["ID", "STATE", "CPU"]);
-    assert_eq!(lines[1][..2], ["b-busy", "Running"]);
-    let percent = |line: &[&str]| line[2].trim_end_matches('%').parse::<f64>().unwrap();
-    assert!(percent(&lines[1]) > 20.0 && percent(&lines[1]) > percent(&lines[2]), "{lines:?}");
+    let mut shares = (0..LOOKS).map(|_| {
+        let output = service.hcs().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let lines: Vec<Vec<&str>> =
+            text(&output.stdout).lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0][..3], ["ID", "STATE", "CPU"]);
+        assert_eq!(lines[1][..2], ["b-busy", "Running"]);
+        let percent = |line: &[&str]| line[2].trim_end_matches('%').parse::<f64>().unwrap();
+        assert!(percent(&lines[1]) > percent(&lines[2]), "{lines:?}");
+        percent(&lines[1])
+    });
+    assert!(shares.any(|share| share > 20.0), "a loop uses hardly anything");
 
-    let output = service.hcs().args(arguments).args(["--json", "B-b"]).output().unwrap();
-    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(seen["Systems"].as_array().unwrap().len(), 1);
-    let one = &seen["Systems"][0];
-    assert!(
-        one["Id"] == "b-busy" && one["Answers"] == true && one["CpuPercent"].as_f64().unwrap() > 20.0,
-        "{one}"
-    );
-    assert!(one["MemoryBytes"].as_u64().unwrap() > 0 && one["Processes"].as_u64().unwrap() >= 1, "{one}");
+    let mut shares = (0..LOOKS).map(|_| {
+        let output = service.hcs().args(arguments).args(["--json", "B-b"]).output().unwrap();
+        let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(seen["Systems"].as_array().unwrap().len(), 1);
+        let one = &seen["Systems"][0];
+        assert!(one["Id"] == "b-busy" && one["Answers"] == true, "{one}");
+        assert!(one["MemoryBytes"].as_u64().unwrap() > 0 && one["Processes"].as_u64().unwrap() >= 1, "{one}");
+        one["CpuPercent"].as_f64().unwrap()
+    });
+    assert!(shares.any(|share| share > 20.0), "a loop uses hardly anything");
 }
 
 #[test]
