@@ -62,13 +62,7 @@ impl<const N: usize> Table<N> {
 /// Tells which members of a new system's document have no effect.
 pub fn warn_of(system: &System) {
     for warning in system.warnings() {
-        // Some messages begin with the path already.
-        let at = if warning.message.starts_with(&warning.path) {
-            String::new()
-        } else {
-            format!("{}: ", warning.path)
-        };
-        warn(&format!("{at}{}", warning.message));
+        warn(&format!("{}: {}", warning.path, warning.message));
     }
 }
 

@@ -150,7 +150,7 @@ pub struct Notice {
 
 impl From<&UnknownMember> for Notice {
     fn from(unknown: &UnknownMember) -> Notice {
-        Notice { path: unknown.path.clone(), message: unknown.to_string() }
+        Notice { path: unknown.path.clone(), message: unknown.message() }
     }
 }
 

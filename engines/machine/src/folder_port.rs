@@ -77,7 +77,7 @@ impl FolderPort {
     /// Serves a folder there. A program that has died is replaced first, with all that it has served.
     pub fn add(&mut self, share: &SharedFolder, cgroup: &Cgroup) -> Result<(), Error> {
         if let Err(error) = self.shares.add(share, self.program.as_fd()) {
-            if !self.dies() {
+            if !self.dies_of(&error) {
                 return Err(error);
             }
             self.begin_anew(cgroup)?;
@@ -87,11 +87,12 @@ impl FolderPort {
         Ok(())
     }
 
-    /// Whether the program is dead, or is within a moment: while one dies it lets nobody in.
-    fn dies(&self) -> bool {
+    /// Whether this is because the program is dead, or is within a moment: while one dies it lets nobody in.
+    fn dies_of(&self, error: &Error) -> bool {
         const MOMENT: Duration = Duration::from_millis(100);
-        let ended = ready::until(self.program.as_fd(), PollFlags::IN, Some(Instant::now() + MOMENT));
-        ended.is_ok_and(|ended| !ended.is_empty())
+        let ends = || ready::until(self.program.as_fd(), PollFlags::IN, Some(Instant::now() + MOMENT));
+        // What names a member is the fault of the document.
+        error.path.is_none() && ends().is_ok_and(|ended| !ended.is_empty())
     }
 
     fn begin_anew(&mut self, cgroup: &Cgroup) -> Result<(), Error> {
@@ -116,7 +117,7 @@ impl FolderPort {
         let is_served = self.served.iter().any(|served| served.name == share.name);
         if is_served
             && let Err(error) = self.shares.remove(share, self.program.as_fd())
-            && !self.dies()
+            && !self.dies_of(&error)
         {
             return Err(error);
         }

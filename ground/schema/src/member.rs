@@ -25,12 +25,16 @@ pub struct PresentMember {
     pub is_default: bool,
 }
 
+impl UnknownMember {
+    /// What is to be said of it, for who says where it stands.
+    pub fn message(&self) -> String {
+        let hint = self.suggestion.map(|suggestion| format!("; did you mean '{suggestion}'?"));
+        format!("unknown member, ignored{}", hint.unwrap_or_default())
+    }
+}
+
 impl fmt::Display for UnknownMember {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: unknown member, ignored", self.path)?;
-        match self.suggestion {
-            Some(suggestion) => write!(f, "; did you mean '{suggestion}'?"),
-            None => Ok(()),
-        }
+        write!(f, "{}: {}", self.path, self.message())
     }
 }

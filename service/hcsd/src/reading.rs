@@ -21,7 +21,7 @@ pub fn read_at<T: Document>(document: &Any, path: &str) -> Result<T, Error> {
 /// Tells of what has been planned and has no effect.
 pub fn tell(notices: &[Notice]) {
     for Notice { path, message } in notices {
-        tracing::warn!(path, message, "a member of a call's document has no effect");
+        tracing::warn!(path, "a member of a call's document has no effect: {message}");
     }
 }
 
