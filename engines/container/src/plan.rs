@@ -3,7 +3,7 @@
 //! Everything that can be decided without looking at the host is decided here, so that golden tests can show
 //! the whole effect of a document.
 
-use hcs_core::{Cause, Error, RuntimeId};
+use hcs_core::{Cause, Error, RuntimeId, absolute};
 use hcs_schema::{ComputeSystem, Container, ContainerProcessor, PathType, Reading};
 use hcs_union::MOST;
 use serde::{Deserialize, Serialize};
@@ -151,12 +151,6 @@ fn root(container: &Container) -> Result<Root, Error> {
             .at("$.Container.Storage.Path")
             .hint("Name a folder that holds a root file system."));
     };
-    let absolute = |path: &str, at: &str| {
-        if path.starts_with('/') && !path.contains('\0') {
-            return Ok(path.to_owned());
-        }
-        Err(Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(at))
-    };
     let mut layers = Vec::new();
     for (index, layer) in
         container.storage.iter().flat_map(|storage| storage.layers.iter().flatten()).enumerate()
@@ -167,13 +161,16 @@ fn root(container: &Container) -> Result<Root, Error> {
                 .at(format!("{at}.PathType"))
                 .hint("Leave it out; Path is then a path of the host."));
         }
-        layers.push(absolute(layer.path.as_deref().unwrap_or_default(), &format!("{at}.Path"))?);
+        let path = layer.path.clone().unwrap_or_default();
+        absolute(&path, &format!("{at}.Path"))?;
+        layers.push(path);
     }
     if layers.len() > MOST {
         let detail = format!("found {} layers, expected at most {MOST}", layers.len());
         return Err(Error::new(Cause::InvalidData, detail).at("$.Container.Storage.Layers"));
     }
-    Ok(Root { path: absolute(&path, &at)?, layers, read_only: false, blame: at })
+    absolute(&path, &at)?;
+    Ok(Root { path, layers, read_only: false, blame: at })
 }
 
 fn disk_limits(container: &Container) -> Option<DiskLimits> {

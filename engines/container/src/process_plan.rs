@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Debug};
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::{ProcessParameters, Reading, member_path};
 use serde::{Deserialize, Serialize};
 
@@ -362,14 +362,8 @@ fn list_of_arguments(
 
 fn working_directory(said: Option<Said<String>>) -> Result<String, Error> {
     let Some(said) = said else { return Ok("/".to_owned()) };
-    if !said.value.starts_with('/') {
-        return Err(Error::new(
-            Cause::InvalidData,
-            format!("found {:?}, expected an absolute path", said.value),
-        )
-        .at(said.at));
-    }
-    without_nul(said)
+    absolute(&said.value, &said.at)?;
+    Ok(said.value)
 }
 
 fn without_nul(said: Said<String>) -> Result<String, Error> {

@@ -16,7 +16,7 @@ pub fn name(port: u32) -> String {
 
 /// Listens at a port, for root alone.
 pub fn listen(folder: &OwnedFd, port: u32) -> Result<OwnedFd, Errno> {
-    /// How many may call before one is let in. More would hold up the carrier of all sockets.
+    /// How many may call before one is let in. The others wait in the carrier of the sockets.
     const CALLS: i32 = 64;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;

@@ -11,6 +11,7 @@
 //! * [`cause`], [`hresult`] and [`error`]: the one table from causes to HRESULT and text, and errors built on it.
 //! * [`event`] and [`exit`]: what systems and processes report, and how an end is attributed; [`device_failure`]: what of
 //!   it is due to a device of an application.
+//! * [`mod@absolute`]: paths in documents.
 //! * [`complain!`]: a line for the log of a program.
 //! * [`lock`]: locks on files, also on those that who has them removes.
 //! * [`mountinfo`]: what the kernel says of mounts.
@@ -19,6 +20,7 @@
 //! * [`timestamp`]: times as documents write them.
 #![forbid(unsafe_code)]
 
+pub mod absolute;
 pub mod cause;
 pub mod complaint;
 pub mod device_failure;
@@ -35,6 +37,7 @@ pub mod ready;
 pub mod state;
 pub mod timestamp;
 
+pub use absolute::absolute;
 pub use cause::Cause;
 pub use device_failure::DeviceFailure;
 pub use error::{Error, Result, io_failure};

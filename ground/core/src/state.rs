@@ -296,7 +296,7 @@ impl Lifecycle {
 mod tests {
     use super::*;
 
-    /// behaviours.md section 13, row by row: Created, Running, Paused, Stopped.
+    /// Row by row: Created, Running, Paused, Stopped.
     #[test]
     fn calls_are_legal_exactly_where_the_reference_says() {
         use Call::*;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use hcs_p9::{Frames, LEAST};
-use rustix::{event::PollFlags, io::Errno, net::Shutdown};
+use rustix::{event::PollFlags, io::Errno};
 
 use crate::{
     place::Place,
@@ -104,14 +104,5 @@ impl Connection {
     /// Shares may have gone.
     pub fn look_again(&mut self) {
         self.session.look_again();
-    }
-}
-
-impl Drop for Connection {
-    /// What carries the sockets of machines does not notice an end before which something was left unread.
-    fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&self.socket, Shutdown::Both);
-        let mut rest = [0; 4096];
-        while matches!(rustix::io::read(&self.socket, &mut rest), Ok(1..)) {}
     }
 }

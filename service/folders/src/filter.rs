@@ -36,7 +36,7 @@ const FILES: &[&str] = &[
 ];
 /// Who something belongs to when it is made.
 const OWNERS: &[&str] = &["capget", "capset", "geteuid", "getegid", "setfsgid", "setfsuid"];
-const CONVERSATIONS: &[&str] = &["accept4", "poll", "ppoll", "read", "shutdown", "write"];
+const CONVERSATIONS: &[&str] = &["accept4", "poll", "ppoll", "read", "write"];
 
 /// Puts this process under the filter, for ever.
 pub fn enter() -> Result<(), Error> {

@@ -8,21 +8,25 @@ use hcs_tests::{Service, binaries, folder::Folder, processes};
 fn the_service_manager_finds_no_fault_in_the_units() {
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
     let folder = Folder::new();
-    let installed = "ExecStart=/usr/libexec/hcs/hcsd\n";
-    let service = fs::read_to_string(units.join("hcsd.service")).unwrap();
-    assert!(service.contains(installed));
-    // A program that is not there would be a fault.
-    let program = format!("ExecStart={}\n", binaries::find("hcsd").display());
-    fs::write(folder.join("hcsd.service"), service.replace(installed, &program)).unwrap();
+    for program in ["hcsd", "hcs-guest"] {
+        let (unit, installed) =
+            (format!("{program}.service"), format!("ExecStart=/usr/libexec/hcs/{program}\n"));
+        let text = fs::read_to_string(units.join(&unit)).unwrap();
+        assert!(text.contains(&installed), "{text}");
+        // A program that is not there would be a fault.
+        let built = format!("ExecStart={}\n", binaries::find(program).display());
+        fs::write(folder.join(unit), text.replace(&installed, &built)).unwrap();
+    }
     fs::copy(units.join("hcsd.socket"), folder.join("hcsd.socket")).unwrap();
+    let units = ["hcsd.service", "hcsd.socket", "hcs-guest.service"].map(|unit| folder.join(unit));
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no"])
-        .args([folder.join("hcsd.service"), folder.join("hcsd.socket")])
+        .args(units)
         .output()
         .expect("running systemd-analyze");
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
     // Also what it only warns of, such as a directive that it does not know.
-    assert!(verified.status.success() && !said.contains("hcsd."), "{said}");
+    assert!(verified.status.success() && !said.contains("hcsd.") && !said.contains("hcs-guest."), "{said}");
 }
 
 #[test]

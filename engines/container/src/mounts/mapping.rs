@@ -3,7 +3,7 @@
 //! Planned here from the document, or from a request to change a running container; [`crate::mounts::extra`] makes
 //! the mounts.
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::{Container, MappedDirectory, MappedPipe, MappedPipePathType, PathType};
 use rustix::mount::MountAttrFlags;
 
@@ -37,7 +37,7 @@ pub(crate) fn directory(mapped: &MappedDirectory, at: &str) -> Result<ExtraMount
     if mapped.host_path_type.is_some_and(|kind| kind != PathType::AbsolutePath) {
         return Err(only_absolute(at));
     }
-    let path = absolute(mapped.host_path.as_deref(), &format!("{at}.HostPath"))?;
+    let path = of_host(mapped.host_path.as_deref(), &format!("{at}.HostPath"))?;
     Ok(mount(path, place_of_directory(mapped, at)?, Kind::Directory, mapped.read_only.unwrap_or(false), at))
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn pipe(mapped: &MappedPipe, at: &str) -> Result<ExtraMount, Error> {
     if mapped.host_path_type.is_some_and(|kind| kind != MappedPipePathType::AbsolutePath) {
         return Err(only_absolute(at));
     }
-    let path = absolute(mapped.host_path.as_deref(), &format!("{at}.HostPath"))?;
+    let path = of_host(mapped.host_path.as_deref(), &format!("{at}.HostPath"))?;
     Ok(mount(path, place_of_pipe(mapped, at)?, Kind::Socket, false, at))
 }
 
@@ -83,18 +83,16 @@ fn only_absolute(path: &str) -> Error {
         .hint("Leave it out; HostPath is then a path of the host.")
 }
 
-fn absolute(given: Option<&str>, path: &str) -> Result<String, Error> {
+fn of_host(given: Option<&str>, path: &str) -> Result<String, Error> {
     let given = given.unwrap_or_default();
-    if !given.starts_with('/') || given.contains('\0') {
-        let detail = format!("found {given:?}, expected an absolute path");
-        return Err(Error::new(Cause::InvalidData, detail).at(path));
-    }
+    absolute(given, path)?;
     Ok(given.to_owned())
 }
 
 /// A path inside: below the root, not above it, and not where the engine keeps what protects the host.
 fn inside(given: Option<&str>, path: &str) -> Result<String, Error> {
-    let given = absolute(given, path)?;
+    let given = given.unwrap_or_default();
+    absolute(given, path)?;
     let parts: Vec<&str> = given.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     let place = format!("/{}", parts.join("/"));
     let is_below = |above: &str| place == above || place.starts_with(&format!("{above}/"));

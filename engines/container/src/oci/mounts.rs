@@ -3,7 +3,7 @@
 //! Every container has /proc, /sys, /dev and what is in it. A mount of the specification that asks for the same
 //! is met by them; one that asks for more is made on top, or refused where that would undo the engine's own.
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::OciMount;
 use rustix::mount::MountAttrFlags;
 
@@ -100,10 +100,7 @@ fn destination(mount: &OciMount, at: &str) -> Result<String, Error> {
 
 fn bind(mount: &OciMount, options: &[String], at: &str) -> Result<Source, Error> {
     let path = mount.source.clone().unwrap_or_default();
-    if !path.starts_with('/') || path.contains('\0') {
-        return Err(Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path"))
-            .at(format!("{at}.source")));
-    }
+    absolute(&path, &format!("{at}.source"))?;
     let recursive = options.iter().any(|option| option == "rbind");
     Ok(Source::Bind { path, recursive, wanted: None })
 }

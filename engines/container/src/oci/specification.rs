@@ -3,7 +3,7 @@
 //! What the rest of the document says, too, must agree. What the engine decides itself (which namespaces there are,
 //! where the cgroup is) is checked against what the specification asks for, and refused where it differs.
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::{
     Container, OciLinux, OciNamespaceType, OciProcess, OciResources, OciSpecification, ProcessParameters,
     member_path,
@@ -92,9 +92,8 @@ fn add_linux(plan: &mut Plan, linux: &OciLinux, notices: &mut Vec<Notice>) -> Re
     }
     let paths = |list: &Option<Vec<String>>, usual: &mut Vec<String>, name: &str| -> Result<(), Error> {
         let Some(list) = list else { return Ok(()) };
-        if let Some(index) = list.iter().position(|path| !path.starts_with('/') || path.contains('\0')) {
-            let detail = format!("found {:?}, expected an absolute path", list[index]);
-            return Err(Error::new(Cause::InvalidData, detail).at(format!("{at}.{name}[{index}]")));
+        for (index, path) in list.iter().enumerate() {
+            absolute(path, &format!("{at}.{name}[{index}]"))?;
         }
         *usual = list.clone();
         Ok(())
@@ -187,11 +186,9 @@ fn check_shifted(plan: &Plan, at: &str) -> Result<(), Error> {
 fn named_network(network: &Network, path: &str, at: String) -> Result<Network, Error> {
     match network {
         Network::Namespace { path: other, .. } if other == path => Ok(network.clone()),
-        Network::Own if path.starts_with('/') && !path.contains('\0') => {
-            Ok(Network::Namespace { path: path.to_owned(), blame: at })
-        }
         Network::Own => {
-            Err(Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(at))
+            absolute(path, &at)?;
+            Ok(Network::Namespace { path: path.to_owned(), blame: at })
         }
         _ => Err(Error::new(Cause::InvalidData, "found another network than that of $.Container.Networking")
             .at(at)

@@ -1,14 +1,14 @@
 //! What a machine boots.
 
 use hcs_container::policy::Notice;
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::{
     ApplySecureBootTemplateType, Chipset, Guid, LinuxKernelDirect, SerialConsole, Uefi, UefiBootDevice,
     UefiBootEntry,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Adapter, Controller, absolute, command_line};
+use super::{Adapter, Controller, command_line};
 
 const AT: &str = "$.VirtualMachine.Chipset";
 

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use hcs_core::{
-    Cause, Error,
+    Cause, Error, absolute,
     id::{COUNTED_SCSI_CONTROLLERS, scsi_controller_id},
 };
 use hcs_schema::{Attachment, AttachmentType, Devices};
 use serde::{Deserialize, Serialize};
-
-use super::absolute;
 
 const MOST_CONTROLLERS: usize = 4;
 const MOST_LUN: u32 = 63;

@@ -1,11 +1,9 @@
 //! Where the memory of a guest that crashes is written. The document calls it after Windows, but every guest has some.
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::Devices;
 use hcs_state::replace::partial;
 use serde::{Deserialize, Serialize};
-
-use super::absolute;
 
 /// A file that is written when the guest crashes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,10 @@
 //! Files of the host that a guest finds as memory: persistent memory, and memory that is shared with the host.
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::{
     Devices, SharedMemoryRegion, VirtualPMemDevice, VirtualPMemImageFormat, VirtualPMemMapping,
 };
 use serde::{Deserialize, Serialize};
-
-use super::absolute;
 
 /// The first place of shared memory, behind those of network adapters.
 pub const FIRST_SLOT: u32 = super::adapters::MOST;

@@ -16,7 +16,7 @@ pub mod sockets;
 pub mod topology;
 
 use hcs_container::policy::{self, Notice};
-use hcs_core::{Cause, Error, RuntimeId};
+use hcs_core::{Cause, Error, RuntimeId, absolute};
 use hcs_schema::{ComputeSystem, Reading, VirtualMachine};
 use serde::{Deserialize, Serialize};
 
@@ -241,12 +241,4 @@ fn guest_state(machine: &VirtualMachine) -> Result<Option<GuestStateFile>, Error
     };
     absolute(&path, "$.VirtualMachine.GuestState.GuestStateFilePath")?;
     Ok(Some(GuestStateFile { path, is_kept: state.force_transient_state != Some(true) }))
-}
-
-/// A path of the host, as a member says it.
-pub(crate) fn absolute(path: &str, at: &str) -> Result<(), Error> {
-    if path.starts_with('/') && !path.contains('\0') {
-        return Ok(());
-    }
-    Err(Error::new(Cause::InvalidData, format!("found {path:?}, expected an absolute path")).at(at))
 }

@@ -1,10 +1,8 @@
 //! Serial ports and ports of the virtio serial controller, each at a socket of the host.
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::Devices;
 use serde::{Deserialize, Serialize};
-
-use super::absolute;
 
 /// The most ports of the virtio controller; it has 31 beside its console.
 const MOST: u32 = 30;

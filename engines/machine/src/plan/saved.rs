@@ -1,12 +1,12 @@
 //! What a machine is restored from, and whether its document describes the machine that was saved: what the guest sees must
 //! be the same, what is behind it may be something else.
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::VirtualMachine;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Boot, Plan, absolute};
+use super::{Boot, Plan};
 
 /// What a machine is restored from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! Folders of the host that the guest can mount.
 
 use hcs_container::{policy::Notice, shares::SharedFolder};
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, absolute};
 use hcs_schema::{Devices, Plan9Share};
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, absolute};
+use super::Plan;
 
 /// A folder that is shared with a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

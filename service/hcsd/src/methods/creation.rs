@@ -102,7 +102,7 @@ async fn make(
         design.given = restoring::prepare(context, plan).await?;
     }
     for warning in &design.warnings {
-        tracing::warn!(path = %warning.path, message = %warning.message, "a member has no effect");
+        tracing::warn!(path = warning.path, "a member has no effect: {}", warning.message);
     }
     // Somebody can kill a worker right after it was chosen, and with it all that were ready. The one after them is made
     // for this call: if the document is what they died of, it dies too, and that is told.

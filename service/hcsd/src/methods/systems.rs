@@ -1,6 +1,6 @@
 //! The life of a system: opened, started, paused, shut down, terminated, waited for.
 
-use hcs_core::{Call, Cause, Error, Exit, SystemId};
+use hcs_core::{Call, Cause, Error, Exit, SystemId, absolute};
 use hcs_ipc::{
     compute::{
         CancelOperation, CancelPendingOperation, CloseComputeSystem, CrashComputeSystem, Done,
@@ -149,10 +149,10 @@ async fn save_as(
                 .at(PATH)
                 .hint("Leave SaveStateFilePath out."));
         }
-        (false, Some(path)) if path.starts_with('/') => Some(path),
         (false, path) => {
-            let detail = format!("found {:?}, expected an absolute path", path.unwrap_or_default());
-            return Err(Error::new(Cause::InvalidData, detail).at(PATH));
+            let path = path.unwrap_or_default();
+            absolute(&path, PATH)?;
+            Some(path)
         }
     };
     if let Some(path) = &path {
