@@ -5,11 +5,12 @@
 use std::{
     os::fd::{AsFd, OwnedFd},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use hcs_container::{cgroup::Cgroup, host_view::View};
-use hcs_core::Error;
-use rustix::thread::CapabilitySet;
+use hcs_core::{Error, ready};
+use rustix::{event::PollFlags, thread::CapabilitySet};
 
 use crate::helper::{self, Helper};
 
@@ -18,9 +19,12 @@ pub const ROLE: &str = "sockets";
 /// Where it sees the folder of the machine's sockets, and makes one there.
 pub const FOLDER: &str = "/sockets";
 
+/// How long it may take to pass on what was left when QEMU ended. It gives up by itself a little before.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
 /// It, running.
 pub struct Sockets {
-    _program: Helper,
+    program: Helper,
 }
 
 impl Sockets {
@@ -31,6 +35,11 @@ impl Sockets {
         // It connects to the sockets of everybody who could make one there.
         let rights = (CapabilitySet::DAC_OVERRIDE, &view);
         let program = Helper::in_role(ROLE, own.as_fd(), rights, cgroup)?;
-        Ok((qemu, Sockets { _program: program }))
+        Ok((qemu, Sockets { program }))
+    }
+
+    /// Waits until what the guest has said is passed on, if it is soon. QEMU must have ended.
+    pub fn finish(self) {
+        let _ = ready::until(self.program.as_fd(), PollFlags::IN, Some(Instant::now() + LAST_WORDS));
     }
 }

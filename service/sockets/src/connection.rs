@@ -5,19 +5,18 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use hcs_vhost::packet::{HEARS_NO_MORE, Header, SAYS_NO_MORE, operation};
+use hcs_core::ready;
+use hcs_vhost::packet::{HEARS_NO_MORE, Header, SAYS_NO_MORE, STREAM, operation};
 use rustix::{event::PollFlags, io::Errno, net::Shutdown};
-
-/// How much of what the guest says waits here for who reads it.
-const ROOM: u32 = 256 << 10;
 
 /// A connection.
 #[derive(Debug)]
 pub struct Connection {
     socket: OwnedFd,
     stage: Stage,
-    /// What the guest has said and the socket has not taken.
+    /// What the guest has said and the socket has not taken, and how much of that may wait.
     waiting: VecDeque<u8>,
+    room: u32,
     /// How much the guest has said, how much of that the socket has taken, and of how much of that the guest was told.
     heard: u32,
     passed: u32,
@@ -62,11 +61,19 @@ pub struct Word {
     pub operation: u16,
     /// How.
     pub flags: u32,
+    /// Of which kind the connection is.
+    pub kind: u16,
+}
+
+impl Word {
+    const fn of(operation: u16, flags: u32) -> Word {
+        Word { operation, flags, kind: STREAM }
+    }
 }
 
 impl From<u16> for Word {
     fn from(operation: u16) -> Word {
-        Word { operation, flags: 0 }
+        Word::of(operation, 0)
     }
 }
 
@@ -81,26 +88,27 @@ pub enum Fate {
 
 use Fate::{Ends, Stays};
 
-const RESET: Word = Word { operation: operation::RESET, flags: 0 };
+const RESET: Word = Word::of(operation::RESET, 0);
 
 impl Connection {
     /// One that the guest wants, and has.
-    pub fn from_guest(socket: OwnedFd, request: &Header) -> Connection {
-        let mut connection = Connection::new(socket, Stage::Open);
+    pub fn from_guest(socket: OwnedFd, room: u32, request: &Header) -> Connection {
+        let mut connection = Connection::new(socket, room, Stage::Open);
         connection.take_credit(request);
         connection
     }
 
     /// One that somebody here wants, who is told when he has it.
-    pub fn to_guest(socket: OwnedFd) -> Connection {
-        Connection::new(socket, Stage::Wanted)
+    pub fn to_guest(socket: OwnedFd, room: u32) -> Connection {
+        Connection::new(socket, room, Stage::Wanted)
     }
 
-    fn new(socket: OwnedFd, stage: Stage) -> Connection {
+    fn new(socket: OwnedFd, room: u32, stage: Stage) -> Connection {
         Connection {
             socket,
             stage,
             waiting: VecDeque::new(),
+            room,
             heard: 0,
             passed: 0,
             told: 0,
@@ -120,7 +128,7 @@ impl Connection {
 
     /// Writes into a header how much there is room for here. Whoever gets it knows then.
     pub fn give_credit(&mut self, header: &mut Header) {
-        (header.room, header.used) = (ROOM, self.passed);
+        (header.room, header.used) = (self.room, self.passed);
         (self.told, self.owes_credit) = (self.passed, false);
     }
 
@@ -162,8 +170,8 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, data: &[u8]) -> Fate {
-        let left = ROOM as usize - self.waiting.len();
+    fn take(&mut self, mut data: &[u8]) -> Fate {
+        let left = self.room as usize - self.waiting.len();
         if self.guest.says_no_more || data.len() > left {
             return Ends(Some(RESET));
         }
@@ -173,6 +181,13 @@ impl Connection {
             self.passed = self.heard;
             return Stays(None);
         }
+        if self.waiting.is_empty() {
+            // Mostly it need not wait.
+            let Ok(passed) = write(&self.socket, data) else { return self.deafen(HEARS_NO_MORE) };
+            self.passed = self.passed.wrapping_add(passed as u32);
+            data = &data[passed..];
+        }
+        self.waiting.reserve_exact(data.len());
         self.waiting.extend(data);
         self.pass_on()
     }
@@ -184,12 +199,16 @@ impl Connection {
             // Nobody is there who would hear it. What he has said before is still said.
             Err(_) => return self.deafen(HEARS_NO_MORE),
         }
-        if self.waiting.is_empty() && self.guest.says_no_more {
-            let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
+        if self.waiting.is_empty() {
+            // There may be thousands that have once had much to keep.
+            self.waiting = VecDeque::new();
+            if self.guest.says_no_more {
+                let _ = rustix::net::shutdown(&self.socket, Shutdown::Write);
+            }
         }
         // The guest waits for room when it thinks that there is little.
-        let believed = ROOM.saturating_sub(self.heard.wrapping_sub(self.told));
-        let is_news = self.told != self.passed && believed < ROOM / 2 && !self.owes_credit;
+        let believed = self.room.saturating_sub(self.heard.wrapping_sub(self.told));
+        let is_news = self.told != self.passed && believed < self.room / 2 && !self.owes_credit;
         self.owes_credit |= is_news;
         Stays(is_news.then_some(operation::CREDIT.into()))
     }
@@ -208,9 +227,9 @@ impl Connection {
 
     /// Nobody hears what the guest says, and it is told.
     fn deafen(&mut self, flags: u32) -> Fate {
-        self.waiting.clear();
+        self.waiting = VecDeque::new();
         (self.passed, self.host.hears_no_more) = (self.heard, true);
-        Stays(Some(Word { operation: operation::SHUTDOWN, flags }))
+        Stays(Some(Word::of(operation::SHUTDOWN, flags)))
     }
 
     /// What is waited for, if the guest would be told what comes; nothing, and not even the end of it, where nothing can be done.
@@ -233,14 +252,14 @@ impl Connection {
 
     /// Reads what the guest is told next, as much as there is room for; how much that is. Nothing comes for now if it is nothing,
     /// and something else may be to be told.
-    pub fn read(&mut self, buffer: &mut [u8], happened: PollFlags) -> (usize, Fate) {
+    pub fn read(&mut self, buffer: &mut [u8]) -> (usize, Fate) {
         let most = buffer.len().min(self.credit());
         if !self.is_heard() || most == 0 {
             return (0, Stays(None));
         }
         loop {
             match rustix::io::read(&self.socket, &mut buffer[..most]) {
-                Ok(0) => return (0, self.finish(happened)),
+                Ok(0) => return (0, self.finish()),
                 Ok(length) => {
                     self.said = self.said.wrapping_add(length as u32);
                     let asks = self.credit() == 0 && !std::mem::replace(&mut self.has_asked, true);
@@ -255,11 +274,13 @@ impl Connection {
     }
 
     /// The host says no more, and if nobody is there any more, it hears no more.
-    fn finish(&mut self, happened: PollFlags) -> Fate {
+    fn finish(&mut self) -> Fate {
         self.host.says_no_more = true;
+        // What was polled before may have been of another, with the same ports.
+        let happened = ready::now(&self.socket, PollFlags::empty()).unwrap_or(PollFlags::empty());
         self.host.hears_no_more |= happened.contains(PollFlags::HUP);
         let flags = SAYS_NO_MORE | if self.host.hears_no_more { HEARS_NO_MORE } else { 0 };
-        Stays(Some(Word { operation: operation::SHUTDOWN, flags }))
+        Stays(Some(Word::of(operation::SHUTDOWN, flags)))
     }
 
     /// What is left for its socket, if there is something.
@@ -282,14 +303,15 @@ impl Rest {
         self.waiting.len()
     }
 
-    /// What it waits for.
-    pub fn interest(&self) -> (BorrowedFd<'_>, PollFlags) {
-        (self.socket.as_fd(), PollFlags::OUT)
-    }
-
     /// Has the socket take it; whether there is more.
     pub fn pass_on(&mut self) -> bool {
         give(&self.socket, &mut self.waiting).is_ok() && !self.waiting.is_empty()
+    }
+}
+
+impl AsFd for Rest {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -297,17 +319,28 @@ impl Rest {
 fn give(socket: &OwnedFd, waiting: &mut VecDeque<u8>) -> Result<usize, Errno> {
     let mut given = 0;
     while !waiting.is_empty() {
-        match rustix::io::write(socket, waiting.as_slices().0) {
-            Ok(length) => {
+        match write(socket, waiting.as_slices().0)? {
+            0 => break,
+            length => {
                 waiting.drain(..length);
                 given += length;
             }
+        }
+    }
+    Ok(given)
+}
+
+fn write(socket: &OwnedFd, data: &[u8]) -> Result<usize, Errno> {
+    let mut written = 0;
+    while written < data.len() {
+        match rustix::io::write(socket, &data[written..]) {
+            Ok(length) => written += length,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => break,
             Err(errno) => return Err(errno),
         }
     }
-    Ok(given)
+    Ok(written)
 }
 
 #[cfg(test)]

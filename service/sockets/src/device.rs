@@ -108,7 +108,13 @@ impl Device {
                 let slot = self.slot(ring)?;
                 slot.base = base;
                 done.begins = true;
-                done.is_new_driver = slot.stopped_at.take().is_some_and(|stopped_at| stopped_at != base);
+                // One that was not stopped, or goes on from elsewhere, is another's.
+                let goes_on = slot.stopped_at.take().is_none_or(|stopped_at| stopped_at == base);
+                done.is_new_driver = slot.ring.is_some() || !goes_on;
+                if done.is_new_driver {
+                    // Of the other rings nothing else can be said.
+                    self.rings.iter_mut().for_each(|slot| (slot.ring, slot.stopped_at) = (None, None));
+                }
             }
             Request::GetBase(ring) => {
                 let slot = self.slot(ring)?;
@@ -126,7 +132,8 @@ impl Device {
                     ready::set_nonblocking(kick).map_err(|_| Broken("a ring has a bell that is none"))?;
                 }
                 slot.kick = kick;
-                slot.ring = Some(Ring::at(slot.places, slot.base, memory)?);
+                let base = slot.ring.as_ref().map_or(slot.base, Ring::base);
+                slot.ring = Some(Ring::at(slot.places, base, memory)?);
                 self.has_driver = true;
             }
             Request::SetCall(ring, is_there) => {

@@ -295,6 +295,11 @@ impl Driver {
         }
     }
 
+    /// QEMU ends.
+    pub fn hang_up(&self) {
+        rustix::net::shutdown(&self.qemu, rustix::net::Shutdown::Both).unwrap();
+    }
+
     /// Who listens at a port of the host.
     pub fn listen(&self, port: u32) -> UnixListener {
         UnixListener::bind(self.folder.join(format!("connect_{port}"))).unwrap()
@@ -324,7 +329,7 @@ impl Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        let _ = rustix::net::shutdown(&self.qemu, rustix::net::Shutdown::Both);
+        self.hang_up();
         let ended = self.server.take().map(JoinHandle::join);
         let _ = std::fs::remove_dir_all(&self.folder);
         if !std::thread::panicking() {

@@ -4,8 +4,9 @@
 //! It reads what a guest says, so it has nothing that it does not need: it sees the folder of the machine's sockets and the memory
 //! of the guest, and a filter leaves it the system calls of this crate.
 //!
-//! What must hold: what a guest has said arrives, also when it has closed the connection; a machine that stands still finds everything as it was when it goes on; the connections of a driver end with it, and another begins without any; and one
-//! connection that nobody reads holds up no other.
+//! What must hold: what a guest has said arrives where somebody reads it, also when it has closed the connection, and for a moment
+//! after its machine has ended; a machine that stands still finds everything as it was when it goes on; a driver begins without any
+//! connection, and those of the one before end; and one connection holds up no other, whether it is read too little or says too much.
 //!
 //! - [`server`]: the loop. [`talk`]: what QEMU says. [`device`]: the rings, and [`memory`], where they are.
 //! - [`table`]: the connections by their ports. [`connection`]: the bytes of one. [`caller`]: who wants one and has not said to where.

@@ -20,6 +20,8 @@ use crate::{
 
 /// How many packets the guest says, and each connection, before the others get their turn.
 const TURN: usize = 32;
+/// How long a socket may take what is left for it when the machine has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The most bytes of a packet to the guest.
 const LONGEST: usize = 64 << 10;
 
@@ -35,6 +37,8 @@ pub struct Server {
     is_behind: bool,
     /// When something was tried again that nothing tells of.
     tried: Instant,
+    /// Who was read last. Those behind have their turn first.
+    read_last: Option<Ports>,
 }
 
 impl Server {
@@ -48,12 +52,23 @@ impl Server {
             is_broken: false,
             is_behind: false,
             tried: Instant::now(),
+            read_last: None,
         }
     }
 
-    /// Serves until QEMU is gone.
+    /// Serves until QEMU is gone, and what was left then, if it is taken soon.
     pub fn run(mut self) -> Result<(), Errno> {
         while self.turn()? {}
+        self.table.forget();
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.table.has_rests() && Instant::now() < deadline {
+            let (known, mut polled): (Vec<_>, Vec<_>) = self.table.rests().unzip();
+            ready::any_until(&mut polled, Some(deadline))?;
+            let happened: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
+            for (number, _) in known.into_iter().zip(happened).filter(|(_, happened)| !happened.is_empty()) {
+                self.table.pass_on(number);
+            }
+        }
         Ok(())
     }
 
@@ -84,11 +99,11 @@ impl Server {
         let mut readable = Vec::new();
         for (which, &happened) in known.into_iter().zip(sockets).filter(|(_, happened)| !happened.is_empty())
         {
-            self.table.ready(which, happened, self.device.has_driver());
+            self.table.ready(which, happened, self.device.has_driver() && !self.is_broken);
             if let Which::Connection(ports) = which
                 && happened.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR)
             {
-                readable.push((ports, happened));
+                readable.push(ports);
             }
         }
         if self.table.patience().is_some_and(|patience| self.tried.elapsed() >= patience) {
@@ -96,7 +111,7 @@ impl Server {
             self.tried = Instant::now();
         }
         if self.device_works() {
-            self.or_broken(|server| server.converse(&readable));
+            self.or_broken(|server| server.converse(readable));
         }
         Ok(true)
     }
@@ -112,6 +127,7 @@ impl Server {
             Err(broken) => {
                 hcs_core::complain!("hcs-worker: sockets: {broken}; no more is heard of this guest");
                 self.is_broken = true;
+                self.table.forget();
                 None
             }
         }
@@ -152,8 +168,9 @@ impl Server {
         }
     }
 
-    /// What the guest says, and what it is told: words first, as they make room.
-    fn converse(&mut self, readable: &[(Ports, PollFlags)]) -> Result<(), Broken> {
+    /// What the guest says, and what it is told: words first, as they make room. Those that can be read are in the order of their
+    /// ports; where the guest has no room for all of them, the next turn begins with the next.
+    fn converse(&mut self, mut readable: Vec<Ports>) -> Result<(), Broken> {
         for _ in 0..TURN {
             if !self.table.hears() {
                 break;
@@ -162,11 +179,14 @@ impl Server {
             self.table.hear(&header, &self.buffer);
         }
         self.say_words()?;
-        for (ports, happened) in readable {
+        let next = readable.partition_point(|ports| Some(*ports) <= self.read_last);
+        readable.rotate_left(next);
+        'all: for ports in readable {
             for _ in 0..TURN {
-                let Some(room) = self.device.room()? else { break };
+                let Some(room) = self.device.room()? else { break 'all };
+                self.read_last = Some(ports);
                 self.buffer.resize(room.min(LONGEST), 0);
-                let Some(header) = self.table.read(*ports, &mut self.buffer, *happened) else { break };
+                let Some(header) = self.table.read(ports, &mut self.buffer) else { break };
                 self.device.say(&header, &self.buffer[..header.length as usize])?;
             }
         }

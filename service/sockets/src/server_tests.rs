@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
+use hcs_core::ready;
 use hcs_vhost::packet::{HEARS_NO_MORE, Header, SAYS_NO_MORE, operation};
+
+use rustix::io::Errno;
 
 use crate::driver_for_tests::{Driver, PART, words};
 
@@ -75,9 +78,10 @@ fn where_nobody_listens_the_guest_is_refused() {
     driver.say(&packet(operation::DATA, 2), b"hi");
     driver.hear_of(operation::RESET);
     driver.say(&Header { kind: 2, ..packet(operation::REQUEST, 0) }, &[]);
-    driver.hear_of(operation::RESET);
+    assert_eq!(driver.hear_of(operation::RESET).0.kind, 2);
     // An end is not answered, and who is somebody else is not heard.
     driver.say(&packet(operation::RESET, 0), &[]);
+    driver.say(&Header { kind: 2, ..packet(operation::RESET, 0) }, &[]);
     driver.say(&Header { source: 9, ..packet(operation::REQUEST, 0) }, &[]);
     driver.say(&Header { target: 1, ..packet(operation::REQUEST, 0) }, &[]);
     driver.is_heard();
@@ -103,6 +107,70 @@ fn calls_of_the_guest_wait_for_who_has_more_than_he_takes() {
     }
     taken.sort_by_key(|(port, _)| *port);
     assert_eq!(taken.iter().map(|(port, _)| *port).collect::<Vec<_>>(), ports);
+}
+
+#[test]
+fn a_guest_that_calls_again_while_its_call_waits_has_one_connection() {
+    let mut driver = Driver::start("again");
+    let listener = driver.listen_for(7, 0);
+    driver.say(&packet(operation::REQUEST, 0), &[]);
+    driver.hear_of(operation::RESPONSE);
+    // There is room for no other, and who has called gives up and calls once more, as he was.
+    let other = |operation, length| Driver::packet(7, 1001, operation, length);
+    (0..3).for_each(|_| driver.say(&other(operation::REQUEST, 0), &[]));
+    driver.is_heard();
+    let _first = rustix::net::accept(&listener).unwrap();
+    driver.hear_of(operation::RESPONSE);
+    let mut stream = UnixStream::from(rustix::net::accept(&listener).unwrap());
+    driver.say(&other(operation::DATA, 2), b"hi");
+    assert_eq!(read(&mut stream, 2), b"hi");
+    // What is answered to nobody comes behind everything else.
+    driver.say(&Driver::packet(8, 1, operation::DATA, 0), &[]);
+    assert_eq!(driver.hear_of(operation::RESET).0.source_port, 8);
+    ready::set_nonblocking(&listener).unwrap();
+    assert_eq!(rustix::net::accept(&listener).unwrap_err(), Errno::AGAIN);
+}
+
+#[test]
+fn who_says_much_takes_turns_with_the_others() {
+    let mut driver = Driver::start("turns");
+    let ports: Vec<u32> = (7..12).collect();
+    let mut streams: Vec<UnixStream> = ports.iter().map(|port| driver.connected(*port, 1000)).collect();
+    let bases = driver.stop();
+    for stream in &mut streams {
+        stream.set_nonblocking(true).unwrap();
+        while stream.write(&[0; 4096]).is_ok() {}
+    }
+    driver.begin(bases);
+    // The first two have all the room that there is at first, and more to say than is said of each here.
+    let heard: Vec<u32> = (0..160).map(|_| driver.hear().0.source_port).collect();
+    assert!(ports.iter().all(|port| heard.contains(port)), "{heard:?}");
+}
+
+#[test]
+fn of_many_connections_the_later_ones_have_little_room() {
+    let mut driver = Driver::start("many");
+    let _listener = driver.listen_for(7, 300);
+    let rooms: Vec<u32> = (1000..1300)
+        .map(|port| {
+            driver.say(&Driver::packet(7, port, operation::REQUEST, 0), &[]);
+            driver.hear_of(operation::RESPONSE).0.room
+        })
+        .collect();
+    assert!(rooms[..256].iter().all(|room| *room == 256 << 10));
+    assert!(rooms[256..].iter().all(|room| *room == 16 << 10));
+}
+
+#[test]
+fn what_a_guest_has_said_before_its_machine_ended_is_passed_on() {
+    let mut driver = Driver::start("ended");
+    let mut stream = driver.connected(7, 1000);
+    let (said, taken) = fill(&mut driver);
+    assert!(said > taken as usize);
+    driver.hang_up();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), said);
 }
 
 #[test]
@@ -359,9 +427,13 @@ fn of_a_driver_that_does_what_cannot_be_nothing_is_heard_until_there_is_another(
     // It says that more follows than there is.
     driver.say(&packet(operation::DATA, 500), b"hi");
     driver.say(&packet(operation::DATA, 2), b"hi");
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the connection ends, and nothing has come");
+    // Who calls it then finds the end.
+    let mut caller = UnixStream::connect(driver.folder.join("connect")).unwrap();
+    caller.write_all(b"CONNECT 5000\n").unwrap();
+    assert_eq!(caller.read(&mut [0]).unwrap(), 0);
     driver.stop();
     driver.begin([0, 0]);
-    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the connection ends, and nothing has come");
     std::fs::remove_file(driver.folder.join("connect_7")).unwrap();
     driver.connected(7, 1000);
 }

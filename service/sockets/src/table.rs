@@ -1,16 +1,16 @@
 //! The connections of a machine, each by its two ports; who wants to have one, and what is left of those that are over.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hcs_machine::port;
 use hcs_vhost::packet::{HOST, Header, STREAM, operation};
 use rustix::{
-    event::PollFlags,
+    event::{PollFd, PollFlags},
     fs::Mode,
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
@@ -26,10 +26,17 @@ use crate::{
 const MOST: usize = 4096;
 /// How many may have called and not said where to. One more takes the place of the first.
 const MOST_CALLERS: usize = 256;
-/// How many calls of the guest may wait for who has more than he takes.
+/// How many calls of the guest may wait for who has more than he takes, and how long.
 const MOST_CALLS: usize = 256;
-/// How many bytes may be left of connections that are over. What is more takes the place of the oldest.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many connections that are over may have left something, and how many bytes. What is more takes the place of the oldest.
+const MOST_RESTS: usize = 1024;
 const MOST_LEFT: usize = 32 << 20;
+/// How much of what the guest says waits in each of the first connections for who reads it, and in one of the others: what a guest
+/// can make its host keep is to be little, also where nobody reads.
+const ROOM: u32 = 256 << 10;
+const LITTLE_ROOM: u32 = 16 << 10;
+const WITH_ROOM: usize = 256;
 /// How many words may wait for the guest before nobody else is let in, and before the guest is not heard. What callers make of
 /// those before lies between: the guest takes no words from us as long as none are taken from it.
 const MANY_UNSAID: usize = 1024;
@@ -63,8 +70,8 @@ pub struct Table {
     listener: OwnedFd,
     callers: Vec<Option<Caller>>,
     connections: BTreeMap<Ports, Connection>,
-    /// Calls of the guest to somebody who has more calls than he takes; nothing tells when he has taken one.
-    calls: VecDeque<Header>,
+    /// Calls of the guest to somebody who has more calls than he takes, and since when; nothing tells when he has taken one.
+    calls: VecDeque<(Header, Instant)>,
     rests: Vec<Option<Rest>>,
     /// What is to be said to the guest, of connections that there are and of others.
     unsaid: VecDeque<(Ports, Word)>,
@@ -109,11 +116,29 @@ impl Table {
             let (socket, wanted) = connection.interest(guest_hears)?;
             Some((Which::Connection(*ports), socket, wanted))
         });
-        let rests = self.rests.iter().enumerate().filter_map(|(number, rest)| {
-            let (socket, wanted) = rest.as_ref()?.interest();
-            Some((Which::Rest(number), socket, wanted))
-        });
+        let rests =
+            self.rests.iter().enumerate().filter_map(|(number, rest)| {
+                Some((Which::Rest(number), rest.as_ref()?.as_fd(), PollFlags::OUT))
+            });
         listener.into_iter().chain(callers).chain(connections).chain(rests)
+    }
+
+    /// Whether something is left for sockets of connections that are over.
+    pub fn has_rests(&self) -> bool {
+        self.rests.iter().any(Option::is_some)
+    }
+
+    /// What is waited for then.
+    pub fn rests(&self) -> impl Iterator<Item = (usize, PollFd<'_>)> {
+        let rests = self.rests.iter().enumerate();
+        rests.filter_map(|(number, rest)| Some((number, PollFd::new(rest.as_ref()?, PollFlags::OUT))))
+    }
+
+    /// Has such a socket take what is left for it.
+    pub fn pass_on(&mut self, number: usize) {
+        if let Some(place) = self.rests.get_mut(number) {
+            self.lets_in |= place.take_if(|rest| !rest.pass_on()).is_some();
+        }
     }
 
     /// What nothing will tell of, and is to be tried again after this time.
@@ -127,9 +152,16 @@ impl Table {
     /// Tries again what could not be done.
     pub fn try_again(&mut self) {
         self.lets_in = true;
-        for _ in 0..self.calls.len() {
-            let Some(header) = self.calls.pop_front() else { break };
-            self.call(header);
+        let mut full = BTreeSet::new();
+        for (header, since) in std::mem::take(&mut self.calls) {
+            if since.elapsed() >= PATIENCE {
+                self.unsaid.push_back((ports_of(&header), operation::RESET.into()));
+            } else if full.contains(&header.target_port) {
+                self.calls.push_back((header, since));
+            } else if !self.call(&header) {
+                full.insert(header.target_port);
+                self.calls.push_back((header, since));
+            }
         }
     }
 
@@ -143,11 +175,7 @@ impl Table {
         match which {
             Which::Listener => self.let_in(),
             Which::Caller(number) => self.hear_caller(number, has_driver),
-            Which::Rest(number) => {
-                if let Some(place) = self.rests.get_mut(number) {
-                    self.lets_in |= place.take_if(|rest| !rest.pass_on()).is_some();
-                }
-            }
+            Which::Rest(number) => self.pass_on(number),
             Which::Connection(ports) => {
                 let Some(connection) = self.connections.get_mut(&ports) else { return };
                 let fate = connection.ready(happened);
@@ -182,7 +210,8 @@ impl Table {
         self.lets_in = true;
         let (Some(caller), Some(guest)) = (caller, guest) else { return };
         let ports = Ports { host: self.free_port(guest), guest };
-        self.connections.insert(ports, Connection::to_guest(caller.into_socket()));
+        let room = self.room();
+        self.connections.insert(ports, Connection::to_guest(caller.into_socket(), room));
         self.unsaid.push_back((ports, operation::REQUEST.into()));
     }
 
@@ -202,36 +231,61 @@ impl Table {
         if header.source != GUEST || header.target != HOST {
             return;
         }
-        let ports = Ports { host: header.target_port, guest: header.source_port };
-        let reset = |table: &mut Table| table.unsaid.push_back((ports, operation::RESET.into()));
+        let ports = ports_of(header);
+        let reset = Word { kind: header.kind, ..operation::RESET.into() };
         if header.kind != STREAM {
-            return reset(self);
+            // An end is not answered, or two who know of different kinds would answer each other for ever.
+            if header.operation != operation::RESET {
+                self.unsaid.push_back((ports, reset));
+            }
+            return;
         }
         match (self.connections.get_mut(&ports), header.operation) {
             (Some(connection), _) => {
                 let fate = connection.hear(header, data, ports.host);
                 self.settle(ports, fate);
             }
-            (None, operation::REQUEST) => self.call(*header),
-            (None, operation::RESET) => {
-                self.calls.retain(|call| (call.target_port, call.source_port) != (ports.host, ports.guest));
+            (None, operation::REQUEST) => {
+                // Who has given up and calls once more has the same ports.
+                self.calls.retain(|(call, _)| ports_of(call) != ports);
+                if !self.call(header) {
+                    if self.calls.len() < MOST_CALLS {
+                        self.calls.push_back((*header, Instant::now()));
+                    } else {
+                        self.unsaid.push_back((ports, reset));
+                    }
+                }
             }
-            (None, _) => reset(self),
+            (None, operation::RESET) => self.calls.retain(|(call, _)| ports_of(call) != ports),
+            (None, _) => self.unsaid.push_back((ports, reset)),
         }
     }
 
-    /// The guest calls a port of the host.
-    fn call(&mut self, header: Header) {
-        let ports = Ports { host: header.target_port, guest: header.source_port };
+    /// The guest calls a port of the host. False if who listens there has more calls than he takes.
+    fn call(&mut self, header: &Header) -> bool {
+        let ports = ports_of(header);
+        // Somebody here may have got it while the call waited.
+        if self.connections.contains_key(&ports) {
+            return true;
+        }
         let word = match self.connect(ports.host) {
             Ok(socket) => {
-                self.connections.insert(ports, Connection::from_guest(socket, &header));
+                let room = self.room();
+                // Those before that had the same ports are over for the guest.
+                self.unsaid.retain(|(of, _)| *of != ports);
+                self.connections.insert(ports, Connection::from_guest(socket, room, header));
                 operation::RESPONSE
             }
-            Err(Errno::AGAIN) if self.calls.len() < MOST_CALLS => return self.calls.push_back(header),
+            Err(Errno::AGAIN) => return false,
             Err(_) => operation::RESET,
         };
         self.unsaid.push_back((ports, word.into()));
+        true
+    }
+
+    /// How much room another connection has.
+    fn room(&self) -> u32 {
+        if self.connections.len() < WITH_ROOM { ROOM } else { LITTLE_ROOM }
     }
 
     /// Connects to who listens for a port of the host.
@@ -262,7 +316,7 @@ impl Table {
         self.rests.retain(Option::is_some);
         self.rests.extend(over.filter_map(Connection::rest).map(Some));
         let mut left = self.rests.iter().flatten().map(Rest::length).sum::<usize>();
-        while left > MOST_LEFT {
+        while left > MOST_LEFT || self.rests.len() > MOST_RESTS {
             left -= self.rests.remove(0).map_or(0, |rest| rest.length());
         }
         self.lets_in = true;
@@ -272,7 +326,7 @@ impl Table {
     pub fn next_word(&mut self) -> Option<Header> {
         let (ports, word) = self.unsaid.pop_front()?;
         let mut header = header(ports, word.operation);
-        header.flags = word.flags;
+        (header.flags, header.kind) = (word.flags, word.kind);
         if let Some(connection) = self.connections.get_mut(&ports) {
             connection.give_credit(&mut header);
         }
@@ -280,9 +334,9 @@ impl Table {
     }
 
     /// Reads from a connection that is ready what the guest is told next, with its header; nothing if nothing comes for now.
-    pub fn read(&mut self, ports: Ports, buffer: &mut [u8], happened: PollFlags) -> Option<Header> {
+    pub fn read(&mut self, ports: Ports, buffer: &mut [u8]) -> Option<Header> {
         let connection = self.connections.get_mut(&ports)?;
-        let (length, fate) = connection.read(buffer, happened);
+        let (length, fate) = connection.read(buffer);
         let told = (length > 0).then(|| {
             let mut header = header(ports, operation::DATA);
             header.length = length as u32;
@@ -300,6 +354,11 @@ impl Table {
         self.unsaid.clear();
         self.calls.clear();
     }
+}
+
+/// The ports of what the guest says.
+fn ports_of(header: &Header) -> Ports {
+    Ports { host: header.target_port, guest: header.source_port }
 }
 
 fn header(ports: Ports, operation: u16) -> Header {

@@ -30,7 +30,8 @@ pub struct Mapping {
 
 // SAFETY: it owns its addresses, which are good on every thread, and hands out no reference to what is there.
 unsafe impl Send for Mapping {}
-// SAFETY: as above; reads and writes at the same time are what such memory is for, and are made through raw pointers.
+// SAFETY: as above; reads and writes at the same time are what such memory is for, and are made through raw pointers. That two
+// threads of one program do not copy to and from the same bytes at once is up to that program, as with any device's memory.
 unsafe impl Sync for Mapping {}
 
 /// Whether a file will stay as long as it is now, so that touching a mapping of it never faults.
@@ -56,7 +57,8 @@ impl Mapping {
 
     /// Maps parts of files behind one another; together they have this length.
     pub fn reserve(length: usize, parts: &[Part<'_>], is_writable: bool) -> Result<Mapping, Errno> {
-        if length == 0 || parts.iter().map(|part| part.length).sum::<usize>() != length {
+        let together = parts.iter().try_fold(0_usize, |sum, part| sum.checked_add(part.length));
+        if length == 0 || together != Some(length) {
             return Err(Errno::INVAL);
         }
         for part in parts {
@@ -122,9 +124,8 @@ impl Mapping {
         if !self.holds(offset, data.len()) {
             return false;
         }
-        // SAFETY: the range was just checked, and the file is as long as was checked when it was mapped and does not get
-        // shorter: it is sealed, or it is the program's own and nobody else has it, or the program trusts whoever has. `data` is
-        // ours alone.
+        // SAFETY: the range was just checked, and the file was as long when it was mapped. Where it is not sealed, and whoever
+        // has it makes it shorter, the process dies of a signal, and reads nothing else. `data` is ours alone.
         unsafe { copy(self.base.as_ptr().add(offset as usize), data.as_mut_ptr(), data.len()) };
         true
     }

@@ -3,7 +3,7 @@
 
 use hcs_core::Error;
 
-use super::{Action, Architecture, Profile, Rule, compile};
+use super::{Action, Architecture, Condition, Profile, Rule, compile};
 
 /// What the language and the C library need, up to the end of the process.
 const ALWAYS: &[&str] = &[
@@ -27,13 +27,15 @@ const ALWAYS: &[&str] = &[
     "writev",
 ];
 
-/// Leaves this process these calls, for ever.
-pub fn leave_only(calls: &[&[&'static str]]) -> Result<(), Error> {
+/// Leaves this process these calls, for ever, and others under a condition.
+pub fn leave_only(calls: &[&[&'static str]], some: &[(&'static str, Condition)]) -> Result<(), Error> {
     let calls = [&calls.concat()[..], ALWAYS].concat();
+    let allow = |calls, conditions| Rule { calls, action: Action::Allow, conditions };
+    let some = some.iter().map(|(call, condition)| allow(vec![*call], vec![*condition]));
     let profile = Profile {
         default: Action::Errno(rustix::io::Errno::PERM.raw_os_error() as u16),
         architectures: vec![Architecture::NATIVE],
-        rules: vec![Rule { calls, action: Action::Allow, conditions: Vec::new() }],
+        rules: some.chain([allow(calls, Vec::new())]).collect(),
         flags: 0,
     };
     let program = compile(&profile)?;

@@ -81,8 +81,8 @@ struct Running {
     server: Option<Server>,
     /// Who serves them at ports.
     ports: sharing::Ports,
-    /// Who carries its sockets. It ends by being dropped.
-    _sockets: Option<Sockets>,
+    /// Who carries its sockets.
+    sockets: Option<Sockets>,
     /// The trusted platform module.
     tpm: Option<Tpm>,
     /// What it and the firmware remember.
@@ -310,6 +310,9 @@ impl Machine {
         }
         // Its memory and the ends of its conversations go too: a worker may wait long for a service that wants to know the end.
         if let Some(mut running) = self.running.take() {
+            // A guest that has ended by itself may have said something just before.
+            let sockets = running.sockets.take().filter(|_| self.reason.is_some());
+            sockets.into_iter().for_each(Sockets::finish);
             // What it remembers is complete when it has ended.
             running.tpm = None;
             if let Some(Err(error)) = running.remembered.as_mut().map(Remembered::keep) {

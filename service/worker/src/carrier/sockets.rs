@@ -248,14 +248,15 @@ impl Link {
                 }
             }
         }
-        // Who listens has nothing to say.
-        loop {
+        // Who listens has nothing to say, and cannot stop others by saying much.
+        for _ in 0..TURN {
             match take(&self.socket, buffer)? {
-                None => return Ok(Flow::Goes),
+                None => break,
                 Some(0) => return Ok(Flow::Over),
                 Some(_) => {}
             }
         }
+        Ok(Flow::Goes)
     }
 
     fn sink(&mut self, buffer: &mut [u8]) -> Result<Flow, Errno> {
