@@ -15,7 +15,7 @@ fn the_service_manager_finds_no_fault_in_the_units() {
         assert!(text.contains(&installed), "{text}");
         // A program that is not there would be a fault.
         let built = format!("ExecStart={}\n", binaries::find(program).display());
-        fs::write(folder.join(unit), text.replace(&installed, &built)).unwrap();
+        fs::write(folder.join(&unit), text.replace(&installed, &built)).unwrap();
     }
     fs::copy(units.join("hcsd.socket"), folder.join("hcsd.socket")).unwrap();
     let units = ["hcsd.service", "hcsd.socket", "hcs-guest.service"].map(|unit| folder.join(unit));
