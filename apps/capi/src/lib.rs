@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!   exports    operations.rs  systems.rs  processes.rs  host.rs  win32/     storage.rs: one function per export, all alike:
-//!      │       devices/                                                     check, begin the operation, make a call
+//!      │       devices/  saved.rs  vm_access.rs                             check, begin the operation, make a call
 //!   objects    operation.rs   system.rs   process.rs    listener.rs         what handles stand for
 //!      │                                                                    table.rs, handles.rs give out the handles
-//!   machinery  call.rs  target.rs  strand.rs  pool.rs  link.rs              calls, events, threads, connection
+//!   machinery  call.rs  target.rs  strand.rs  pool.rs  link.rs  remote.rs   calls, events, threads, connection
+//!      │       sync.rs
 //!      │
 //!   edge       abi.rs                                                       pointers and texts of the caller
 //! ```

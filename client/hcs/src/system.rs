@@ -143,7 +143,7 @@ impl System {
         Operation::begin(&self.0.link, number, &call(self.0.handle, Some(number)), |_| Ok(()))
     }
 
-    /// Hosts devices for it: gives a channel to its worker, at which [`hcs_ipc::hosting`] is spoken. The host is gone when that
+    /// Hosts devices for it: gives a channel to its worker, at which [`hcs_ipc::device_host`] is spoken. The host is gone when that
     /// is closed. A restricted one has fewer rights, and there may be several.
     pub fn host_devices(&self, is_restricted: bool) -> Operation<OwnedFd> {
         let call = HostDevices { handle: self.0.handle, restricted: Some(is_restricted) };

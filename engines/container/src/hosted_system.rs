@@ -94,8 +94,10 @@ fn check_version(version: Option<&Version>) -> Result<(), Error> {
         Some(2) => Ok(()),
         found => {
             let found = found.map_or("none".to_owned(), |major| major.to_string());
+            // As the bridge says it, which this text goes over.
             Err(Error::new(Cause::InvalidJson, format!("found the schema version {found}, expected 2"))
-                .at("$.SchemaVersion"))
+                .at("$.SchemaVersion")
+                .hint("Write it in version 2 of the schema."))
         }
     }
 }

@@ -1,13 +1,16 @@
 //! The container engine: a Container document becomes a plan, a plan becomes namespaces, cgroups, mounts and
 //! processes.
 //!
-//! Two sides use it:
+//! Three sides use it:
 //!
 //! * hcsd (and the guest agent's host side) plans: [`plan`], [`process_plan`], [`policy`]. Planning touches
 //!   nothing, so a document is refused before anything exists.
 //! * the worker acts: [`container`] makes, starts and ends a container by its plan, [`process`] runs processes
 //!   in it. The worker is single-threaded; between clone3 and execve its children make only raw system calls
 //!   and report failures as (step, errno) over a close-on-exec pipe ([`report`]).
+//!
+//! * the engine for virtual machines: [`host_process`] starts programs of the host for a machine, [`host_view`] is all that one sees,
+//!   [`shares`] are folders that come and go in that.
 //!
 //! The agent in a virtual machine is such a worker too, and for processes that run on the machine itself there is
 //! [`bare`].

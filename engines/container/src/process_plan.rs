@@ -161,7 +161,8 @@ fn not_kept(other: &str) -> Error {
     Error::new(Cause::InvalidData, detail).at("$.Linux.Log").hint(format!("Leave out {other}, or Linux.Log."))
 }
 
-fn no_program() -> Error {
+/// Neither a line nor a list names one.
+pub fn no_program() -> Error {
     Error::new(Cause::InvalidData, "there is no program to run")
         .at("$.CommandLine")
         .hint("Send CommandLine or CommandArgs.")

@@ -10,6 +10,10 @@
 //! hcsd plans, which touches nothing. The worker acts: it opens every file of the plan with the rights of the machine's
 //! own user, so that QEMU, which runs as that user, gets nothing that it has no right to; QEMU finds them as descriptors
 //! and opens none by path.
+//!
+//! Beside QEMU there are programs that do something for it ([`helper`]): [`shares`] and [`folder_port`] for folders of the host,
+//! [`sockets`] for sockets, [`tpm`], and applications that are devices ([`device_hosts`]). [`memory`] is the guest's, made by the
+//! worker; [`remembered`] is what firmware and TPM keep; [`change`] is what a running machine is asked to become.
 
 #![deny(clippy::print_stderr, reason = "it panics where nothing takes the words; see hcs_core::complain")]
 

@@ -26,7 +26,7 @@ use crate::{
     power,
 };
 
-const SIGKILL: i32 = 9;
+const SIGKILL: i32 = rustix::process::Signal::KILL.as_raw();
 
 impl Agent {
     /// The host asks something.

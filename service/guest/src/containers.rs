@@ -15,6 +15,7 @@ use hcs_gcs::{
 use hcs_ipc::worker::Request;
 use hcs_schema::{Any, NotificationType};
 use hcs_worker::carrier::Cut;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::{
@@ -26,8 +27,8 @@ use crate::{
 /// How long the processes of a container may take to end that are asked to, where the host does not say.
 const GRACE: u64 = 10_000;
 
-const SIGTERM: i32 = 15;
-const SIGKILL: i32 = 9;
+const SIGTERM: i32 = Signal::TERM.as_raw();
+const SIGKILL: i32 = Signal::KILL.as_raw();
 
 /// What is known of a container beside what is known of every place.
 pub struct Container {

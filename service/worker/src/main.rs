@@ -6,6 +6,9 @@
 //! ends with hcsd. If the worker dies, its container dies with it.
 //!
 //! It has one thread and waits in one place, [`hcs_worker::Worker::run`]; the container engine relies on that.
+//!
+//! Started with a role as its first argument, it is something else for a machine: `folders` serves shared folders (`hcs_folders`),
+//! `sockets` carries the machine's sockets (`hcs_sockets`).
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stderr, reason = "it panics where nothing takes the words; see hcs_core::complain")]
 

@@ -17,7 +17,8 @@ use crate::processes;
 const WORKER: &str = "hcs-worker";
 
 /// Programs of the host that run for a machine, in namespaces of their own.
-const OF_MACHINES: &[&str] = &["qemu-system-x86_64", "virtiofsd", "swtpm", "passt", "hcs-sockets"];
+const OF_MACHINES: &[&str] =
+    &["qemu-system-x86_64", "virtiofsd", "swtpm", "passt", "hcs-sockets", "hcs-folders"];
 
 /// A step. Two of one run that look alike are told apart by their number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -192,8 +193,11 @@ impl Thread {
 
 /// The name of the program that a process runs. A worker's has no path: it is executed from a mount that is nowhere.
 pub fn program(pid: u32) -> Option<String> {
-    if matches!(processes::read(pid, "comm").trim(), WORKER | "hcs-init") {
-        return Some(WORKER.to_owned());
+    match processes::read(pid, "comm").trim() {
+        WORKER | "hcs-init" => return Some(WORKER.to_owned()),
+        // The worker's program in other roles.
+        role @ ("hcs-sockets" | "hcs-folders") => return Some(role.to_owned()),
+        _ => {}
     }
     let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     Some(path.file_name()?.to_string_lossy().into_owned())

@@ -95,7 +95,7 @@ fn usage() -> String {
         "usage:
   hcs-bench MEASUREMENT [--json FILE]
   hcs-bench run [--into FOLDER] [--keep] [--known] [MEASUREMENT…]
-  hcs-bench compare FOLDER FOLDER [--machines] [--json FILE] [SUBJECT…]
+  hcs-bench compare FOLDER FOLDER [--machines] [--seed N] [--json FILE] [SUBJECT…]
   hcs-bench specification\n{measurements}"
     )
 }

@@ -64,7 +64,8 @@ fn steps(workspace: &Workspace, full: bool) -> Vec<Step> {
     let mut build = Line::of("cargo build --release --locked --quiet");
     if full {
         // A long test is marked `#[ignore = "long: …"]`.
-        unit += " -- --include-ignored";
+        // What is compared with a specification that is elsewhere needs a hand.
+        unit += " -- --include-ignored --skip the_member_list_is_that_of_the_specification";
         end_to_end += " --include-ignored";
         load += " --include-ignored";
     } else {

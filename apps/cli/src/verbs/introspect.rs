@@ -1,11 +1,10 @@
 //! `hcs introspect`
 
+use hcs_ipc::interface::NAME;
 use serde_json::{Map, Value, json};
 
 use super::call::call;
 use crate::{Context, failure::Failure, output};
-
-const INTERFACE: &str = "io.hcs.Compute";
 
 /// Print the interface of the service as it describes itself: every method with its meaning.
 ///
@@ -13,7 +12,7 @@ const INTERFACE: &str = "io.hcs.Compute";
 #[derive(clap::Args)]
 pub struct Introspect {
     /// Another interface than io.hcs.Compute.
-    #[arg(default_value = INTERFACE, hide_default_value = true)]
+    #[arg(default_value = NAME, hide_default_value = true)]
     interface: String,
     /// Print what the service says of itself, with the names of its interfaces, as JSON.
     #[arg(long, conflicts_with = "interface")]

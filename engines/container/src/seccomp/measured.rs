@@ -1,4 +1,5 @@
-//! What compiling and loading the default filter costs. Run by hand: `cargo test --release -- --ignored measured`.
+//! What compiling and loading the default filter costs. Run by hand: `cargo test --release -- --ignored --nocapture measured`;
+//! `cargo xtask test --full` runs it too.
 
 use std::time::Instant;
 
@@ -6,7 +7,7 @@ use super::{compile, default_profile};
 use crate::confinement::CAPABILITIES;
 
 #[test]
-#[ignore = "a measurement: filters stay on the thread that loads them"]
+#[ignore = "long: a measurement; filters stay on the thread that loads them"]
 fn measured_times_of_the_default_filter() {
     const ROUNDS: usize = 200;
     let mut compiling: Vec<_> = (0..ROUNDS)

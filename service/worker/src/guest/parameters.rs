@@ -1,6 +1,6 @@
 //! The plan of a process in the words of the bridge.
 
-use hcs_container::{ProcessPlan, attributes::Attributes};
+use hcs_container::{ProcessPlan, attributes::Attributes, process_plan::no_program};
 use hcs_core::{Cause, Error};
 use hcs_gcs::records::{NULL_ID, ProcessParameters, Raw};
 
@@ -21,9 +21,7 @@ pub fn whole(plan: &ProcessPlan, of: &str) -> Result<ProcessParameters, Error> {
 /// What a plan says, as far as the bridge has words for it.
 pub fn of(plan: &ProcessPlan) -> Result<ProcessParameters, Error> {
     if plan.arguments.is_empty() {
-        return Err(Error::new(Cause::InvalidData, "there is no program to run")
-            .at("$.CommandLine")
-            .hint("Send CommandLine or CommandArgs."));
+        return Err(no_program());
     }
     // What it has no words for must not be lost.
     let none = |what: &str, at: &str| {

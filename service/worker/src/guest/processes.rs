@@ -23,7 +23,7 @@ use crate::{output, tracked::Ends};
 const REMEMBERED: usize = 4096;
 
 /// What ends a process for which nobody asks for another signal.
-const SIGKILL: u32 = 9;
+const END: u32 = rustix::process::Signal::KILL.as_raw().cast_unsigned();
 
 /// What waits at a port for its stream.
 pub(super) enum End {
@@ -154,7 +154,7 @@ impl Guest {
     pub(super) fn exit_code(&self, key: &Key, said: u32) -> u32 {
         match self.processes.get(key) {
             Some(process) if said == u32::MAX && !self.is_of_this_house() => {
-                128 + process.signal.and_then(|signal| u32::try_from(signal).ok()).unwrap_or(SIGKILL)
+                128 + process.signal.and_then(|signal| u32::try_from(signal).ok()).unwrap_or(END)
             }
             _ => said,
         }
