@@ -99,8 +99,10 @@ fn a_client_without_a_thread_is_looked_after_by_who_waits() {
 #[test]
 fn a_client_without_a_thread_does_not_wait_for_a_service_that_hangs() {
     let service = Service::start();
-    let client = Client::connect_unattended(Options { socket: service.socket() }).unwrap();
+    // Before it has anything to answer: what has been answered once is not given up.
     processes::signal(service.pid(), Signal::STOP);
+    until("it stands still", PROMPT, || processes::status(service.pid(), "State").starts_with('T'));
+    let client = Client::connect_unattended(Options { socket: service.socket() }).unwrap();
     let began = Instant::now();
     let error = crate::refused(client.list(None).wait(), Cause::ServiceDisconnect);
     let took = began.elapsed();
