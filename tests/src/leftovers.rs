@@ -95,7 +95,7 @@ pub fn remove_parents(root: &Path) -> bool {
 /// The service's folder below each controller, as far as there is one.
 pub fn parents(root: &Path) -> Vec<PathBuf> {
     let mountinfo = fs::read("/proc/self/mountinfo").expect("mountinfo");
-    let mounts = mountinfo::points_of_cgroups(&mountinfo);
+    let mounts = mountinfo::cgroups(&mountinfo).map(|mount| mount.point);
     mounts.map(|mount| mount.join(cgroup_parent(root))).filter(|parent| parent.is_dir()).collect()
 }
 

@@ -10,10 +10,9 @@ use hcs_container::{
     cgroup::Cgroup,
     host_process::{self, Program},
     host_view::View,
-    network::host_program,
     process,
 };
-use hcs_core::Error;
+use hcs_core::{Error, host_program};
 use rustix::{
     fs::{Mode, OFlags},
     io::Errno,
@@ -132,7 +131,7 @@ pub fn find(host: &Host, name: &str, package: &str, blame: &str) -> Result<PathB
     if beside.is_file() {
         return Ok(beside);
     }
-    host_program::find(name, package, blame)
+    host_program::find(name, package).map_err(|error| error.at(blame))
 }
 
 fn failed(path: &Path, errno: Errno) -> Error {

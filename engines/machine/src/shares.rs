@@ -10,10 +10,9 @@ use hcs_container::{
     cgroup::Cgroup,
     detached,
     host_view::View,
-    network::host_program,
     shares::{self, SharedFolder, Shares},
 };
-use hcs_core::Error;
+use hcs_core::{Error, host_program};
 use rustix::{
     io::Errno,
     mount::MountAttrFlags,
@@ -108,6 +107,6 @@ fn find(host: &Host) -> Result<PathBuf, Error> {
     let places = prefixes.iter().flat_map(|prefix| PLACES.iter().map(move |place| prefix.join(place)));
     match places.into_iter().find(|place| place.is_file()) {
         Some(path) => Ok(path),
-        None => host_program::find("virtiofsd", "virtiofsd", BLAME),
+        None => host_program::find("virtiofsd", "virtiofsd").map_err(|error| error.at(BLAME)),
     }
 }

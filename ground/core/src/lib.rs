@@ -13,10 +13,11 @@
 //!   it is due to a device of an application.
 //! * [`mod@absolute`]: paths in documents.
 //! * [`complain!`]: a line for the log of a program.
+//! * [`host_program`]: programs of the host, found and run.
 //! * [`lock`]: locks on files, also on those that who has them removes.
 //! * [`mountinfo`]: what the kernel says of mounts.
 //! * [`random`]: random numbers of the kernel.
-//! * [`ready`]: waiting for descriptors, within a limit. These five have all the I/O here.
+//! * [`ready`]: waiting for descriptors, within a limit. These six have all the I/O here.
 //! * [`timestamp`]: times as documents write them.
 #![forbid(unsafe_code)]
 
@@ -27,6 +28,7 @@ pub mod device_failure;
 pub mod error;
 pub mod event;
 pub mod exit;
+pub mod host_program;
 pub mod hresult;
 pub mod id;
 pub mod lock;

@@ -12,6 +12,10 @@ use std::{
 
 use rustix::mount::UnmountFlags;
 
+use crate::Error;
+
+const FILE: &str = "/proc/self/mountinfo";
+
 /// A path without the octal escapes that the kernel writes for blanks, tabs, line ends and backslashes.
 pub fn unescaped(text: &[u8]) -> OsString {
     let mut bytes = Vec::with_capacity(text.len());
@@ -49,17 +53,53 @@ pub fn points_below(mountinfo: &[u8], folder: &Path) -> Vec<PathBuf> {
     below
 }
 
-/// Where hierarchies of cgroups are mounted, of either version.
-pub fn points_of_cgroups(mountinfo: &[u8]) -> impl Iterator<Item = PathBuf> {
-    const SIGN: &[u8] = b" - cgroup";
-    let lines = mountinfo.split(|byte| *byte == b'\n');
-    lines.filter(|line| line.windows(SIGN.len()).any(|part| part == SIGN)).filter_map(point)
+/// The text itself.
+pub fn read() -> Result<Vec<u8>, Error> {
+    fs::read(FILE).map_err(|error| Error::from_io(&error, format!("reading {FILE}")))
+}
+
+/// A mounted hierarchy of cgroups.
+#[derive(Debug)]
+pub struct Cgroups {
+    /// Where.
+    pub point: PathBuf,
+    /// It is the one of version 2.
+    pub is_unified: bool,
+    /// All of it is mounted there, as far as this process sees it.
+    pub is_whole: bool,
+    /// It can be written.
+    pub is_writable: bool,
+    /// Its controllers, of version 1; that of version 2 has a file that says them.
+    pub controllers: Vec<String>,
+}
+
+/// Those of either version.
+pub fn cgroups(mountinfo: &[u8]) -> impl Iterator<Item = Cgroups> {
+    mountinfo.split(|byte| *byte == b'\n').filter_map(cgroup)
+}
+
+/// A line: id, parent, device, root, place, options, some more, "-", kind, source, options of the file system.
+fn cgroup(line: &[u8]) -> Option<Cgroups> {
+    let text = String::from_utf8_lossy(line);
+    let (before, after) = text.split_once(" - ")?;
+    let (mut before, mut after) = (before.split(' ').skip(3), after.split(' '));
+    let (root, options) = (before.next()?, before.nth(1)?);
+    let (kind, own_options) = (after.next()?, after.nth(1)?);
+    let is_unified = match kind {
+        "cgroup2" => true,
+        "cgroup" => false,
+        _ => return None,
+    };
+    let controllers =
+        if is_unified { Vec::new() } else { own_options.split(',').map(str::to_owned).collect() };
+    let is_writable = !options.split(',').chain(own_options.split(',')).any(|option| option == "ro");
+    Some(Cgroups { point: point(line)?, is_unified, is_whole: root == "/", is_writable, controllers })
 }
 
 /// Takes away what is mounted at a folder or below it: what somebody has mounted there is not to be removed with the folder.
 pub fn unmount_below(folder: &Path) -> io::Result<()> {
     let real = folder.canonicalize()?;
-    for point in points_below(&fs::read("/proc/self/mountinfo")?, &real) {
+    for point in points_below(&fs::read(FILE)?, &real) {
         rustix::mount::unmount(&point, UnmountFlags::DETACH)?;
     }
     Ok(())
@@ -93,9 +133,16 @@ mod tests {
     fn hierarchies_of_both_versions_are_found() {
         let text = "30 24 0:25 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n\
                     31 30 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                    32 30 0:27 /own /sys/fs/cgroup/a\\040b ro - cgroup cgroup rw,cpu,cpuacct\n\
                     40 1 0:30 / /tmp rw - tmpfs tmpfs rw\n";
-        let expected = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory"].map(PathBuf::from);
-        assert_eq!(points_of_cgroups(text.as_bytes()).collect::<Vec<_>>(), expected);
+        let [unified, memory, part] = &cgroups(text.as_bytes()).collect::<Vec<_>>()[..] else { panic!() };
+        assert_eq!(unified.point, Path::new("/sys/fs/cgroup/unified"));
+        assert!(
+            unified.is_unified && unified.is_whole && unified.is_writable && unified.controllers.is_empty()
+        );
+        assert!(!memory.is_unified && memory.controllers.iter().any(|name| name == "memory"));
+        assert_eq!(part.point, Path::new("/sys/fs/cgroup/a b"));
+        assert!(!part.is_whole && !part.is_writable && part.controllers.ends_with(&["cpuacct".to_owned()]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Duration};
 
-use hcs_container::network::host_program;
+use hcs_core::host_program;
 use rustix::system::RebootCommand;
 
 /// Programs by which a distribution is asked to end itself in order.
@@ -20,7 +20,7 @@ pub fn off() {
             if program.ends_with("systemctl") {
                 command.arg("poweroff");
             }
-            if host_program::run(&mut command, "", PATIENCE).is_ok() {
+            if host_program::run_with("", &mut command, PATIENCE).is_ok() {
                 return;
             }
         }

@@ -128,9 +128,9 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn open_cpu_groups(config: &Config) -> Option<CpuGroups> {
-    let mountinfo = fs::read("/proc/self/mountinfo").ok()?;
+    let mountinfo = hcs_core::mountinfo::read().ok()?;
     // What is mounted at a place that is no UTF-8 is no hierarchy.
-    let mount = CpusetMount::find(&String::from_utf8_lossy(&mountinfo))?;
+    let mount = CpusetMount::find(&mountinfo)?;
     let folder = format!("{}/cpu-groups", config.cgroup_parent);
     match CpuGroups::open(
         mount,

@@ -18,7 +18,6 @@ mod failure;
 mod format;
 pub mod gpt;
 pub mod guid;
-mod host_program;
 pub mod image;
 mod loop_device;
 pub mod mount;

@@ -209,9 +209,7 @@ fn name(image: &File) -> Result<String, Error> {
 }
 
 fn is_mounted(point: &Path) -> Result<bool, Error> {
-    let text = fs::read("/proc/self/mountinfo")
-        .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
-    Ok(mountinfo::points(&text).any(|mounted| mounted == point))
+    Ok(mountinfo::points(&mountinfo::read()?).any(|mounted| mounted == point))
 }
 
 /// Fails if a loop device of somebody else is on the image. That of one who was killed over it goes by itself, when all have

@@ -11,11 +11,11 @@ use std::{
         unix::{ffi::OsStrExt, fs::MetadataExt},
     },
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error, ready};
+use hcs_core::{Cause, Error, host_program, ready};
 use rustix::{
     event::PollFlags,
     io::Errno,
@@ -23,11 +23,11 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal},
 };
 
-use crate::{failure, host_program, image::Format};
+use crate::{failure, image::Format};
 
 /// Its program.
 const PROGRAM: &str = "qemu-storage-daemon";
-/// How long it may take to write back what is left, before it is killed.
+/// How long it may take to begin, and to write back what is left, before it is killed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one that is killed may take to be gone: as long as its file system holds it.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ impl Server {
         let node =
             |name: &str, more: &str| format!("node-name={name},read-only={fixed},discard=unmap,{more}");
         let disk = format!("driver={},file=file", format.driver());
-        let mut command = host_program::find(PROGRAM, "qemu-utils")?;
+        let mut command = Command::new(host_program::find(PROGRAM, "qemu-utils")?);
         command
             // It opens its standard input anew, so whoever has the file open for reading only stays with that.
             .stdin(Stdio::from(image))
@@ -75,7 +75,7 @@ impl Server {
                 &format!("type=fuse,id=disk,node-name=disk,writable={writable},{}", self.sign()),
             ])
             .arg("--daemonize");
-        host_program::run(&mut command).inspect_err(|_| {
+        host_program::run(&mut command, PATIENCE).inspect_err(|_| {
             let _ = self.end();
         })
     }

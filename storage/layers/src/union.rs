@@ -154,8 +154,7 @@ fn expect_writable(layer: &Layer) -> Result<(), Error> {
 
 /// A mount of the host that something below this folder is; what is destroyed must have none.
 pub fn mount_below(folder: &Path) -> Result<Option<String>, Error> {
-    let text = fs::read("/proc/self/mountinfo")
-        .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
+    let text = mountinfo::read()?;
     let folder = fs::canonicalize(folder).map_err(failure::io(folder, "looking at"))?;
     Ok(mountinfo::points_below(&text, &folder).pop().map(|point| point.display().to_string()))
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, mountinfo};
 
 /// The controllers that a container's group uses.
 pub(super) const CONTROLLERS: &[&str] = &["blkio", "cpu", "cpuacct", "devices", "freezer", "memory", "pids"];
@@ -36,43 +36,31 @@ pub enum Layout {
 impl Layout {
     /// Looks at this host.
     pub fn of_this_host() -> Result<Layout, Error> {
-        let text = std::fs::read("/proc/self/mountinfo")
-            .map_err(|error| Error::from_io(&error, "reading /proc/self/mountinfo"))?;
-        // What is mounted at a place that is no UTF-8 is no hierarchy.
-        Layout::from_mountinfo(&String::from_utf8_lossy(&text), |mount| {
+        Layout::from_mountinfo(&mountinfo::read()?, |mount| {
             std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
         })
     }
 
     /// Decides from the text of a mountinfo file; `controllers_of` reads `cgroup.controllers` of a v2 mount.
-    pub fn from_mountinfo(text: &str, controllers_of: impl Fn(&Path) -> String) -> Result<Layout, Error> {
+    pub fn from_mountinfo(text: &[u8], controllers_of: impl Fn(&Path) -> String) -> Result<Layout, Error> {
         let (mut v1, mut weak) = (BTreeMap::new(), None);
-        for line in text.lines() {
-            let Some((before, after)) = line.split_once(" - ") else { continue };
-            let mut after = after.split(' ');
-            let (Some(kind), Some(options)) = (after.next(), after.nth(1)) else { continue };
-            let mut before = before.split(' ');
-            let (Some(root), Some(mount)) = (before.nth(3), before.next()) else { continue };
-            let mount = PathBuf::from(hcs_core::mountinfo::unescaped(mount.as_bytes()));
-            match kind {
-                "cgroup2" => {
-                    let offered = controllers_of(&mount);
-                    let offers = |name: &&&str| offered.split_whitespace().any(|one| one == **name);
-                    let controllers = USED_OF_V2.iter().filter(offers).map(|name| (*name).to_owned());
-                    let layout = Layout::V2 { mount, controllers: controllers.collect() };
-                    if NEEDED_OF_V2.iter().all(|name| offers(&name)) {
-                        return Ok(layout);
-                    }
-                    weak = Some(layout);
+        for found in mountinfo::cgroups(text) {
+            let mount = found.point;
+            if found.is_unified {
+                let offered = controllers_of(&mount);
+                let offers = |name: &&&str| offered.split_whitespace().any(|one| one == **name);
+                let controllers = USED_OF_V2.iter().filter(offers).map(|name| (*name).to_owned());
+                let layout = Layout::V2 { mount, controllers: controllers.collect() };
+                if NEEDED_OF_V2.iter().all(|name| offers(&name)) {
+                    return Ok(layout);
                 }
-                "cgroup" if root == "/" || !v1.contains_key("memory") => {
-                    for controller in CONTROLLERS {
-                        if options.split(',').any(|option| option == *controller) {
-                            v1.entry((*controller).to_owned()).or_insert_with(|| mount.clone());
-                        }
-                    }
+                weak = Some(layout);
+            } else if found.is_whole || !v1.contains_key("memory") {
+                for controller in
+                    found.controllers.into_iter().filter(|one| CONTROLLERS.contains(&one.as_str()))
+                {
+                    v1.entry(controller).or_insert_with(|| mount.clone());
                 }
-                _ => {}
             }
         }
         if v1.contains_key("freezer") && v1.contains_key("memory") && v1.contains_key("pids") {
@@ -123,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_hybrid_host_is_used_through_v1() {
-        let layout = Layout::from_mountinfo(HYBRID, |_| "hugetlb\n".to_owned()).unwrap();
+        let layout = Layout::from_mountinfo(HYBRID.as_bytes(), |_| "hugetlb\n".to_owned()).unwrap();
         let Layout::V1 { mounts } = &layout else { panic!("{layout:?}") };
         assert_eq!(mounts["cpu"], mounts["cpuacct"]);
         assert_eq!(mounts["memory"], Path::new("/sys/fs/cgroup/memory"));
@@ -133,7 +121,9 @@ mod tests {
     #[test]
     fn a_unified_host_is_used_through_v2() {
         let text = "29 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
-        let layout = Layout::from_mountinfo(text, |_| "cpuset cpu io memory hugetlb pids rdma\n".to_owned());
+        let layout = Layout::from_mountinfo(text.as_bytes(), |_| {
+            "cpuset cpu io memory hugetlb pids rdma\n".to_owned()
+        });
         let Ok(Layout::V2 { mount, controllers }) = layout else { panic!("{layout:?}") };
         assert_eq!(mount, Path::new("/sys/fs/cgroup"));
         assert_eq!(controllers, ["cpu", "io", "memory", "pids"]);
@@ -142,14 +132,14 @@ mod tests {
     #[test]
     fn a_hierarchy_that_offers_little_is_used_when_there_is_no_other() {
         let text = "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
-        let layout = Layout::from_mountinfo(text, |_| "memory\n".to_owned()).unwrap();
+        let layout = Layout::from_mountinfo(text.as_bytes(), |_| "memory\n".to_owned()).unwrap();
         let Layout::V2 { controllers, .. } = layout else { panic!("{layout:?}") };
         assert_eq!(controllers, ["memory"]);
     }
 
     #[test]
     fn a_host_without_hierarchies_is_told_what_to_mount() {
-        let error = Layout::from_mountinfo("", |_| String::new()).unwrap_err();
+        let error = Layout::from_mountinfo(b"", |_| String::new()).unwrap_err();
         assert_eq!(error.cause, Cause::ServiceNotAvailable);
         assert!(error.hint.unwrap().contains("cgroup2"));
     }

@@ -7,7 +7,6 @@
 
 pub mod bridge;
 pub(crate) mod connection;
-pub mod host_program;
 pub mod namespace;
 mod nat;
 pub mod netlink;

@@ -1,10 +1,10 @@
 //! The way from our bridge to the world: addresses are translated by nftables, in a table of our own.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
-use hcs_core::Error;
+use hcs_core::{Error, host_program};
 
-use super::{host_program, plan::MODE};
+use super::plan::MODE;
 
 const PACKAGE: &str = "nftables";
 
@@ -13,7 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fails if the host has no nftables.
 pub fn check() -> Result<(), Error> {
-    host_program::find("nft", PACKAGE, MODE).map(|_| ())
+    program().map(|_| ())
+}
+
+fn program() -> Result<PathBuf, Error> {
+    host_program::find("nft", PACKAGE).map_err(|error| error.at(MODE))
 }
 
 /// Lets packets from the bridge out and their answers in. Forwarding stays on afterwards: others may rely on it by then.
@@ -39,6 +43,5 @@ pub fn remove() -> Result<(), Error> {
 
 /// All of a script, or nothing.
 fn run(script: &str) -> Result<(), Error> {
-    let nft = host_program::find("nft", PACKAGE, MODE)?;
-    host_program::run(Command::new(nft).args(["-f", "-"]), script, PATIENCE)
+    host_program::run_with(script, Command::new(program()?).args(["-f", "-"]), PATIENCE)
 }

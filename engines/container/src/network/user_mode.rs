@@ -9,9 +9,10 @@ use std::{
     io::Read,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::ffi::OsStrExt,
+    path::PathBuf,
 };
 
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, host_program};
 use rustix::{
     io::Errno,
     mount::{MountPropagationFlags, MoveMountFlags, OpenTreeFlags},
@@ -19,7 +20,7 @@ use rustix::{
     process::{Pid, PidfdFlags},
 };
 
-use super::{host_program, plan::MODE};
+use super::plan::MODE;
 use crate::{
     attributes::be_killed_as_others,
     cgroup::{Cgroup, Join},
@@ -57,7 +58,11 @@ const ARGUMENTS: &[&str] = &[
 
 /// Fails if the program is not there.
 pub fn check() -> Result<(), Error> {
-    host_program::find("pasta", "passt", MODE).map(|_| ())
+    program().map(|_| ())
+}
+
+fn program() -> Result<PathBuf, Error> {
+    host_program::find("pasta", "passt").map_err(|error| error.at(MODE))
 }
 
 /// The program, running.
@@ -76,7 +81,7 @@ impl Helper {
 
 /// Starts it. It goes into the background when the container is connected.
 pub fn connect(init: BorrowedFd<'_>, namespace: BorrowedFd<'_>, cgroup: &Cgroup) -> Result<Helper, Error> {
-    let program = host_program::find("pasta", "passt", MODE)?;
+    let program = program()?;
     let failed = |errno: Errno| Error::from_errno(errno.raw_os_error(), "starting pasta");
     let program = CString::new(program.as_os_str().as_bytes()).map_err(|_| failed(Errno::INVAL))?;
     let arguments = ARGUMENTS.iter().filter_map(|argument| CString::new(*argument).ok()).collect();

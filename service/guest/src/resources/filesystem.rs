@@ -2,8 +2,7 @@
 
 use std::{fs::File, os::unix::fs::FileExt, path::Path, process::Command, time::Duration};
 
-use hcs_container::network::host_program;
-use hcs_core::{Cause, Error};
+use hcs_core::{Cause, Error, host_program};
 
 use super::member;
 
@@ -63,8 +62,9 @@ pub fn ensure(node: &Path, wanted: &str) -> Result<(), Error> {
     if detect(node)? == Some(kind.name) {
         return Ok(());
     }
-    let program = host_program::find(&format!("mkfs.{wanted}"), kind.package, &member("EnsureFilesystem"))?;
-    host_program::run(Command::new(program).arg(kind.force).arg(node), "", PATIENCE)
+    let program = host_program::find(&format!("mkfs.{wanted}"), kind.package)
+        .map_err(|error| error.at(member("EnsureFilesystem")))?;
+    host_program::run_with("", Command::new(program).arg(kind.force).arg(node), PATIENCE)
 }
 
 /// What the disk has.

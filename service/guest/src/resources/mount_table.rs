@@ -1,18 +1,12 @@
 //! What is mounted, as the kernel tells it.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use hcs_core::{Error, mountinfo};
 
-const FILE: &str = "/proc/self/mountinfo";
-
 /// The places at which something is mounted, in the order in which it was.
 pub fn places() -> Result<Vec<PathBuf>, Error> {
-    let table = fs::read(FILE).map_err(|error| Error::from_io(&error, format!("reading {FILE}")))?;
-    Ok(mountinfo::points(&table).collect())
+    Ok(mountinfo::points(&mountinfo::read()?).collect())
 }
 
 /// Whether something is mounted at a place.

@@ -70,7 +70,7 @@ fn folders(name: &str) -> std::io::Result<Vec<PathBuf>> {
 
 /// Where hierarchies are mounted here.
 fn mounts_of_this_host() -> std::io::Result<BTreeSet<PathBuf>> {
-    Ok(mountinfo::points_of_cgroups(&fs::read("/proc/self/mountinfo")?).collect())
+    Ok(mountinfo::cgroups(&fs::read("/proc/self/mountinfo")?).map(|mount| mount.point).collect())
 }
 
 fn is_ours(name: &str) -> bool {

@@ -207,7 +207,7 @@ impl Drop for Cleanup {
 
 #[test]
 fn a_real_group_binds_its_member_and_is_not_removed_with_it() {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mountinfo = hcs_core::mountinfo::read().unwrap();
     let Some(mount) = CpusetMount::find(&mountinfo) else {
         eprintln!("not run: this host has no writable cgroup mount with the cpuset controller");
         return;

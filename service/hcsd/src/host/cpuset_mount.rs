@@ -8,6 +8,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hcs_core::mountinfo;
+
 /// The two shapes of cgroup hierarchies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CgroupVersion {
@@ -33,8 +35,9 @@ impl CpusetMount {
     /// Finds the mount in the text of `/proc/self/mountinfo`.
     ///
     /// Reads `cgroup.controllers` of the unified mounts the text names.
-    pub fn find(mountinfo_text: &str) -> Option<Self> {
-        let mounts: Vec<Mount> = mountinfo_text.lines().filter_map(Mount::parse).collect();
+    pub fn find(text: &[u8]) -> Option<Self> {
+        let writable = mountinfo::cgroups(text).filter(|mount| mount.is_writable);
+        let mounts: Vec<Mount> = writable.map(Mount::of).collect();
         let on = |version, controller: &str| {
             mounts.iter().find(|mount| mount.version == version && mount.has(controller))
         };
@@ -58,24 +61,13 @@ struct Mount {
 }
 
 impl Mount {
-    /// A line: id, parent, device, root, mount point, options, optional fields, "-", type, source, options.
-    fn parse(line: &str) -> Option<Self> {
-        let (before, after) = line.split_once(" - ")?;
-        let mut before = before.split(' ').skip(4);
-        let (path, options) =
-            (PathBuf::from(hcs_core::mountinfo::unescaped(before.next()?.as_bytes())), before.next()?);
-        let mut after = after.split(' ');
-        let (kind, super_options) = (after.next()?, after.nth(1)?);
-        let writable = |options: &str| !options.split(',').any(|option| option == "ro");
-        if !writable(options) || !writable(super_options) {
-            return None;
-        }
-        let (version, controllers) = match kind {
-            "cgroup" => (CgroupVersion::V1, super_options.split(',').map(str::to_owned).collect()),
-            "cgroup2" => (CgroupVersion::V2, unified_controllers(&path)),
-            _ => return None,
+    fn of(found: mountinfo::Cgroups) -> Self {
+        let (version, controllers) = if found.is_unified {
+            (CgroupVersion::V2, unified_controllers(&found.point))
+        } else {
+            (CgroupVersion::V1, found.controllers)
         };
-        Some(Self { path, version, controllers })
+        Self { path: found.point, version, controllers }
     }
 
     fn has(&self, controller: &str) -> bool {
@@ -104,7 +96,7 @@ mod tests {
              41 31 0:38 / {} rw,relatime - cgroup2 cgroup2 rw\n",
             tree.path().join("unified").display()
         );
-        let found = CpusetMount::find(&text).unwrap();
+        let found = CpusetMount::find(text.as_bytes()).unwrap();
         assert_eq!(found.path, Path::new("/sys/fs/cgroup/cpuset"));
         assert_eq!(found.version, CgroupVersion::V1);
         assert_eq!(found.cpu.as_deref(), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct")));
@@ -115,12 +107,12 @@ mod tests {
         let tree = Scratch::new("unified");
         let path = tree.path().display();
         let text = format!("30 23 0:26 / {path} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
-        assert_eq!(CpusetMount::find(&text), None);
+        assert_eq!(CpusetMount::find(text.as_bytes()), None);
         tree.put("cgroup.controllers", "cpuset io memory\n");
-        let found = CpusetMount::find(&text).unwrap();
+        let found = CpusetMount::find(text.as_bytes()).unwrap();
         assert_eq!((found.version, found.cpu), (CgroupVersion::V2, None));
         tree.put("cgroup.controllers", "cpuset cpu io memory\n");
-        assert_eq!(CpusetMount::find(&text).unwrap().cpu.as_deref(), Some(tree.path()));
+        assert_eq!(CpusetMount::find(text.as_bytes()).unwrap().cpu.as_deref(), Some(tree.path()));
     }
 
     #[test]
@@ -129,7 +121,7 @@ mod tests {
                     34 31 0:31 / /b rw - cgroup cgroup ro,cpuset\n\
                     34 31 0:31\n\n - \n\
                     35 31 0:31 / /c\\040d rw - cgroup cgroup rw,cpuset\n";
-        assert_eq!(CpusetMount::find(text).unwrap().path, Path::new("/c d"));
-        assert_eq!(CpusetMount::find(""), None);
+        assert_eq!(CpusetMount::find(text.as_bytes()).unwrap().path, Path::new("/c d"));
+        assert_eq!(CpusetMount::find(b""), None);
     }
 }

@@ -1,5 +1,7 @@
 //! What the kernel has for containers.
 
+use std::path::Path;
+
 use super::{check::Check, host::Host};
 
 /// The oldest kernel that containers run on.
@@ -13,7 +15,8 @@ pub fn checks(host: &Host) -> Vec<Check> {
     vec![
         kernel(&host.read("proc/sys/kernel/osrelease")).vital(),
         cgroups(&host.read("proc/self/mountinfo"), &|mount| {
-            host.read(&format!("{}/cgroup.controllers", &mount[1..]))
+            let file = mount.join("cgroup.controllers");
+            host.read(&file.to_string_lossy()[1..])
         })
         .vital(),
         namespaces(host).vital(),
@@ -39,20 +42,16 @@ fn kernel(release: &str) -> Check {
 }
 
 /// From the text of mountinfo; `controllers_of` tells what a hierarchy of version 2 offers.
-fn cgroups(mountinfo: &str, controllers_of: &dyn Fn(&str) -> String) -> Check {
+fn cgroups(mountinfo: &str, controllers_of: &dyn Fn(&Path) -> String) -> Check {
     const NAME: &str = "cgroups";
     const NEEDED: &[&str] = &["cpu", "memory", "pids"];
     const NEEDED_OF_V1: &[&str] = &["freezer", "memory", "pids"];
     let (mut v1, mut v2) = (Vec::new(), None);
-    for line in mountinfo.lines() {
-        let Some((before, after)) = line.split_once(" - ") else { continue };
-        let mount = before.split(' ').nth(4).unwrap_or("/");
-        let mut after = after.split(' ');
-        match (after.next(), after.nth(1)) {
-            (Some("cgroup2"), _) => v2 = Some(controllers_of(mount)),
-            (Some("cgroup"), Some(options)) => v1.extend(options.split(',').map(str::to_owned)),
-            _ => {}
+    for found in hcs_core::mountinfo::cgroups(mountinfo.as_bytes()) {
+        if found.is_unified {
+            v2 = Some(controllers_of(&found.point));
         }
+        v1.extend(found.controllers);
     }
     let lacks = |offered: &dyn Fn(&str) -> bool, needed: &[&'static str]| -> Vec<&'static str> {
         needed.iter().copied().filter(|name| !offered(name)).collect()

@@ -6,8 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Where engines look for the programs of the host; services have no PATH of their own.
-const FOLDERS: &[&str] = &["usr/sbin", "usr/bin", "usr/local/sbin", "usr/local/bin", "sbin", "bin"];
+use hcs_core::host_program::FOLDERS;
 
 /// A host: this one, or a folder with what was recorded of another.
 pub struct Host {
@@ -48,7 +47,7 @@ impl Host {
 
     /// Where a program is.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
-        FOLDERS.iter().map(|folder| self.path(folder).join(name)).find(|path| path.is_file())
+        FOLDERS.iter().map(|folder| self.path(&folder[1..]).join(name)).find(|path| path.is_file())
     }
 }
 

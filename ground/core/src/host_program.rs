@@ -1,38 +1,58 @@
-//! Programs of the host that an engine needs. The worker has no PATH.
+//! Programs of the host that do what we do not do ourselves. Services and workers have no PATH.
 
 use std::{
-    io::{Read, Write},
+    io::{self, Read, Write},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use hcs_core::{Cause, Error, ready};
 use rustix::event::PollFlags;
 
-const FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"];
+use crate::{Cause, Error, ready};
 
-/// Finds one, or says which package has it. `blame` is the member of the document that wants it.
-pub fn find(name: &str, package: &str, blame: &str) -> Result<PathBuf, Error> {
+/// Where they are.
+pub const FOLDERS: &[&str] = &["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin", "/sbin", "/bin"];
+
+/// Finds one, or says which package has it.
+pub fn find(name: &str, package: &str) -> Result<PathBuf, Error> {
     let paths = FOLDERS.iter().map(|folder| PathBuf::from(folder).join(name));
     paths.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         Error::new(Cause::NotSupported, format!("the program {name} is not installed"))
-            .at(blame)
             .hint(format!("Install the package {package}."))
     })
 }
 
 /// Runs a program to its end, or puts an end to it when that takes too long. It has ended when nobody can say anything any more.
-/// What it reads must be short.
-pub fn run(command: &mut Command, input: &str, patience: Duration) -> Result<(), Error> {
+/// What it reads and where it writes is what the caller has said.
+pub fn run(command: &mut Command, patience: Duration) -> Result<(), Error> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let failed = |error| Error::from_io(&error, format!("running {name}"));
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // Who ends without reading says why.
-        let _ = stdin.write_all(input.as_bytes());
-    }
+    let ended = command.stderr(Stdio::piped()).spawn().and_then(|child| end_of(child, patience));
+    judge(&name, ended, patience)
+}
+
+/// The same of one that reads this, which must be short, and writes nothing.
+pub fn run_with(input: &str, command: &mut Command, patience: Duration) -> Result<(), Error> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let ended = command.spawn().and_then(|mut child| {
+        if let Some(mut stdin) = child.stdin.take() {
+            // Who ends without reading says why.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        end_of(child, patience)
+    });
+    judge(&name, ended, patience)
+}
+
+/// How one ended.
+struct End {
+    status: std::process::ExitStatus,
+    is_late: bool,
+    said: Vec<u8>,
+}
+
+fn end_of(mut child: Child, patience: Duration) -> io::Result<End> {
     let mut said = Vec::new();
     let until = Instant::now() + patience;
     let mut is_late = false;
@@ -50,7 +70,12 @@ pub fn run(command: &mut Command, input: &str, patience: Duration) -> Result<(),
             }
         }
     }
-    let status = child.wait().map_err(failed)?;
+    Ok(End { status: child.wait()?, is_late, said })
+}
+
+fn judge(name: &str, ended: io::Result<End>, patience: Duration) -> Result<(), Error> {
+    let End { status, is_late, said } =
+        ended.map_err(|error| Error::from_io(&error, format!("running {name}")))?;
     if is_late {
         return Err(Error::new(Cause::DeadlineExceeded, format!("{name} has not ended in {patience:?}")));
     }
@@ -66,7 +91,7 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, input: &str, patience: Duration) -> Result<(), Error> {
-        run(Command::new("sh").args(["-c", script]), input, patience)
+        run_with(input, Command::new("sh").args(["-c", script]), patience)
     }
 
     #[test]
