@@ -44,6 +44,7 @@ pub mod process;
 mod process_list;
 pub mod process_plan;
 mod report;
+mod said;
 pub mod seccomp;
 pub mod shares;
 mod streams;

@@ -15,7 +15,8 @@ use crate::{
     network::{self, Network, resolver::Resolver},
     oci::specification,
     policy::{self, Notice},
-    process_plan::{ProcessPlan, Said},
+    process_plan::ProcessPlan,
+    said::Said,
     seccomp,
     user_namespace::UserNamespace,
 };

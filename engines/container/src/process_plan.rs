@@ -10,6 +10,7 @@ use crate::{
     attributes::Attributes,
     command_line, console, oci,
     policy::{self, Notice},
+    said::{Said, say},
 };
 
 /// A process to be started.
@@ -168,15 +169,6 @@ pub fn no_program() -> Error {
         .hint("Send CommandLine or CommandArgs.")
 }
 
-/// Something that a document says, and where.
-#[derive(Clone, Debug)]
-pub(crate) struct Said<T> {
-    /// What.
-    pub value: T,
-    /// The member.
-    pub at: String,
-}
-
 /// What a document says of a process; what is said twice must agree.
 #[derive(Debug, Default)]
 pub(crate) struct Wanted {
@@ -190,27 +182,6 @@ pub(crate) struct Wanted {
     pub attributes: Attributes,
     /// The OCI process, for blame.
     pub oci: Option<String>,
-}
-
-/// Adds something to what is said already.
-pub(crate) fn say<T: PartialEq + Debug>(
-    place: &mut Option<Said<T>>,
-    value: T,
-    at: &str,
-) -> Result<(), Error> {
-    match place {
-        Some(said) if said.value != value => Err(Error::new(
-            Cause::InvalidData,
-            format!("found {value:?}, but {} says {:?}", said.at, said.value),
-        )
-        .at(at)
-        .hint("Say it once, or the same in both places.")),
-        Some(_) => Ok(()),
-        None => {
-            *place = Some(Said { value, at: at.to_owned() });
-            Ok(())
-        }
-    }
 }
 
 /// What the members of ProcessParameters itself say.

@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    ops::Range,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
 };
@@ -11,22 +10,18 @@ use std::{
 use hcs_container::host_process::with_rights_of;
 use hcs_core::{Cause, Error};
 use hcs_disks::image::Image;
-use hcs_state::runtime::copy_memory;
 use rustix::{
-    fs::{CWD, FallocateFlags, FileType, MemfdFlags, Mode, OFlags},
+    fs::{CWD, FileType, MemfdFlags, Mode, OFlags},
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
 
 use crate::{
     command::{Medium, Numbers},
     devices::{Layout, Mapping},
-    firmware,
-    memory::{self, Memory},
-    plan::{
-        Boot, Content, Disk, Host, MappedFile, PersistentDevice, Pipe, Plan, SharedRegion, disks,
-        mapped::PIECE,
-    },
+    firmware, host_socket,
+    memory::Memory,
+    persistent::{self, Persistent},
+    plan::{Boot, Disk, Host, Pipe, Plan, SharedRegion, disks},
 };
 
 /// Everything that QEMU is given open.
@@ -96,7 +91,7 @@ impl Files {
             .map(|controller| controller.disks.iter().map(|disk| medium(host, disk)).collect())
             .collect::<Result<Vec<Vec<_>>, Error>>()?;
         let persistent = plan.persistent.iter().flat_map(|memory| &memory.devices);
-        let persistent = persistent.map(|device| self::persistent(host, device)).collect::<Result<_, _>>()?;
+        let persistent = persistent.map(|device| persistent::open(host, device)).collect::<Result<_, _>>()?;
         let shared = plan.shared.iter().map(|region| self::shared(host, region)).collect::<Result<_, _>>()?;
         let mut sockets = Sockets::default();
         let mut serial_ports = [None, None];
@@ -251,94 +246,6 @@ pub fn medium(host: &Host, disk: &Disk) -> Result<(File, Layout), Error> {
     Ok((file, layout))
 }
 
-/// What a guest finds as persistent memory.
-#[derive(Debug)]
-pub struct Persistent {
-    /// The memory: the file itself, or ours with what was copied into it.
-    pub file: File,
-    /// Where each file is in memory of ours.
-    places: Vec<Range<u64>>,
-}
-
-impl Persistent {
-    fn try_clone(&self) -> Result<Self, Error> {
-        let file =
-            self.file.try_clone().map_err(|error| Error::from_io(&error, "holding persistent memory"))?;
-        Ok(Self { file, places: self.places.clone() })
-    }
-
-    /// Puts a file there. One memory cannot be made of several files, so it is copied.
-    pub fn map(&mut self, host: &Host, file: &MappedFile, size: u64) -> Result<(), Error> {
-        let image = open(host, &file.path, OFlags::RDONLY, &file.blame)?;
-        let length = Image::of(&image).map_err(|error| error.at(&file.blame))?.plain;
-        let length = length.filter(|length| *length > 0);
-        let end = length.and_then(|length| file.offset.checked_add(length)).filter(|end| *end <= size);
-        let is_free = |place: &Range<u64>| {
-            self.places.iter().all(|other| place.end <= other.start || other.end <= place.start)
-        };
-        let Some(place) = end.map(|end| file.offset..end).filter(is_free) else {
-            let detail = format!(
-                "found {}, expected a fixed image that has room at {} of {size} bytes",
-                file.path, file.offset
-            );
-            return Err(Error::new(Cause::InvalidData, detail).at(&file.blame));
-        };
-        copy_memory(&image, &self.file, &place).map_err(|error| {
-            // What is half copied is no part of the device, and what comes there next takes it for zeros.
-            let _ = self.clear(&place);
-            Error::from_io(&error, format!("copying {} into memory", file.path)).at(&file.blame)
-        })?;
-        self.places.push(place);
-        Ok(())
-    }
-
-    /// Takes away the file that begins at an offset: nothing is there then.
-    pub fn unmap(&mut self, offset: u64) -> Result<(), Error> {
-        let Some(index) = self.places.iter().position(|place| place.start == offset) else { return Ok(()) };
-        self.clear(&self.places[index]).map_err(|errno| {
-            Error::from_errno(errno.raw_os_error(), "taking a file out of persistent memory")
-        })?;
-        self.places.remove(index);
-        Ok(())
-    }
-
-    /// Makes a place zero again.
-    fn clear(&self, place: &Range<u64>) -> Result<(), Errno> {
-        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        rustix::fs::fallocate(&self.file, how, place.start, place.end - place.start)
-    }
-}
-
-/// Opens what a guest finds as persistent memory.
-pub fn persistent(host: &Host, device: &PersistentDevice) -> Result<(Persistent, Mapping), Error> {
-    let (persistent, length) = match &device.content {
-        Content::File { path, size } => {
-            let flags = if device.read_only { OFlags::RDONLY } else { OFlags::RDWR };
-            let file = open(host, path, flags, &device.blame)?;
-            let image = Image::of(&file).map_err(|error| error.at(&device.blame))?;
-            let Some(length) = image.plain.filter(|length| *length > 0 && length % PIECE == 0) else {
-                let detail = format!("found {path}, expected a fixed image of whole pieces of 2 MiB");
-                return Err(Error::new(Cause::InvalidData, detail).at(&device.blame));
-            };
-            if let Some(size) = size.filter(|size| *size != length) {
-                let detail = format!("found {path} of {length} bytes, expected {size} as SizeBytes says");
-                return Err(Error::new(Cause::InvalidData, detail).at(&device.blame));
-            }
-            (Persistent { file, places: Vec::new() }, length)
-        }
-        Content::Files { size, files } => {
-            let memory = memory::nameless("hcs-mappings", size >> 20)?;
-            let mut persistent = Persistent { file: memory, places: Vec::new() };
-            for one in files {
-                persistent.map(host, one, *size)?;
-            }
-            (persistent, *size)
-        }
-    };
-    let file = i64::from(persistent.file.as_raw_fd());
-    Ok((persistent, Mapping { file, offset: 0, length, read_only: device.read_only }))
-}
-
 /// Opens memory that host and guest share.
 pub fn shared(host: &Host, region: &SharedRegion) -> Result<(File, Mapping), Error> {
     let flags = if region.writable { OFlags::RDWR } else { OFlags::RDONLY };
@@ -364,7 +271,7 @@ struct Sockets<'a>(Vec<&'a str>);
 
 impl<'a> Sockets<'a> {
     fn make(&mut self, pipe: &'a Pipe) -> Result<OwnedFd, Error> {
-        let socket = listen(pipe)?;
+        let socket = host_socket::listen(pipe)?;
         self.0.push(&pipe.socket);
         Ok(socket)
     }
@@ -376,80 +283,6 @@ impl<'a> Sockets<'a> {
 
 impl Drop for Sockets<'_> {
     fn drop(&mut self) {
-        remove_sockets(self.0.drain(..));
-    }
-}
-
-/// Makes a socket at which one is waited for, for root.
-pub fn listen(pipe: &Pipe) -> Result<OwnedFd, Error> {
-    let path = pipe.socket.as_str();
-    let make = || {
-        let socket = rustix::net::socket_with(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-            None,
-        )?;
-        // Its mode is that of the socket it is made from; nobody else can connect at any moment.
-        rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
-        rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
-        rustix::net::listen(&socket, 1).inspect_err(|_| remove_sockets([path].into_iter()))?;
-        Ok(socket)
-    };
-    make().map_err(|errno: Errno| {
-        Error::from_errno(errno.raw_os_error(), format!("making the socket {path}")).at(&pipe.blame)
-    })
-}
-
-/// Connects to a socket of somebody, as the machine's user.
-pub fn connect(host: &Host, path: &str) -> Result<OwnedFd, Error> {
-    let connected = with_rights_of(host.user, &[host.group], || connect_at_once(path));
-    connected.and_then(|connected| connected).map_err(|errno| match errno {
-        Errno::AGAIN => Error::new(Cause::InUse, format!("too many wait at {path} to be let in")),
-        errno => Error::from_errno(errno.raw_os_error(), format!("connecting to {path}")),
-    })
-}
-
-/// Connects to the socket at this path without waiting: `AGAIN` is that those who wait to be let in are too many.
-pub fn connect_at_once(path: &str) -> Result<OwnedFd, Errno> {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    rustix::fs::fcntl_setfl(&socket, OFlags::empty())?;
-    Ok(socket)
-}
-
-/// Removes sockets that were made. What is something else stays.
-pub fn remove_sockets<'a>(paths: impl Iterator<Item = &'a str>) {
-    use std::os::unix::fs::FileTypeExt;
-    for path in paths {
-        if std::fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket()) {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_lets_nobody_in_is_not_waited_for() {
-        let path = std::env::temp_dir().join(format!("hcs-full-{}", std::process::id()));
-        let path = path.to_str().unwrap();
-        let listener =
-            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-                .unwrap();
-        rustix::net::bind(&listener, &SocketAddrUnix::new(path).unwrap()).unwrap();
-        rustix::net::listen(&listener, 0).unwrap();
-        let mut waiting = Vec::new();
-        let refused = loop {
-            match connect_at_once(path) {
-                Ok(socket) => waiting.push(socket),
-                Err(errno) => break errno,
-            }
-        };
-        remove_sockets([path].into_iter());
-        assert_eq!((refused, waiting.is_empty()), (Errno::AGAIN, false));
+        host_socket::remove(self.0.drain(..));
     }
 }

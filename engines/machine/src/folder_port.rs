@@ -15,12 +15,7 @@ use hcs_container::{
     shares::{self, SharedFolder, Shares},
 };
 use hcs_core::{Cause, Error, ready};
-use rustix::{
-    event::PollFlags,
-    fs::{Mode, OFlags},
-    io::Errno,
-    thread::CapabilitySet,
-};
+use rustix::{event::PollFlags, io::Errno, thread::CapabilitySet};
 
 use crate::{helper::Helper, plan::Host, port};
 
@@ -58,11 +53,7 @@ impl Drop for Socket {
 impl FolderPort {
     /// Listens at a port; nothing is served there yet.
     pub fn open(host: &Host, cgroup: &Cgroup, port: u32) -> Result<FolderPort, Error> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(&host.sockets, flags, Mode::empty()).map_err(|errno| {
-            let doing = format!("opening the folder of the machine's sockets, {}", host.sockets);
-            Error::from_errno(errno.raw_os_error(), doing)
-        })?;
+        let folder = port::open_folder(host.sockets.as_ref())?;
         // Who listens there already keeps the name.
         let listener = listen(&folder, port)?;
         let socket = Socket { folder, port };

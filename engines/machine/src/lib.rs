@@ -25,10 +25,12 @@ mod files;
 mod firmware;
 pub mod folder_port;
 mod helper;
+mod host_socket;
 pub mod kvm;
 mod links;
 pub mod machine;
 mod memory;
+mod persistent;
 pub mod plan;
 pub mod policy;
 pub mod port;
@@ -42,8 +44,8 @@ mod tpm;
 
 pub use change::Change;
 pub use device_hosts::{DeviceHosts, NotStarted};
-pub use files::remove_sockets;
 pub use hcs_state::{replace::partial, runtime::Saved};
+pub use host_socket::remove as remove_sockets;
 pub use machine::Machine;
 pub use plan::Plan;
 

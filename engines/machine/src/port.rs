@@ -1,10 +1,14 @@
 //! A port of the host, as a guest with sockets calls it: a Unix socket in the folder of the machine's sockets, where what carries
 //! them looks for it.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    path::Path,
+};
 
+use hcs_core::Error;
 use rustix::{
-    fs::{AtFlags, Mode},
+    fs::{AtFlags, Mode, OFlags},
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
 };
@@ -12,6 +16,15 @@ use rustix::{
 /// What the socket of a port is called.
 pub fn name(port: u32) -> String {
     format!("connect_{port}")
+}
+
+/// Opens the folder of a machine's sockets.
+pub fn open_folder(folder: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(folder, flags, Mode::empty()).map_err(|errno| {
+        let doing = format!("opening the folder of the machine's sockets, {}", folder.display());
+        Error::from_errno(errno.raw_os_error(), doing)
+    })
 }
 
 /// Listens at a port, for root alone.

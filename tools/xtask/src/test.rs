@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn full_adds_the_long_tests_and_the_measurements() {
         let full = lines(true);
-        assert_eq!(full.iter().filter(|line| line.ends_with(" --include-ignored")).count(), 3);
+        assert_eq!(full.iter().filter(|line| line.contains(" --include-ignored")).count(), 3);
         assert_eq!(full.last().unwrap(), "cargo xtask bench --known");
     }
 

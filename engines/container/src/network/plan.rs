@@ -5,7 +5,7 @@ use hcs_schema::{Container, NetworkMode, Networking};
 use serde::{Deserialize, Serialize};
 
 use super::resolver::{Resolver, Servers};
-use crate::process_plan::{Said, say};
+use crate::said::{Said, say};
 
 const AT: &str = "$.Container.Networking";
 /// The member that wants programs of the host.

@@ -14,7 +14,8 @@ use crate::{
     attributes::{Capabilities, Limit},
     console,
     policy::Notice,
-    process_plan::{Wanted, say},
+    process_plan::Wanted,
+    said::say,
     sys::Scheduling,
 };
 

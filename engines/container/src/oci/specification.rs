@@ -17,7 +17,8 @@ use crate::{
     oci::{mounts, process},
     plan::Plan,
     policy::Notice,
-    process_plan::{ProcessPlan, Said, Wanted, say},
+    process_plan::{ProcessPlan, Wanted},
+    said::{Said, say},
     seccomp, user_namespace,
 };
 

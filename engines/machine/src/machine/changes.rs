@@ -8,7 +8,7 @@ use hcs_core::{Cause, Error};
 use super::{Machine, Running, Told, hotplug::Then};
 use crate::{
     change::{Change, PATH, SETTINGS},
-    devices, files,
+    devices, files, host_socket,
     plan::{Adapter, Disk, SharedRegion},
     qmp::Event,
 };
@@ -130,7 +130,7 @@ impl Machine {
                 self.connect_serial_port(*number, pipe.as_ref()).map(|()| {
                     let gone = before
                         .filter(|before| Some(&before.socket) != pipe.as_ref().map(|pipe| &pipe.socket));
-                    files::remove_sockets(gone.iter().map(|pipe| pipe.socket.as_str()));
+                    host_socket::remove(gone.iter().map(|pipe| pipe.socket.as_str()));
                     self.plan.serial_ports[*number] = pipe.clone();
                 })
             }

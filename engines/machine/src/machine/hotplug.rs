@@ -13,7 +13,7 @@ use super::{Machine, Running};
 use crate::{
     change::PATH,
     devices::{self, Layout},
-    files, links,
+    files, host_socket, links,
     plan::{Adapter, Disk, HostedDevice, MappedPipe, adapters},
 };
 
@@ -107,7 +107,7 @@ impl Machine {
         let pipe = MappedPipe { socket: socket.to_owned(), number };
         let host = self.plan.host.clone();
         let running = self.running()?;
-        let connected = files::connect(&host, socket).map_err(at)?;
+        let connected = host_socket::connect(&host, socket).map_err(at)?;
         running.map_pipe(&pipe, connected.as_fd()).map_err(at)?;
         self.plan.pipes.push(pipe);
         Ok(())

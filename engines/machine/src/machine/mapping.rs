@@ -10,7 +10,7 @@ use super::{Machine, Running};
 use crate::{
     change::{PATH, SETTINGS},
     devices::{self, Mapping},
-    files,
+    files, persistent,
     plan::{Content, MappedFile, PersistentDevice, PersistentMemory, SharedRegion, hosted, mapped},
 };
 
@@ -48,7 +48,7 @@ impl Machine {
         }
         hosted::check_persistent(&self.plan.hosted, device)?;
         if let Some(running) = &mut self.running {
-            let (persistent, mapping) = files::persistent(&self.plan.host, device)?;
+            let (persistent, mapping) = persistent::open(&self.plan.host, device)?;
             let id = devices::persistent_id(device.number);
             let plugged = devices::persistent(device.number, device.read_only);
             running.map(&id, &persistent.file, mapping, plugged).map_err(|error| error.at(&device.blame))?;

@@ -35,18 +35,8 @@ use serde_json::{Value, json};
 
 use self::{changes::Wait, crash::Crash, reason::Reason, screen::Viewers};
 use crate::{
-    device_hosts::DeviceHosts,
-    devices,
-    files::{self, Persistent},
-    links::Speaker,
-    memory::Memory,
-    plan::Plan,
-    qmp::Qmp,
-    remembered::Remembered,
-    shares::Server,
-    sockets::Sockets,
-    tail::Tail,
-    tpm::Tpm,
+    device_hosts::DeviceHosts, devices, host_socket, links::Speaker, memory::Memory, persistent::Persistent,
+    plan::Plan, qmp::Qmp, remembered::Remembered, shares::Server, sockets::Sockets, tail::Tail, tpm::Tpm,
 };
 
 /// A machine that exists. It does not end by being dropped: [`Machine::kill`] and then [`Machine::remove`] end it.
@@ -304,7 +294,7 @@ impl Machine {
 
     /// Removes what is left when QEMU is dead.
     pub fn remove(&mut self) -> Result<(), Error> {
-        files::remove_sockets(self.plan.sockets());
+        host_socket::remove(self.plan.sockets());
         if let Some(dump) = &self.plan.dump {
             dump.remove_partial();
         }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Machine, Running, hotplug::HANDED_OVER, start::conversation};
 use crate::{
     devices::{self, Behind},
-    files,
+    host_socket,
     plan::Pipe,
 };
 
@@ -28,10 +28,10 @@ impl Machine {
                 return Err(Error::new(Cause::AlreadyExists, detail).at(&pipe.blame));
             }
         }
-        let socket = pipe.map(files::listen).transpose()?;
+        let socket = pipe.map(host_socket::listen).transpose()?;
         let behind = socket.as_ref().map_or(Behind::Nothing, |_| Behind::Listening(HANDED_OVER));
         running.put_behind(number, behind, socket.as_ref().map(AsFd::as_fd)).inspect_err(|_| {
-            files::remove_sockets(pipe.iter().map(|pipe| pipe.socket.as_str()));
+            host_socket::remove(pipe.iter().map(|pipe| pipe.socket.as_str()));
         })
     }
 
@@ -97,7 +97,7 @@ fn taken(number: u32) -> Error {
 
 /// Connects to the socket at this path at which this QEMU listens, and to no other that has taken its place.
 fn connect(path: &str, qemu: Option<u32>) -> Result<OwnedFd, Errno> {
-    let socket = files::connect_at_once(path)?;
+    let socket = host_socket::connect_at_once(path)?;
     // The kernel remembers who has listened last. We have made the socket; QEMU listens there once more.
     let listens = sockopt::socket_peercred(&socket)?.pid.as_raw_nonzero().get();
     if qemu.and_then(|qemu| i32::try_from(qemu).ok()) != Some(listens) {

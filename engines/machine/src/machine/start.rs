@@ -31,7 +31,7 @@ use crate::{
     device_hosts::DeviceHosts,
     devices,
     files::{self, Conversations, Files},
-    links,
+    host_socket, links,
     plan::Plan,
     prefix,
     qmp::Qmp,
@@ -134,7 +134,7 @@ impl Machine {
             process::end(running.pidfd.as_fd());
         }
         self.waits.clear();
-        files::remove_sockets(self.plan.sockets());
+        host_socket::remove(self.plan.sockets());
     }
 
     /// Who carries its sockets, and what QEMU speaks to it by.

@@ -15,7 +15,6 @@ use hcs_machine::port;
 use hcs_mux::{Event, Stream};
 use rustix::{
     event::PollFlags,
-    fs::{Mode, OFlags},
     io::Errno,
     net::{Shutdown, SocketFlags},
 };
@@ -85,12 +84,7 @@ enum Flow {
 impl Sockets {
     /// The side of the host, with the folder of the machine's sockets.
     pub fn host(folder: &Path) -> Result<Sockets, Error> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(folder, flags, Mode::empty()).map_err(|errno| {
-            let what = format!("opening the folder of the machine's sockets, {}", folder.display());
-            Error::from_errno(errno.raw_os_error(), what)
-        })?;
-        Ok(Sockets::new(Side::Host(opened)))
+        Ok(Sockets::new(Side::Host(port::open_folder(folder)?)))
     }
 
     /// The side of the guest. It can call at once.
