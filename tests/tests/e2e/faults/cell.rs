@@ -414,7 +414,10 @@ impl Place {
             match self.end(&client, stage.kind, &id) {
                 // It was listed, and has ended since of what went wrong, or of what somebody had asked who was killed.
                 Err(NotDone::Told(error)) if is_of_an_end(&error) => {}
-                Err(NotDone::Told(error)) if error.cause == Cause::InvalidState && goes(&client, &id) => {}
+                // One that was killed while it was paused dies when it goes on, and takes along what is just being started.
+                Err(NotDone::Told(error))
+                    if matches!(error.cause, Cause::InvalidState | Cause::ProcessAlreadyStopped)
+                        && goes(&client, &id) => {}
                 outcome => outcome.map_err(|error| format!("ending {id}: {error:?}"))?,
             }
         }

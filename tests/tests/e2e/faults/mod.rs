@@ -30,10 +30,10 @@ use rustix::{
 };
 
 /// The short test tries one cell of so many.
-const ONE_IN: u64 = 30;
+const ONE_IN: u64 = 60;
 
 /// And of those that take long, or are many, one of so many.
-const SLOW_ONE_IN: u64 = 300;
+const SLOW_ONE_IN: u64 = 600;
 
 /// Operations that take long and that it looks at; the long test looks at all.
 const SLOW: &[&str] = &["restore start", "clone start", "device add"];
