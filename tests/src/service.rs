@@ -230,14 +230,23 @@ impl Service {
         until("no client is left", READY, || self.figure("hcs_connections") == "0");
     }
 
+    /// The socket of its figures.
+    pub fn metrics(&self) -> UnixStream {
+        UnixStream::connect(self.root.join("run/metrics.sock")).expect("connecting to metrics.sock")
+    }
+
+    /// What is answered there to these bytes; without any, to who asks for the figures.
+    pub fn ask_metrics(&self, request: Option<&[u8]>) -> String {
+        const USUAL: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let (mut stream, mut answer) = (self.metrics(), String::new());
+        stream.write_all(request.unwrap_or(USUAL)).expect("asking for the figures");
+        stream.read_to_string(&mut answer).expect("the figures");
+        answer
+    }
+
     /// What it tells of itself under a name.
     fn figure(&self, name: &str) -> String {
-        let mut answer = String::new();
-        let mut asking = UnixStream::connect(self.root.join("run/metrics.sock")).expect("the metrics");
-        asking
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            .expect("asking for the metrics");
-        asking.read_to_string(&mut answer).expect("the metrics");
+        let answer = self.ask_metrics(None);
         let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("there is no {name} in {answer}")).to_owned()
     }

@@ -8,7 +8,6 @@
 //! * the worker acts: [`container`] makes, starts and ends a container by its plan, [`process`] runs processes
 //!   in it. The worker is single-threaded; between clone3 and execve its children make only raw system calls
 //!   and report failures as (step, errno) over a close-on-exec pipe ([`report`]).
-//!
 //! * the engine for virtual machines: [`host_process`] starts programs of the host for a machine, [`host_view`] is all that one sees,
 //!   [`shares`] are folders that come and go in that.
 //!

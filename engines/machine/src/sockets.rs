@@ -19,8 +19,8 @@ pub const ROLE: &str = "sockets";
 /// Where it sees the folder of the machine's sockets, and makes one there.
 pub const FOLDER: &str = "/sockets";
 
-/// How long it may take to pass on what was left when QEMU ended. It gives up by itself a little before.
-const LAST_WORDS: Duration = Duration::from_millis(1500);
+/// How long sockets may take what is left for them when QEMU has ended; then it ends, too.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// It, running.
 pub struct Sockets {
@@ -40,6 +40,8 @@ impl Sockets {
 
     /// Waits until what the guest has said is passed on, if it is soon. QEMU must have ended.
     pub fn finish(self) {
-        let _ = ready::until(self.program.as_fd(), PollFlags::IN, Some(Instant::now() + LAST_WORDS));
+        /// What it needs to end.
+        const MOMENT: Duration = Duration::from_millis(500);
+        let _ = ready::until(self.program.as_fd(), PollFlags::IN, Some(Instant::now() + LAST_WORDS + MOMENT));
     }
 }

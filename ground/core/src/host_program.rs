@@ -1,9 +1,9 @@
 //! Programs of the host that do what we do not do ourselves. Services and workers have no PATH.
 
 use std::{
-    io::{self, Read, Write},
+    io::{Read, Write},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -26,33 +26,22 @@ pub fn find(name: &str, package: &str) -> Result<PathBuf, Error> {
 /// Runs a program to its end, or puts an end to it when that takes too long. It has ended when nobody can say anything any more.
 /// What it reads and where it writes is what the caller has said.
 pub fn run(command: &mut Command, patience: Duration) -> Result<(), Error> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let ended = command.stderr(Stdio::piped()).spawn().and_then(|child| end_of(child, patience));
-    judge(&name, ended, patience)
+    run_to_end("", command, patience)
 }
 
 /// The same of one that reads this, which must be short, and writes nothing.
 pub fn run_with(input: &str, command: &mut Command, patience: Duration) -> Result<(), Error> {
+    run_to_end(input, command.stdin(Stdio::piped()).stdout(Stdio::null()), patience)
+}
+
+fn run_to_end(input: &str, command: &mut Command, patience: Duration) -> Result<(), Error> {
     let name = command.get_program().to_string_lossy().into_owned();
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let ended = command.spawn().and_then(|mut child| {
-        if let Some(mut stdin) = child.stdin.take() {
-            // Who ends without reading says why.
-            let _ = stdin.write_all(input.as_bytes());
-        }
-        end_of(child, patience)
-    });
-    judge(&name, ended, patience)
-}
-
-/// How one ended.
-struct End {
-    status: std::process::ExitStatus,
-    is_late: bool,
-    said: Vec<u8>,
-}
-
-fn end_of(mut child: Child, patience: Duration) -> io::Result<End> {
+    let failed = |error| Error::from_io(&error, format!("running {name}"));
+    let mut child = command.stderr(Stdio::piped()).spawn().map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Who ends without reading says why.
+        let _ = stdin.write_all(input.as_bytes());
+    }
     let mut said = Vec::new();
     let until = Instant::now() + patience;
     let mut is_late = false;
@@ -70,12 +59,7 @@ fn end_of(mut child: Child, patience: Duration) -> io::Result<End> {
             }
         }
     }
-    Ok(End { status: child.wait()?, is_late, said })
-}
-
-fn judge(name: &str, ended: io::Result<End>, patience: Duration) -> Result<(), Error> {
-    let End { status, is_late, said } =
-        ended.map_err(|error| Error::from_io(&error, format!("running {name}")))?;
+    let status = child.wait().map_err(failed)?;
     if is_late {
         return Err(Error::new(Cause::DeadlineExceeded, format!("{name} has not ended in {patience:?}")));
     }

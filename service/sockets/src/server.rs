@@ -6,6 +6,7 @@ use std::{
 };
 
 use hcs_core::ready;
+use hcs_machine::sockets::LAST_WORDS;
 use hcs_vhost::Broken;
 use rustix::{
     event::{PollFd, PollFlags},
@@ -20,8 +21,6 @@ use crate::{
 
 /// How many packets the guest says, and each connection, before the others get their turn.
 const TURN: usize = 32;
-/// How long a socket may take what is left for it when the machine has ended.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The most bytes of a packet to the guest.
 const LONGEST: usize = 64 << 10;
 
@@ -62,7 +61,10 @@ impl Server {
         self.table.forget();
         let deadline = Instant::now() + LAST_WORDS;
         while self.table.has_rests() && Instant::now() < deadline {
-            let (known, mut polled): (Vec<_>, Vec<_>) = self.table.rests().unzip();
+            let rests = self.table.rests();
+            let rests =
+                rests.map(|(number, socket)| (number, PollFd::from_borrowed_fd(socket, PollFlags::OUT)));
+            let (known, mut polled): (Vec<_>, Vec<_>) = rests.unzip();
             ready::any_until(&mut polled, Some(deadline))?;
             let happened: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
             for (number, _) in known.into_iter().zip(happened).filter(|(_, happened)| !happened.is_empty()) {

@@ -26,6 +26,13 @@ fn read(stream: &mut UnixStream, length: usize) -> Vec<u8> {
     data
 }
 
+/// Who calls the guest, and says this.
+fn caller_of(driver: &Driver, said: &[u8]) -> UnixStream {
+    let mut caller = UnixStream::connect(driver.folder.join("connect")).unwrap();
+    caller.write_all(said).unwrap();
+    caller
+}
+
 #[test]
 fn qemu_is_told_what_the_device_is() {
     let driver = Driver::new("told");
@@ -193,13 +200,11 @@ fn who_calls_the_guest_has_the_port_that_he_names() {
     assert_eq!(header.flags, SAYS_NO_MORE | HEARS_NO_MORE);
     driver.say(&answer(operation::RESET, 0), &[]);
     // One who is refused finds the end, and so does one who says nothing that can be.
-    let mut refused = UnixStream::connect(driver.folder.join("connect")).unwrap();
-    refused.write_all(b"connect 5001\n").unwrap();
+    let mut refused = caller_of(&driver, b"connect 5001\n");
     let (request, _) = driver.hear_of(operation::REQUEST);
     driver.say(&Driver::packet(request.source_port, 5001, operation::RESET, 0), &[]);
     assert_eq!(refused.read(&mut [0]).unwrap(), 0);
-    let mut other = UnixStream::connect(driver.folder.join("connect")).unwrap();
-    other.write_all(b"hello\n").unwrap();
+    let mut other = caller_of(&driver, b"hello\n");
     assert_eq!(other.read(&mut [0]).unwrap(), 0);
     // Of one who goes before he has it, the guest is told.
     let impatient = UnixStream::connect(driver.folder.join("connect")).unwrap();
@@ -247,8 +252,7 @@ fn who_calls_while_a_machine_begins_to_go_on_is_not_sent_away() {
     let mut driver = Driver::start("goes-on");
     let bases = driver.stop();
     assert!(driver.tell(10, &words(&[u64::from(bases[0]) << 32]), &[]));
-    let mut caller = UnixStream::connect(driver.folder.join("connect")).unwrap();
-    caller.write_all(b"CONNECT 5000\n").unwrap();
+    let _caller = caller_of(&driver, b"CONNECT 5000\n");
     // Each is a turn of the server's, in which it lets him in, and hears him.
     (0..8).for_each(|_| assert!(driver.tell(99, &[], &[])));
     driver.begin(bases);
@@ -258,8 +262,7 @@ fn who_calls_while_a_machine_begins_to_go_on_is_not_sent_away() {
 #[test]
 fn who_calls_before_there_is_a_driver_finds_the_end() {
     let driver = Driver::new("early");
-    let mut caller = UnixStream::connect(driver.folder.join("connect")).unwrap();
-    caller.write_all(b"CONNECT 5000\n").unwrap();
+    let mut caller = caller_of(&driver, b"CONNECT 5000\n");
     assert_eq!(caller.read(&mut [0]).unwrap(), 0);
 }
 
@@ -390,8 +393,7 @@ fn nothing_that_happens_while_the_machine_stands_still_is_lost() {
         let bases = driver.stop();
         // Data, the end of a caller, and a new one.
         stream.write_all(&[round, 1]).unwrap();
-        let mut caller = UnixStream::connect(driver.folder.join("connect")).unwrap();
-        caller.write_all(b"CONNECT 5000\n").unwrap();
+        let mut caller = caller_of(&driver, b"CONNECT 5000\n");
         driver.say(&packet(operation::DATA, 1), &[round]);
         driver.begin(bases);
         assert_eq!(read(&mut stream, 2), [round, round]);
@@ -429,8 +431,7 @@ fn of_a_driver_that_does_what_cannot_be_nothing_is_heard_until_there_is_another(
     driver.say(&packet(operation::DATA, 2), b"hi");
     assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the connection ends, and nothing has come");
     // Who calls it then finds the end.
-    let mut caller = UnixStream::connect(driver.folder.join("connect")).unwrap();
-    caller.write_all(b"CONNECT 5000\n").unwrap();
+    let mut caller = caller_of(&driver, b"CONNECT 5000\n");
     assert_eq!(caller.read(&mut [0]).unwrap(), 0);
     driver.stop();
     driver.begin([0, 0]);

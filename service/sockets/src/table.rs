@@ -10,7 +10,7 @@ use std::{
 use hcs_machine::port;
 use hcs_vhost::packet::{HOST, Header, STREAM, operation};
 use rustix::{
-    event::{PollFd, PollFlags},
+    event::PollFlags,
     fs::Mode,
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
@@ -116,10 +116,7 @@ impl Table {
             let (socket, wanted) = connection.interest(guest_hears)?;
             Some((Which::Connection(*ports), socket, wanted))
         });
-        let rests =
-            self.rests.iter().enumerate().filter_map(|(number, rest)| {
-                Some((Which::Rest(number), rest.as_ref()?.as_fd(), PollFlags::OUT))
-            });
+        let rests = self.rests().map(|(number, socket)| (Which::Rest(number), socket, PollFlags::OUT));
         listener.into_iter().chain(callers).chain(connections).chain(rests)
     }
 
@@ -128,10 +125,9 @@ impl Table {
         self.rests.iter().any(Option::is_some)
     }
 
-    /// What is waited for then.
-    pub fn rests(&self) -> impl Iterator<Item = (usize, PollFd<'_>)> {
-        let rests = self.rests.iter().enumerate();
-        rests.filter_map(|(number, rest)| Some((number, PollFd::new(rest.as_ref()?, PollFlags::OUT))))
+    /// Those sockets. They are to be written to.
+    pub fn rests(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        self.rests.iter().enumerate().filter_map(|(number, rest)| Some((number, rest.as_ref()?.as_fd())))
     }
 
     /// Has such a socket take what is left for it.

@@ -33,10 +33,14 @@ fn heartbeat(system: &System) -> Option<IntegrationComponentOperationalState> {
     serde_json::from_str::<IntegrationComponentStatus>(status.get()).unwrap().state
 }
 
+/// Whether the agent answers.
+pub fn is_there(system: &System) -> bool {
+    heartbeat(system) == Some(IntegrationComponentOperationalState::Ok)
+}
+
 /// Waits for the agent to be there. One of a busy host may be slow to say so.
-fn await_agent(system: &System) {
-    let is_there = || heartbeat(system) == Some(IntegrationComponentOperationalState::Ok);
-    hcs_tests::until("the agent is there", SOON, is_there);
+pub fn await_agent(system: &System) {
+    hcs_tests::until("the agent is there", SOON, || is_there(system));
 }
 
 #[test]

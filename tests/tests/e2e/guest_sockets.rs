@@ -10,16 +10,15 @@ use std::{
 
 use hcs::{
     Cause, Event, System,
-    schema::{
-        GuestConnection, IntegrationComponentOperationalState, IntegrationComponentStatus, NotificationType,
-        SaveOptions, SystemPropertyQuery, SystemPropertyType,
-    },
+    schema::{GuestConnection, NotificationType, SaveOptions, SystemPropertyQuery, SystemPropertyType},
 };
 use hcs_tests::{Service, counts, machine::Guest, processes};
 use rustix::process::Signal;
 
 use crate::{
-    command, exit_code, guests, output,
+    command, exit_code,
+    guest_deaths::{await_agent, is_there},
+    guests, output,
     place::{Place, inside},
     process, refused, run, script, streams,
 };
@@ -37,12 +36,6 @@ fn sockets(place: &Place) -> BTreeSet<String> {
 fn properties(system: &System, kind: SystemPropertyType) -> hcs::schema::Properties {
     let query = SystemPropertyQuery::default().property_types(vec![kind]);
     system.properties(Some(&query)).wait().unwrap()
-}
-
-fn is_there(system: &System) -> bool {
-    let status = properties(system, SystemPropertyType::ICHeartbeatStatus).ic_heartbeat_status.unwrap();
-    let status = serde_json::from_str::<IntegrationComponentStatus>(status.get()).unwrap();
-    status.state == Some(IntegrationComponentOperationalState::Ok)
 }
 
 #[test]
@@ -66,7 +59,7 @@ fn a_machine_whose_agent_speaks_by_sockets_is_what_others_are_but_for_its_saving
     assert_eq!(output(system, "cat /sys/class/virtio-ports/*/name 2>/dev/null; hostname"), "vm\n");
     let connection = properties(system, SystemPropertyType::GuestConnection).guest_connection_info.unwrap();
     assert_eq!(connection.protocol_version, Some(4));
-    hcs_tests::until("the agent is there", SOON, || is_there(system));
+    await_agent(system);
     output(system, "echo 'heard over there' > /proc/$(ps | awk '/hcs-guest agent/ { print $1; exit }')/fd/2");
     hcs_tests::until("the log is heard", SOON, || service.log().contains("guest: heard over there"));
 
@@ -130,14 +123,14 @@ fn an_agent_that_speaks_by_sockets_and_is_killed_is_replaced_and_so_is_one_whose
     let _dying = system.run(&script("kill -9 $(ps | awk '/hcs-guest agent/ { print $1; exit }')"));
     assert!(matches!(events.blocking_recv(), Some(Event::GuestConnectionClosed)));
     assert_eq!(exit_code(&process), 137);
-    hcs_tests::until("the agent is there", SOON, || is_there(system));
+    await_agent(system);
     assert_eq!(output(system, "echo again"), "again\n");
     // So is one whose machine starts again, without a word to anybody.
     let process = run(system, &command(&["sleep", "1000"]));
     let _dying = system.run(&script("reboot -f"));
     while !matches!(events.blocking_recv(), Some(Event::GuestConnectionClosed)) {}
     assert_eq!(exit_code(&process), 137);
-    hcs_tests::until("the agent is there", SOON, || is_there(system));
+    await_agent(system);
     assert_eq!(output(system, "echo anew"), "anew\n");
     place.end();
 }

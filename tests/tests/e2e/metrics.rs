@@ -13,21 +13,8 @@ use hcs_tests::Service;
 
 use crate::refused;
 
-fn socket(service: &Service) -> UnixStream {
-    UnixStream::connect(service.root().join("run/metrics.sock")).expect("connecting to metrics.sock")
-}
-
-/// What the service answers to these bytes.
-fn ask(service: &Service, request: &[u8]) -> String {
-    let mut stream = socket(service);
-    stream.write_all(request).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 fn figures(service: &Service) -> Figures {
-    let answer = ask(service, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let answer = service.ask_metrics(None);
     let (head, body) = answer.split_once("\r\n\r\n").expect("the head of an answer");
     assert!(head.starts_with("HTTP/1.0 200 OK"), "{head}");
     assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
@@ -211,7 +198,7 @@ fn whoever_asks_for_something_else_is_refused() {
         (b"\xff\xfe\0\r\n\r\n", "400 Bad Request"),
         (b"{\"method\":\"io.hcs.Compute.ListOperations\"}\0\r\n\r\n", "400 Bad Request"),
     ] {
-        let answer = ask(&service, request);
+        let answer = service.ask_metrics(Some(request));
         assert!(answer.starts_with(&format!("HTTP/1.0 {status}\r\n")), "{answer}");
     }
 }
@@ -220,13 +207,13 @@ fn whoever_asks_for_something_else_is_refused() {
 fn those_who_say_nothing_or_too_much_do_no_harm() {
     let service = Service::start();
     // Too much: the limit is 8 KiB, and what is behind it is not read.
-    let mut greedy = socket(&service);
+    let mut greedy = service.metrics();
     let mut answer = Vec::new();
     let told = greedy.write_all(&vec![b'x'; 64 << 10]).and_then(|()| greedy.read_to_end(&mut answer));
     assert!(told.is_err() || answer.starts_with(b"HTTP/1.0 400 "), "{:?}", String::from_utf8_lossy(&answer));
     // Nothing: more of them than are served at a time. They lose their places after two seconds.
-    let silent: Vec<UnixStream> = (0..10).map(|_| socket(&service)).collect();
-    let gone: Vec<UnixStream> = (0..10).map(|_| socket(&service)).collect();
+    let silent: Vec<UnixStream> = (0..10).map(|_| service.metrics()).collect();
+    let gone: Vec<UnixStream> = (0..10).map(|_| service.metrics()).collect();
     drop(gone);
     assert!(service.hcs().arg("list").output().unwrap().status.success(), "clients are not served meanwhile");
     let began = std::time::Instant::now();

@@ -6,9 +6,9 @@
 //! there and the mount is writable; without one the host has no CPU groups.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use hcs_core::mountinfo;
+use hcs_core::mountinfo::{self, Cgroups};
 
 /// The two shapes of cgroup hierarchies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,51 +37,37 @@ impl CpusetMount {
     /// Reads `cgroup.controllers` of the unified mounts the text names.
     pub fn find(text: &[u8]) -> Option<Self> {
         let writable = mountinfo::cgroups(text).filter(|mount| mount.is_writable);
-        let mounts: Vec<Mount> = writable.map(Mount::of).collect();
+        let mounts: Vec<Cgroups> = writable.map(with_controllers).collect();
+        let has = |mount: &Cgroups, controller: &str| mount.controllers.iter().any(|name| name == controller);
         let on = |version, controller: &str| {
-            mounts.iter().find(|mount| mount.version == version && mount.has(controller))
+            let is_unified = version == CgroupVersion::V2;
+            mounts.iter().find(|mount| mount.is_unified == is_unified && has(mount, controller))
         };
         [CgroupVersion::V1, CgroupVersion::V2].into_iter().find_map(|version| {
             let cpuset = on(version, "cpuset")?;
             let cpu = match version {
-                CgroupVersion::V1 => on(version, "cpu").map(|mount| mount.path.clone()),
+                CgroupVersion::V1 => on(version, "cpu").map(|mount| mount.point.clone()),
                 // There is one unified hierarchy; another mount of it would only be another view.
-                CgroupVersion::V2 => cpuset.has("cpu").then(|| cpuset.path.clone()),
+                CgroupVersion::V2 => has(cpuset, "cpu").then(|| cpuset.point.clone()),
             };
-            Some(Self { path: cpuset.path.clone(), version, cpu })
+            Some(Self { path: cpuset.point.clone(), version, cpu })
         })
     }
 }
 
-/// One writable cgroup mount.
-struct Mount {
-    path: PathBuf,
-    version: CgroupVersion,
-    controllers: Vec<String>,
-}
-
-impl Mount {
-    fn of(found: mountinfo::Cgroups) -> Self {
-        let (version, controllers) = if found.is_unified {
-            (CgroupVersion::V2, unified_controllers(&found.point))
-        } else {
-            (CgroupVersion::V1, found.controllers)
-        };
-        Self { path: found.point, version, controllers }
+/// A mount with its controllers, of either version.
+fn with_controllers(mount: Cgroups) -> Cgroups {
+    if !mount.is_unified {
+        return mount;
     }
-
-    fn has(&self, controller: &str) -> bool {
-        self.controllers.iter().any(|name| name == controller)
-    }
-}
-
-fn unified_controllers(mount: &Path) -> Vec<String> {
-    let text = fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
-    text.split_whitespace().map(str::to_owned).collect()
+    let text = fs::read_to_string(mount.point.join("cgroup.controllers")).unwrap_or_default();
+    Cgroups { controllers: text.split_whitespace().map(str::to_owned).collect(), ..mount }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::scratch::Scratch;
     use super::*;
 
